@@ -1,0 +1,97 @@
+/* arena.c - see arena.h. A list of blocks, each twice the one before up to 1 MiB; an item larger
+ * than that has a block of its own. */
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+enum { FIRST_BLOCK = 2048, LARGEST_BLOCK = 1 << 20 };
+
+struct arena_block {
+    struct arena_block *next;
+    size_t size, used;
+    alignas(max_align_t) char data[];
+};
+
+static size_t round_up(size_t size)
+{
+    size_t mask = alignof(max_align_t) - 1;
+    if (__builtin_add_overflow(size, mask, &size))
+        bug("arena size overflow");
+    return size & ~mask;
+}
+
+static void add_block(struct arena *a, size_t least)
+{
+    size_t size = a->head ? a->head->size * 2 : FIRST_BLOCK;
+    if (size > LARGEST_BLOCK)
+        size = LARGEST_BLOCK;
+    if (size < least)
+        size = least;
+    if (size > SIZE_MAX - sizeof(struct arena_block))
+        bug("arena size overflow");
+    struct arena_block *block = mem_alloc(sizeof *block + size);
+    block->next = a->head;
+    block->size = size;
+    block->used = 0;
+    a->head = block;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    size = round_up(size);
+    if (!a->head || a->head->size - a->head->used < size)
+        add_block(a, size);
+    void *p = a->head->data + a->head->used;
+    a->head->used += size;
+    return memset(p, 0, size);
+}
+
+void *arena_array(struct arena *a, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        bug("array size overflow");
+    return arena_alloc(a, bytes);
+}
+
+char *arena_cstr(struct arena *a, struct str s)
+{
+    char *copy = arena_alloc(a, s.n + 1);
+    if (s.n)
+        memcpy(copy, s.p, s.n);
+    return copy;
+}
+
+struct str arena_str(struct arena *a, struct str s)
+{
+    return (struct str){arena_cstr(a, s), s.n};
+}
+
+struct str arena_printf(struct arena *a, const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (n < 0)
+        bug("bad format");
+    char *text = arena_alloc(a, (size_t)n + 1);
+    vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
+    return (struct str){text, (size_t)n};
+}
+
+void arena_free(struct arena *a)
+{
+    while (a->head) {
+        struct arena_block *next = a->head->next;
+        free(a->head);
+        a->head = next;
+    }
+}

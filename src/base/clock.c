@@ -1,0 +1,202 @@
+/* clock.c - see clock.h. Days are counted by the civil-calendar arithmetic of an era of 400 years
+ * that starts on 1 March, which puts the leap day last and needs no tables. */
+#include "base/clock.h"
+
+#include <time.h>
+
+#include "base/err.h"
+
+struct civil {
+    int year, month, day;
+};
+
+int64_t clock_now(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+        bug("no wall clock");
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t clock_monotonic(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+        bug("no monotonic clock");
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int32_t days_from_civil(struct civil c)
+{
+    int year = c.year - (c.month <= 2);
+    int era = (year >= 0 ? year : year - 399) / 400;
+    int year_of_era = year - era * 400;
+    int day_of_year = (153 * (c.month + (c.month > 2 ? -3 : 9)) + 2) / 5 + c.day - 1;
+    int day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * 146097 + day_of_era - 719468;
+}
+
+static struct civil civil_from_days(int32_t days)
+{
+    int z = days + 719468;
+    int era = (z >= 0 ? z : z - 146096) / 146097;
+    int day_of_era = z - era * 146097;
+    int year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int shifted = (5 * day_of_year + 2) / 153;
+    int month = shifted + (shifted < 10 ? 3 : -9);
+    return (struct civil){.year = year_of_era + era * 400 + (month <= 2),
+                          .month = month,
+                          .day = day_of_year - (153 * shifted + 2) / 5 + 1};
+}
+
+static void add_padded(struct buf *out, int value, int width)
+{
+    char digits[4];
+    for (int i = width - 1; i >= 0; i--) {
+        digits[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    buf_add(out, digits, (size_t)width);
+}
+
+void date_format(int32_t day, struct buf *out)
+{
+    struct civil c = civil_from_days(day);
+    add_padded(out, c.year, 4);
+    buf_char(out, '-');
+    add_padded(out, c.month, 2);
+    buf_char(out, '-');
+    add_padded(out, c.day, 2);
+}
+
+void time_format(int64_t at, struct buf *out)
+{
+    int64_t days = at / DAY_MS, rest = at % DAY_MS;
+    if (rest < 0) {
+        rest += DAY_MS;
+        days--;
+    }
+    date_format((int32_t)days, out);
+    int ms = (int)(rest % 1000), seconds = (int)(rest / 1000);
+    buf_char(out, 'T');
+    add_padded(out, seconds / 3600, 2);
+    buf_char(out, ':');
+    add_padded(out, seconds / 60 % 60, 2);
+    buf_char(out, ':');
+    add_padded(out, seconds % 60, 2);
+    if (ms) {
+        buf_char(out, '.');
+        add_padded(out, ms, 3);
+    }
+    buf_char(out, 'Z');
+}
+
+/* Takes exactly `width` digits off the head of *s. */
+static bool take_digits(struct str *s, size_t width, int *out)
+{
+    if (s->n < width)
+        return false;
+    int v = 0;
+    for (size_t i = 0; i < width; i++) {
+        if (s->p[i] < '0' || s->p[i] > '9')
+            return false;
+        v = v * 10 + (s->p[i] - '0');
+    }
+    s->p += width;
+    s->n -= width;
+    *out = v;
+    return true;
+}
+
+static bool take_char(struct str *s, char c)
+{
+    if (s->n == 0 || s->p[0] != c)
+        return false;
+    s->p++;
+    s->n--;
+    return true;
+}
+
+static bool take_date(struct str *s, int32_t *out)
+{
+    struct civil c;
+    if (!take_digits(s, 4, &c.year) || !take_char(s, '-') || !take_digits(s, 2, &c.month) ||
+        !take_char(s, '-') || !take_digits(s, 2, &c.day))
+        return false;
+    if (c.year < 1800 || c.month < 1 || c.month > 12 || c.day < 1 || c.day > 31)
+        return false;
+    int32_t days = days_from_civil(c);
+    struct civil back = civil_from_days(days);
+    if (back.month != c.month || back.day != c.day)
+        return false;
+    *out = days;
+    return true;
+}
+
+bool date_parse(struct str text, int32_t *out)
+{
+    int32_t days;
+    if (!take_date(&text, &days) || text.n != 0)
+        return false;
+    *out = days;
+    return true;
+}
+
+static bool take_fraction(struct str *s, int *ms)
+{
+    *ms = 0;
+    if (!take_char(s, '.'))
+        return true;
+    size_t digits = 0;
+    for (int scale = 100; s->n && s->p[0] >= '0' && s->p[0] <= '9'; scale /= 10, digits++) {
+        *ms += (s->p[0] - '0') * scale;
+        s->p++;
+        s->n--;
+    }
+    return digits >= 1 && digits <= 9;
+}
+
+static bool take_zone(struct str *s, int *minutes)
+{
+    *minutes = 0;
+    if (take_char(s, 'Z') || take_char(s, 'z'))
+        return true;
+    int sign = take_char(s, '+') ? 1 : take_char(s, '-') ? -1 : 0;
+    int h, m;
+    if (sign == 0 || !take_digits(s, 2, &h) || !take_char(s, ':') || !take_digits(s, 2, &m))
+        return false;
+    *minutes = sign * (h * 60 + m);
+    return h <= 23 && m <= 59;
+}
+
+bool time_parse(struct str s, int64_t *out)
+{
+    int32_t day;
+    int h, m, sec, ms, zone;
+    if (!take_date(&s, &day) || !(take_char(&s, 'T') || take_char(&s, 't')))
+        return false;
+    if (!take_digits(&s, 2, &h) || !take_char(&s, ':') || !take_digits(&s, 2, &m) ||
+        !take_char(&s, ':') || !take_digits(&s, 2, &sec) || !take_fraction(&s, &ms) ||
+        !take_zone(&s, &zone) || s.n != 0)
+        return false;
+    if (h > 23 || m > 59 || sec > 60 || day < days_from_civil((struct civil){1900, 1, 1}))
+        return false;
+    if (sec == 60)
+        sec = 59;
+    *out = (int64_t)day * DAY_MS + ((h * 60 + m - zone) * 60 + sec) * INT64_C(1000) + ms;
+    return true;
+}
+
+int32_t date_add_years(int32_t day, int years)
+{
+    struct civil c = civil_from_days(day);
+    c.year += years;
+    return days_from_civil(c);
+}
+
+int64_t date_start(int32_t day)
+{
+    return (int64_t)day * DAY_MS;
+}

@@ -1,0 +1,144 @@
+/* crypt.c - see crypt.h. A failure inside OpenSSL that is not a wrong key is a bug or a broken
+ * machine: it stops the process rather than write something unsealed. */
+#include "base/crypt.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/core_names.h>
+#include <openssl/rand.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NONCE = 12, TAG = 16 };
+
+struct cipher_block {
+    EVP_CIPHER_CTX *encrypt, *decrypt;
+};
+
+void secret_wipe(struct secret *s)
+{
+    OPENSSL_cleanse(s->b, sizeof s->b);
+}
+
+void random_bytes(void *out, size_t n)
+{
+    if (n > INT_MAX || RAND_bytes(out, (int)n) != 1)
+        bug("no random bytes");
+}
+
+struct secret secret_derive(const struct secret *from, struct str info)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
+    char digest[] = "SHA256";
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)from->b, sizeof from->b),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info.p, info.n),
+        OSSL_PARAM_construct_end(),
+    };
+    struct secret out;
+    if (!ctx || EVP_KDF_derive(ctx, out.b, sizeof out.b, params) != 1)
+        bug("HKDF failed");
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+    return out;
+}
+
+void seal(const struct secret *key, struct str associated, struct str plain, struct buf *out)
+{
+    if (plain.n > INT_MAX / 2 || associated.n > INT_MAX / 2)
+        bug("too much to seal");
+    size_t start = out->n;
+    buf_reserve(out, plain.n + SEAL_EXTRA);
+    unsigned char *p = (unsigned char *)out->p + start;
+    random_bytes(p, NONCE);
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int n = 0, rest = 0;
+    int ok = ctx && EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key->b, p) &&
+             EVP_EncryptUpdate(ctx, NULL, &n, (const unsigned char *)associated.p,
+                               (int)associated.n) &&
+             EVP_EncryptUpdate(ctx, p + NONCE, &n, (const unsigned char *)plain.p, (int)plain.n) &&
+             EVP_EncryptFinal_ex(ctx, p + NONCE + n, &rest) &&
+             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG, p + NONCE + plain.n);
+    EVP_CIPHER_CTX_free(ctx);
+    if (!ok)
+        bug("AES-256-GCM failed");
+    out->n = start + plain.n + SEAL_EXTRA;
+    out->p[out->n] = '\0';
+}
+
+int unseal(const struct secret *key, struct str associated, struct str sealed, struct buf *out,
+           struct err *err)
+{
+    if (sealed.n < SEAL_EXTRA || sealed.n > INT_MAX / 2 || associated.n > INT_MAX / 2)
+        return err_set(err, LOV_ECORRUPT, "sealed value has a wrong length");
+    size_t n = sealed.n - SEAL_EXTRA, start = out->n;
+    buf_reserve(out, n + TAG);
+    const unsigned char *in = (const unsigned char *)sealed.p;
+    unsigned char *p = (unsigned char *)out->p + start, tag[TAG];
+    memcpy(tag, in + NONCE + n, TAG);
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int got = 0, rest = 0;
+    int ok = ctx && EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key->b, in) &&
+             EVP_DecryptUpdate(ctx, NULL, &got, (const unsigned char *)associated.p,
+                               (int)associated.n) &&
+             EVP_DecryptUpdate(ctx, p, &got, in + NONCE, (int)n) &&
+             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG, tag) &&
+             EVP_DecryptFinal_ex(ctx, p + got, &rest);
+    EVP_CIPHER_CTX_free(ctx);
+    if (!ok) {
+        OPENSSL_cleanse(p, n);
+        out->p[start] = '\0';
+        return err_set(err, LOV_ECORRUPT, "sealed value does not open with this key");
+    }
+    out->n = start + n;
+    out->p[out->n] = '\0';
+    return 0;
+}
+
+static EVP_CIPHER_CTX *block_ctx(const uint8_t key[16], int encrypt)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    if (!ctx || !EVP_CipherInit_ex(ctx, EVP_aes_128_ecb(), NULL, key, NULL, encrypt) ||
+        !EVP_CIPHER_CTX_set_padding(ctx, 0))
+        bug("AES-128 failed");
+    return ctx;
+}
+
+struct cipher_block *cipher_block_new(const uint8_t key[16])
+{
+    struct cipher_block *c = mem_alloc(sizeof *c);
+    c->encrypt = block_ctx(key, 1);
+    c->decrypt = block_ctx(key, 0);
+    return c;
+}
+
+void cipher_block_free(struct cipher_block *c)
+{
+    if (!c)
+        return;
+    EVP_CIPHER_CTX_free(c->encrypt);
+    EVP_CIPHER_CTX_free(c->decrypt);
+    free(c);
+}
+
+/* One ECB block leaves no state in the context, so threads may share it: EVP_Cipher runs the
+ * permutation alone and does not touch the buffers of EVP_CipherUpdate. */
+static void run_block(EVP_CIPHER_CTX *ctx, const uint8_t in[16], uint8_t out[16])
+{
+    if (EVP_Cipher(ctx, out, in, 16) <= 0)
+        bug("AES-128 failed");
+}
+
+void cipher_block_encrypt(const struct cipher_block *c, const uint8_t in[16], uint8_t out[16])
+{
+    run_block(c->encrypt, in, out);
+}
+
+void cipher_block_decrypt(const struct cipher_block *c, const uint8_t in[16], uint8_t out[16])
+{
+    run_block(c->decrypt, in, out);
+}

@@ -1,0 +1,49 @@
+/*
+ * err.h - how functions fail.
+ *
+ * A function that can fail returns 0 or one of the negative codes below and takes a struct err
+ * last: it holds a sentence for a person (what happened, to what, what to do) and a stable reason
+ * word for a program. Nothing personal or secret goes into either. Expected refusals (deny, not
+ * found, conflict) that a caller may want to show use the same struct.
+ */
+#ifndef LOV_BASE_ERR_H
+#define LOV_BASE_ERR_H
+
+#include <stddef.h>
+
+enum lov_error {
+    LOV_EINVAL = -1,       /* the input is wrong; changed nothing */
+    LOV_ENOTFOUND = -2,    /* no such thing, or not for this caller */
+    LOV_ECONFLICT = -3,    /* not in the state of things as they are */
+    LOV_EFORBIDDEN = -4,   /* known caller, not allowed */
+    LOV_EAUTH = -5,        /* unknown caller */
+    LOV_ELIMIT = -6,       /* too large, too many, too often */
+    LOV_EUNAVAILABLE = -7, /* busy, stopping, or a dependency is gone: try again */
+    LOV_EIO = -8,          /* disk, database or network failed */
+    LOV_ECORRUPT = -9,     /* stored data does not verify */
+    LOV_EVERSION = -10,    /* written by another version of Lov */
+};
+
+struct err {
+    int code;
+    char reason[48]; /* e.g. "notice_not_in_force"; "" where the code says it all */
+    char text[464];
+};
+
+/* Fills *err (which may be NULL) and returns `code`. Text that does not fit is cut. */
+int err_set(struct err *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same with a reason word. */
+int err_reason(struct err *err, int code, const char *reason, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* A broken invariant: says so on stderr and stops the process. A wrong answer is worse than none. */
+void bug(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn, cold));
+
+/* malloc and friends that never return NULL. */
+void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));
+void *mem_zero(size_t size) __attribute__((malloc, returns_nonnull));
+/* An array of `count` items of `size` bytes, grown from `p`; overflow of the product is a bug. */
+void *mem_grow(void *p, size_t count, size_t size) __attribute__((returns_nonnull));
+
+#endif

@@ -1,0 +1,196 @@
+/* hash.c - see hash.h. SHA-256 is OpenSSL's. SipHash is ours because OpenSSL reaches it only through
+ * a context that must be allocated for each call, which costs ten times the hash. */
+#include "base/hash.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <string.h>
+
+#include "base/err.h"
+
+struct sha256 sha256_of(struct str data)
+{
+    struct sha256 out;
+    SHA256((const unsigned char *)data.p, data.n, out.b);
+    return out;
+}
+
+struct sha256 sha256_parts(const struct str *parts, size_t count)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    struct sha256 out;
+    int ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = EVP_DigestUpdate(ctx, parts[i].p, parts[i].n);
+    if (!ok || !EVP_DigestFinal_ex(ctx, out.b, NULL))
+        bug("SHA-256 failed");
+    EVP_MD_CTX_free(ctx);
+    return out;
+}
+
+static uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v; /* little-endian machines only, checked below */
+}
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "Lov runs on little-endian machines");
+
+static uint64_t rotate(uint64_t x, int by)
+{
+    return x << by | x >> (64 - by);
+}
+
+static void sip_rounds(uint64_t v[4], int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        v[0] += v[1];
+        v[2] += v[3];
+        v[1] = rotate(v[1], 13) ^ v[0];
+        v[3] = rotate(v[3], 16) ^ v[2];
+        v[0] = rotate(v[0], 32);
+        v[2] += v[1];
+        v[0] += v[3];
+        v[1] = rotate(v[1], 17) ^ v[2];
+        v[3] = rotate(v[3], 21) ^ v[0];
+        v[2] = rotate(v[2], 32);
+    }
+}
+
+struct hash128 siphash128(const uint8_t key[16], struct str data)
+{
+    uint64_t k0 = load64(key), k1 = load64(key + 8);
+    uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d ^ 0xee,
+                     k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573};
+    const uint8_t *p = (const uint8_t *)data.p;
+    size_t left = data.n;
+    for (; left >= 8; left -= 8, p += 8) {
+        uint64_t m = load64(p);
+        v[3] ^= m;
+        sip_rounds(v, 2);
+        v[0] ^= m;
+    }
+    uint64_t last = (uint64_t)data.n << 56;
+    for (size_t i = 0; i < left; i++)
+        last |= (uint64_t)p[i] << (8 * i);
+    v[3] ^= last;
+    sip_rounds(v, 2);
+    v[0] ^= last;
+
+    uint64_t half[2];
+    v[2] ^= 0xee;
+    sip_rounds(v, 4);
+    half[0] = v[0] ^ v[1] ^ v[2] ^ v[3];
+    v[1] ^= 0xdd;
+    sip_rounds(v, 4);
+    half[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
+    struct hash128 out;
+    memcpy(out.b, half, sizeof out.b);
+    return out;
+}
+
+uint64_t hash64(struct str data)
+{
+    static const uint8_t key[16] = "lov table names";
+    struct hash128 h = siphash128(key, data);
+    return load64(h.b);
+}
+
+bool bytes_equal_secret(const void *a, const void *b, size_t n)
+{
+    return CRYPTO_memcmp(a, b, n) == 0;
+}
+
+void hex_encode(const void *p, size_t n, struct buf *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *bytes = p;
+    buf_reserve(out, n * 2);
+    for (size_t i = 0; i < n; i++) {
+        buf_char(out, digits[bytes[i] >> 4]);
+        buf_char(out, digits[bytes[i] & 15]);
+    }
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+bool hex_decode(struct str text, void *out, size_t n)
+{
+    if (text.n != n * 2)
+        return false;
+    for (size_t i = 0; i < text.n; i++)
+        if (hex_digit(text.p[i]) < 0)
+            return false;
+    uint8_t *bytes = out;
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)(hex_digit(text.p[2 * i]) << 4 | hex_digit(text.p[2 * i + 1]));
+    return true;
+}
+
+void base64url_encode(const void *p, size_t n, struct buf *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const uint8_t *b = p;
+    for (size_t i = 0; i < n; i += 3) {
+        size_t left = n - i;
+        uint32_t v = (uint32_t)b[i] << 16;
+        if (left > 1)
+            v |= (uint32_t)b[i + 1] << 8;
+        if (left > 2)
+            v |= b[i + 2];
+        for (size_t k = 0; k < (left > 2 ? 4 : left + 1); k++)
+            buf_char(out, digits[v >> (18 - 6 * k) & 63]);
+    }
+}
+
+static int base64url_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '-')
+        return 62;
+    return c == '_' ? 63 : -1;
+}
+
+bool base64url_decode(struct str text, struct buf *out)
+{
+    if (text.n % 4 == 1)
+        return false;
+    size_t start = out->n;
+    uint32_t bits = 0;
+    int have = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        int digit = base64url_digit(text.p[i]);
+        if (digit < 0)
+            goto bad;
+        bits = bits << 6 | (uint32_t)digit;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            buf_char(out, (char)(bits >> have & 0xFF));
+        }
+    }
+    if ((bits & ((1U << have) - 1)) != 0) /* bits that say nothing must be zero (RFC 4648 §3.5) */
+        goto bad;
+    return true;
+bad:
+    out->n = start;
+    if (out->p)
+        out->p[start] = '\0';
+    return false;
+}

@@ -1,0 +1,43 @@
+/*
+ * hash.h - hashes, and bytes as text. Thread-safe, no state.
+ */
+#ifndef LOV_BASE_HASH_H
+#define LOV_BASE_HASH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct sha256 {
+    uint8_t b[32];
+};
+
+struct sha256 sha256_of(struct str data);
+/* SHA-256 over the concatenation of `count` parts. */
+struct sha256 sha256_parts(const struct str *parts, size_t count);
+
+/* SipHash-2-4 with 128-bit output (Aumasson and Bernstein): a keyed pseudo-random function, used
+ * where a consumer's id must be found but not kept. `key` is 16 secret random bytes. */
+struct hash128 {
+    uint8_t b[16];
+};
+struct hash128 siphash128(const uint8_t key[16], struct str data);
+
+/* Unkeyed 64-bit hash for in-memory tables of our own names; not for input an attacker picks. */
+uint64_t hash64(struct str data);
+
+/* True if equal, in time that depends on n only. */
+bool bytes_equal_secret(const void *a, const void *b, size_t n);
+
+/* Lower-case hexadecimal. */
+void hex_encode(const void *p, size_t n, struct buf *out);
+/* Exactly n bytes from 2n digits of either case. */
+bool hex_decode(struct str text, void *out, size_t n);
+/* RFC 4648 §5, no padding. */
+void base64url_encode(const void *p, size_t n, struct buf *out);
+/* Appends the bytes to *out; false (and *out as it was) on anything but canonical base64url. */
+bool base64url_decode(struct str text, struct buf *out);
+
+#endif

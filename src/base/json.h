@@ -1,0 +1,99 @@
+/*
+ * json.h - JSON in by jansson, out by hand into a buf.
+ *
+ * In: json_read() refuses what RFC 8259 and I-JSON (RFC 7493) refuse: duplicate names, invalid
+ * UTF-8, lone surrogates, trailing bytes, more than JSON_DEPTH levels, numbers out of range. Then a
+ * table of fields takes an object apart into a struct: each field has a name, a kind, a bound and
+ * whether it is required; errors name the field by its path ("notice.version").
+ * Out: a jw (JSON writer) places commas; text is escaped as RFC 8259 §7 demands.
+ */
+#ifndef LOV_BASE_JSON_H
+#define LOV_BASE_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+enum { JSON_DEPTH = 16 };
+
+#define _cleanup_json __attribute__((cleanup(json_cleanup)))
+void json_cleanup(json_t **json);
+
+/* The caller owns *out (json_decref, or _cleanup_json). LOV_EINVAL names line and column. */
+int json_read(struct str text, json_t **out, struct err *err);
+
+enum json_kind {
+    JSON_K_STRING, /* struct str; min and max in bytes; no control characters */
+    JSON_K_TEXT,   /* the same, line breaks and tabs admitted */
+    JSON_K_NAME,   /* struct str that is a policy name (str_is_name) */
+    JSON_K_INT,    /* int64_t between min and max */
+    JSON_K_BOOL,   /* bool */
+    JSON_K_TIME,   /* int64_t ms, from RFC 3339 text */
+    JSON_K_DATE,   /* int32_t day, from "YYYY-MM-DD" */
+    JSON_K_OBJECT, /* json_t *, borrowed */
+    JSON_K_ARRAY,  /* json_t *, borrowed; min and max in items */
+    JSON_K_NAMES,  /* struct json_names: array of distinct names; min and max in items */
+    JSON_K_ANY,    /* json_t *, borrowed */
+};
+
+struct json_names {
+    struct str *items;
+    size_t count;
+};
+
+struct json_field {
+    const char *name;
+    enum json_kind kind;
+    size_t offset; /* of the member in the struct to fill */
+    bool required;
+    int64_t min, max; /* 0, 0: the kind's own bound (1..256 bytes, 0..2^53-1, 0..1000 items) */
+};
+
+enum json_unknown { JSON_REFUSE_UNKNOWN, JSON_IGNORE_UNKNOWN };
+
+/* Fills *out from `object`. Strings borrow from `object`; arrays of names come from the arena. A
+ * member that is absent or null keeps what *out holds. `path` is put before field names in errors
+ * ("" at the top). All errors are LOV_EINVAL with reason "invalid_field", "missing_field" or
+ * "unknown_field". */
+int json_take(const json_t *object, const struct json_field *fields, size_t count,
+              enum json_unknown unknown, const char *path, struct arena *arena, void *out,
+              struct err *err);
+
+/* The text of a JSON string, borrowed. */
+struct str json_text(const json_t *string);
+/* Canonical text of any JSON value: members sorted by name, no white space. */
+void json_canonical(const json_t *json, struct buf *out);
+
+/* Writer. Between jw_object_start/_end name each member with jw_key, or use the jw_..._member
+ * forms that do both. */
+struct jw {
+    struct buf *out;
+    bool comma;
+};
+void jw_object_start(struct jw *w);
+void jw_object_end(struct jw *w);
+void jw_array_start(struct jw *w);
+void jw_array_end(struct jw *w);
+void jw_key(struct jw *w, const char *name);
+void jw_str(struct jw *w, struct str text);
+void jw_int(struct jw *w, int64_t v);
+void jw_bool(struct jw *w, bool v);
+void jw_null(struct jw *w);
+void jw_time(struct jw *w, int64_t at); /* TIME_NONE is null */
+void jw_hex(struct jw *w, const void *p, size_t n);
+/* JSON that is already text. */
+void jw_raw(struct jw *w, struct str json);
+void jw_str_member(struct jw *w, const char *name, struct str text);
+void jw_cstr_member(struct jw *w, const char *name, const char *text);
+void jw_int_member(struct jw *w, const char *name, int64_t v);
+void jw_bool_member(struct jw *w, const char *name, bool v);
+void jw_time_member(struct jw *w, const char *name, int64_t at);
+
+/* Escaped text without the quotes, for templates of our own. */
+void json_escape(struct buf *out, struct str text);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * db.h - the database: one interface for every driver.
+ *
+ * SQL is written in the dialect that SQLite >= 3.40, PostgreSQL >= 15 and Citus share ($1
+ * parameters, bigint, bytea, text, ON CONFLICT, RETURNING; no triggers, sequences or rowids), as
+ * constants beside the function that runs them. The address of the constant is the statement's id:
+ * db_use() prepares it once per connection.
+ *
+ * A struct db is one connection; one thread at a time may use it. Writes go through the writer
+ * (writer.h), which alone holds a writing connection; readers take theirs from a pool.
+ * A failing disk, a full disk and a failing fsync come back as LOV_EIO: nothing was committed.
+ */
+#ifndef LOV_DB_DB_H
+#define LOV_DB_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct db;
+struct db_stmt;
+
+enum db_mode {
+    DB_READ,  /* reads only; sees each commit as soon as it is made */
+    DB_WRITE, /* reads and writes; durable (fsync) before commit returns */
+};
+
+struct db_migration {
+    int number; /* 1, 2, 3 ... without gaps */
+    struct str sql;
+};
+
+/* `path` names the store: a file for SQLite. DB_WRITE creates it (0600) when absent. */
+int db_open(const char *path, enum db_mode mode, struct db **out, struct err *err);
+void db_close(struct db *db);
+/* Runs the migrations that the store lacks, each in a transaction. LOV_EVERSION when the store is
+ * newer than the program. */
+int db_migrate(struct db *db, const struct db_migration *list, size_t count, struct err *err);
+
+int db_begin(struct db *db, struct err *err);
+int db_commit(struct db *db, struct err *err);
+/* Never fails: a transaction that cannot be rolled back is gone with its connection. */
+void db_rollback(struct db *db);
+/* Rows written on this connection so far; to see whether something was written in between. */
+int64_t db_changes(const struct db *db);
+
+/* A prepared statement ready for binding. SQL that does not prepare is a bug(). A statement is in
+ * use until db_done(), db_run(), or db_step() returned 0 or an error; using one twice at the same
+ * time is a bug(). */
+struct db_stmt *db_use(struct db *db, const char *sql);
+/* Parameters count from 1; text and blob are borrowed until the statement is done. A blob with
+ * p == NULL is NULL. */
+void db_bind_int(struct db_stmt *s, int i, int64_t v);
+void db_bind_text(struct db_stmt *s, int i, struct str v);
+void db_bind_blob(struct db_stmt *s, int i, struct str v);
+void db_bind_null(struct db_stmt *s, int i);
+/* 1: a row is there; 0: no more rows; negative: error. Values are borrowed until the next step. */
+int db_step(struct db_stmt *s, struct err *err);
+/* Steps to the end and is done. */
+int db_run(struct db_stmt *s, struct err *err);
+void db_done(struct db_stmt *s);
+int64_t db_int(struct db_stmt *s, int column); /* columns count from 0 */
+struct str db_text(struct db_stmt *s, int column);
+struct str db_blob(struct db_stmt *s, int column);
+bool db_is_null(struct db_stmt *s, int column);
+
+/* A pool of reading connections, opened on demand. Any thread. */
+struct db_pool;
+struct db_pool *db_pool_new(const char *path);
+void db_pool_free(struct db_pool *pool);
+int db_pool_get(struct db_pool *pool, struct db **out, struct err *err);
+void db_pool_put(struct db_pool *pool, struct db *db);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * writer.h - the one thread that writes, with group commit.
+ *
+ * Jobs wait in a queue. The writer takes all that wait, runs them in order inside one transaction,
+ * commits once, and only then tells their callers: acknowledged means durable, and a thousand
+ * writes cost one fsync.
+ *
+ * A job's run() may be called more than once (when another job of its batch failed after writing,
+ * the batch is rolled back and the others run again), so it starts from its input each time and
+ * touches memory outside the job only in durable(). A job that refuses (returns negative) before
+ * its first write costs the others nothing.
+ *
+ * Two stores: the identity store commits first, so that no row of the other refers to a consumer
+ * that nobody knows.
+ */
+#ifndef LOV_DB_WRITER_H
+#define LOV_DB_WRITER_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "db/db.h"
+
+struct writer;
+
+struct write_stores {
+    struct db *identity, *lov;
+    int64_t now; /* one instant per batch, never earlier than the batch before */
+};
+
+struct write_job {
+    /* Inside the transaction, on the writer's thread. */
+    int (*run)(struct write_job *job, struct write_stores *stores, struct err *err);
+    /* After the commit, on the writer's thread, in order; may be NULL. Updates what is derived. */
+    void (*durable)(struct write_job *job);
+    /* Last: rc and err say how it went. The job belongs to the caller again. */
+    void (*done)(struct write_job *job);
+    int rc;
+    struct err err;
+    struct write_job *next; /* private */
+};
+
+/* What lives in memory beside the database and must follow it (the ledger's head). Called on the
+ * writer's thread. before_commit writes what is pending; one of the others tells how it ended. */
+struct write_observer {
+    void *ctx;
+    int (*before_commit)(void *ctx, struct write_stores *stores, struct err *err);
+    void (*committed)(void *ctx);
+    void (*rolled_back)(void *ctx);
+};
+
+/* Takes over both connections, opened with DB_WRITE. */
+int writer_start(struct db *identity, struct db *lov, const struct write_observer *observer,
+                 struct log *log, struct writer **out, struct err *err);
+/* Finishes what waits, then stops and closes the connections. */
+void writer_stop(struct writer *w);
+/* Any thread. After writer_stop began, jobs come back with LOV_EUNAVAILABLE. */
+void writer_submit(struct writer *w, struct write_job *job);
+/* Submits and waits; done is not called. Returns job->rc. */
+int writer_run(struct writer *w, struct write_job *job, struct err *err);
+
+struct writer_counts {
+    uint64_t commits, jobs, failures;
+    bool stopped_by_error; /* a commit failed: nothing more is acknowledged until restart */
+};
+struct writer_counts writer_counts(const struct writer *w);
+
+#endif

@@ -1,0 +1,297 @@
+/*
+ * policy.h - the company's rules: read from files, checked, compared, compiled, stored.
+ *
+ * A bundle is the files as text. policy_compile() checks it (the linter) and turns it into a struct
+ * policy: immutable, reference-counted, readable from any thread, with every name resolved.
+ * Files: controller.yaml, categories.yaml, purposes.yaml, recipients.yaml, activities.yaml,
+ * laws/<id>.yaml, notices/<id>.<language>.md (docs/policy.md describes each member).
+ *
+ * Names and texts are borrowed from the policy and live as long as it does.
+ */
+#ifndef LOV_POLICY_POLICY_H
+#define LOV_POLICY_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "db/db.h"
+
+/* ---- words ---- */
+
+enum policy_basis {
+    BASIS_NONE, /* not said: denied */
+    BASIS_CONSENT,
+    BASIS_OPT_OUT,
+    BASIS_LEGITIMATE_INTEREST,
+    BASIS_CONTRACT,
+    BASIS_LEGAL_OBLIGATION,
+    BASIS_VITAL_INTEREST,
+    BASIS_PUBLIC_TASK,
+};
+enum recipient_kind {
+    RECIPIENT_DEPARTMENT,
+    RECIPIENT_PROCESSOR,
+    RECIPIENT_ADVERTISER,
+    RECIPIENT_AFFILIATE,
+    RECIPIENT_BROKER,
+    RECIPIENT_SUCCESSOR,
+    RECIPIENT_THIRD_PARTY,
+};
+enum view_form { VIEW_IDENTIFIED, VIEW_PSEUDONYMOUS, VIEW_AGGREGATE };
+enum field_type {
+    FIELD_STRING,
+    FIELD_INTEGER,
+    FIELD_DECIMAL,
+    FIELD_DATE,
+    FIELD_TIMESTAMP,
+    FIELD_BOOLEAN,
+    FIELD_ENUM,
+    FIELD_EMAIL,
+    FIELD_PHONE,
+    FIELD_COUNTRY,
+    FIELD_CURRENCY_AMOUNT,
+};
+/* The words as files and answers spell them ("legitimate_interest", "third_party", ...). */
+const char *policy_basis_name(enum policy_basis basis);
+const char *recipient_kind_name(enum recipient_kind kind);
+const char *view_form_name(enum view_form form);
+const char *field_type_name(enum field_type type);
+
+/* ---- the compiled policy ---- */
+
+/* Text in each of the controller's languages, in their order. */
+struct policy_text {
+    struct str in[8];
+};
+
+struct policy_field {
+    struct str name;
+    enum field_type type;
+    bool required;
+    bool sensitive;
+    struct str *values; /* of an enum */
+    size_t value_count;
+};
+struct policy_category {
+    uint32_t index;
+    struct str id;
+    struct policy_text label;
+    bool sensitive;
+    struct str dpv, fdx; /* "pd:PurchasesAndSpendingHabit"; fdx may be empty */
+    struct policy_field *fields;
+    size_t field_count;
+};
+struct policy_purpose {
+    uint32_t index;
+    struct str id;
+    struct policy_text label, description;
+    struct str dpv;
+};
+struct policy_recipient {
+    uint32_t index;
+    struct str id;
+    struct policy_text label;
+    enum recipient_kind kind;
+    bool suspended;
+    /* First instant at which each no longer holds; INT64_MAX: no end; TIME_NONE: there is none. */
+    int64_t contract_end, safeguards_end, training_end;
+    struct str contract, safeguards, contact;
+};
+struct policy_law {
+    uint32_t index;
+    struct str id, name, citation;
+    int64_t effective; /* denied under it before that instant is not implied: information */
+    struct str *territories; /* "SE", "US-CA" */
+    size_t territory_count;
+    bool opt_out_model;        /* consent: opt_in | opt_out */
+    int guardian_below;        /* years: below it a guardian must act; 0: no rule */
+    struct { struct str territory; int years; } *guardian_by_territory;
+    size_t guardian_by_territory_count;
+    int opt_in_below;          /* years: below it opt_out activities need consent; 0: no rule */
+    int consent_max_days;      /* 0: the law sets no limit */
+    int reask_after_days;      /* after an opt-out, before asking again; 0: no rule */
+    /* Deadlines for requests: exactly one of months and days is not 0. */
+    struct policy_deadline {
+        struct str right, source; /* "access", "art. 12(3)" */
+        int months, days, extend_months, extend_days;
+    } *deadlines;
+    size_t deadline_count;
+};
+struct policy_notice_text {
+    struct str language, title, markdown; /* the whole file; the hash is over its bytes */
+    struct sha256 hash;
+};
+struct policy_notice {
+    uint32_t index;
+    struct str id;
+    int version;
+    bool material;          /* against the version before */
+    int sufficient_from;    /* the oldest version under which a consent still holds */
+    struct str purpose;
+    struct policy_notice_text *texts; /* one per language of the controller, in their order */
+    size_t text_count;
+};
+struct policy_activity {
+    uint32_t index;
+    struct str id;
+    const struct policy_purpose *purpose;
+    const struct policy_recipient *recipient;
+    const struct policy_category **categories;
+    size_t category_count;
+    enum policy_basis *basis; /* by law->index */
+    const struct policy_notice *notice; /* NULL only where no law's basis can be answered by the consumer */
+    enum view_form view;
+    struct str *view_fields; /* fields kept, "category.field"; count 0: all */
+    size_t view_field_count;
+    int aggregate_k;           /* aggregate_only(k); 0 unless VIEW_AGGREGATE */
+    bool no_automated_decision;
+    bool record_always;
+    int retention_days;
+    int consent_days;          /* how long a consent runs when the caller names no end; > 0 */
+};
+
+struct policy {
+    _Atomic long refs; /* policy_ref, policy_unref */
+    int version;       /* 0 until stored */
+    struct sha256 hash; /* of the bundle's canonical form */
+    struct str controller, controller_name, contact;
+    struct str *languages; /* at most 8 */
+    size_t language_count;
+    struct str default_residence; /* "SE" */
+    struct policy_category *categories;
+    size_t category_count;
+    struct policy_purpose *purposes;
+    size_t purpose_count;
+    struct policy_recipient *recipients;
+    size_t recipient_count;
+    struct policy_law *laws;
+    size_t law_count;
+    struct policy_notice *notices;
+    size_t notice_count;
+    struct policy_activity *activities;
+    size_t activity_count;
+    struct policy_private *private;
+};
+
+struct policy *policy_ref(struct policy *p);
+void policy_unref(struct policy *p); /* NULL is nothing */
+
+/* Look-ups by name: constant time; NULL when there is none. */
+const struct policy_category *policy_category(const struct policy *p, struct str id);
+const struct policy_purpose *policy_purpose(const struct policy *p, struct str id);
+const struct policy_recipient *policy_recipient(const struct policy *p, struct str id);
+const struct policy_notice *policy_notice(const struct policy *p, struct str id);
+/* The activity of a recipient for a purpose (there is at most one). */
+const struct policy_activity *policy_activity(const struct policy *p,
+                                              const struct policy_recipient *recipient,
+                                              const struct policy_purpose *purpose);
+bool policy_activity_covers(const struct policy_activity *a, const struct policy_category *c);
+/* The law that covers a residence ("SE", "US-CA"): the most specific territory that matches, then
+ * the law of the controller's default residence. Never NULL. */
+const struct policy_law *policy_law_of(const struct policy *p, struct str residence);
+/* Years below which a guardian must act there. */
+int policy_guardian_below(const struct policy_law *law, struct str residence);
+const struct policy_notice_text *policy_notice_text(const struct policy_notice *n,
+                                                    struct str language);
+/* "sv" of a policy_text; the first language where there is no such. */
+struct str policy_text_in(const struct policy *p, const struct policy_text *text,
+                          struct str language);
+
+/* ---- bundles, the linter, differences ---- */
+
+struct policy_file {
+    struct str path, text;
+};
+struct policy_bundle {
+    struct arena arena;
+    struct policy_file *files; /* sorted by path */
+    size_t count;
+};
+void policy_bundle_free(struct policy_bundle *b);
+/* Reads *.yaml and notices/..md below `dir`; 256 files of 256 KiB at most, UTF-8. */
+int policy_bundle_read(const char *dir, struct policy_bundle *out, struct err *err);
+/* {"files": {"controller.yaml": "...", ...}}: as stored, and as sent to POST /v1/policy. */
+int policy_bundle_from_json(struct str json, struct policy_bundle *out, struct err *err);
+void policy_bundle_to_json(const struct policy_bundle *b, struct buf *out);
+
+enum policy_severity { POLICY_ERROR, POLICY_WARNING };
+struct policy_finding {
+    enum policy_severity severity;
+    struct str file;
+    int line; /* from 1; 0: the file as a whole */
+    const char *rule; /* "unknown_name", "catch_all_purpose", ...: stable, listed in docs/policy.md */
+    struct str text;  /* what is wrong and what to do */
+};
+struct policy_findings {
+    struct arena arena;
+    struct policy_finding *items;
+    size_t count, cap, errors;
+};
+void policy_findings_free(struct policy_findings *f);
+
+/* What earlier versions published: needed to know which notice versions suffice, and to refuse a
+ * text that changed without a new version. */
+struct policy_past_notice {
+    struct str id, language;
+    int version;
+    bool material;
+    struct sha256 hash;
+};
+
+/* Checks and compiles. 0 and *out with one reference; or LOV_EINVAL when there is any finding of
+ * severity error (all are in *findings, warnings too; at most 200). */
+int policy_compile(const struct policy_bundle *bundle, const struct policy_past_notice *past,
+                   size_t past_count, struct policy **out, struct policy_findings *findings,
+                   struct err *err);
+
+enum policy_change_kind { POLICY_ADDED, POLICY_REMOVED, POLICY_CHANGED };
+struct policy_change {
+    enum policy_change_kind kind;
+    const char *what; /* "activity", "recipient", "purpose", "category", "law", "notice", "controller" */
+    struct str id;
+    struct str recipient, purpose; /* of an activity, and of each activity that a notice serves */
+    struct str detail;             /* "retention 365 -> 730 days; category contact added" */
+    bool material;                 /* of a notice: consents under the older version no longer hold */
+};
+struct policy_diff {
+    struct arena arena;
+    struct policy_change *items;
+    size_t count, cap;
+};
+/* `before` may be NULL: everything is added. Activities first, then notices, then the rest. */
+void policy_diff(const struct policy *before, const struct policy *after, struct policy_diff *out);
+void policy_diff_free(struct policy_diff *d);
+
+/* ---- stored versions ---- (tables policy and notice; the caller holds the transaction) */
+
+/* LOV_ENOTFOUND when no policy was ever applied. `version` 0: the newest. */
+int policy_store_load(struct db *db, int version, struct policy **out, struct err *err);
+/* Compiles `bundle` against what is stored. */
+int policy_store_compile(struct db *db, const struct policy_bundle *bundle, struct policy **out,
+                         struct policy_findings *findings, struct err *err);
+/* Writes `policy` (compiled from `bundle`) as the next version, and sets policy->version. */
+int policy_store_save(struct db *db, const struct policy_bundle *bundle, struct policy *policy,
+                      struct str actor, int64_t now, struct err *err);
+
+struct policy_version {
+    int version;
+    int64_t applied_at;
+    struct str actor;
+    struct sha256 hash;
+};
+/* Newest first, those with version < before (0: from the newest), at most `limit`. */
+int policy_store_history(struct db *db, int before, size_t limit,
+                         int (*row)(void *ctx, const struct policy_version *v), void *ctx,
+                         struct err *err);
+/* One published text of any version, appended to *markdown; LOV_ENOTFOUND. `hash` may be NULL. */
+int policy_store_notice(struct db *db, struct str id, int version, struct str language,
+                        struct buf *markdown, struct sha256 *hash, struct err *err);
+/* The stored bundle as JSON, appended. */
+int policy_store_bundle(struct db *db, int version, struct buf *json, struct err *err);
+
+#endif
