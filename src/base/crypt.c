@@ -28,6 +28,18 @@ void random_bytes(void *out, size_t n)
         bug("no random bytes");
 }
 
+struct uid uid_new(void)
+{
+    struct uid id;
+    random_bytes(id.b, sizeof id.b);
+    return id;
+}
+
+struct str uid_str(const struct uid *id)
+{
+    return (struct str){(const char *)id->b, sizeof id->b};
+}
+
 struct secret secret_derive(const struct secret *from, struct str info)
 {
     EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);

@@ -26,6 +26,13 @@ enum { SEAL_EXTRA = 28 };
 void secret_wipe(struct secret *s);
 /* Cryptographically strong; a machine without them stops the process. */
 void random_bytes(void *out, size_t n);
+/* A random 16-byte id, such as the one that stands for a consumer (cid). */
+struct uid {
+    uint8_t b[16];
+};
+struct uid uid_new(void);
+/* The bytes, borrowed. */
+struct str uid_str(const struct uid *id);
 /* HKDF-SHA-256 (RFC 5869), empty salt: a key for one use, named by `info`. */
 struct secret secret_derive(const struct secret *from, struct str info);
 /* Appends the sealed bytes to *out. */

@@ -39,7 +39,12 @@ void db_close(struct db *db);
  * newer than the program. */
 int db_migrate(struct db *db, const struct db_migration *list, size_t count, struct err *err);
 
+/* The same with the built-in files schema/<store>_001.sql, _002.sql ... */
+int db_migrate_embedded(struct db *db, const char *store, struct err *err);
+
 int db_begin(struct db *db, struct err *err);
+/* A transaction that only reads: all statements see one state. Ended by db_rollback(). */
+int db_begin_read(struct db *db, struct err *err);
 int db_commit(struct db *db, struct err *err);
 /* Never fails: a transaction that cannot be rolled back is gone with its connection. */
 void db_rollback(struct db *db);

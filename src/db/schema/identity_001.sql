@@ -19,3 +19,9 @@ create table secret (
     name text primary key,
     sealed bytea not null
 );
+
+-- Keyed hashes of erased consumers.
+create table erased (
+    lookup bytea primary key,
+    at bigint not null
+) /* sqlite: without rowid */;

@@ -1,0 +1,287 @@
+/*
+ * consent.h - the engine: consents, consumers, accesses, and decide().
+ *
+ * A struct engine is an open installation: both stores, the policy in force, the ledger, the permit
+ * index in memory and the writer. One process at a time may hold it (a lock in the folder). All
+ * functions may be called from any thread unless they say otherwise.
+ *
+ * Writes are asynchronous: fill a struct engine_write of the right kind, submit it, and its done()
+ * is called on the writer's thread once it is durable and in force in the index - or refused. Until
+ * then everything it points to must stay. engine_run() does the same and waits.
+ *
+ * One consent is a consumer's answer for one purpose and recipient and some categories. For each
+ * category the latest answer stands: a new answer takes its categories over from older ones, and an
+ * older one that has none left is superseded.
+ */
+#ifndef LOV_CONSENT_CONSENT_H
+#define LOV_CONSENT_CONSENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "db/writer.h"
+#include "identity/identity.h"
+#include "ledger/ledger.h"
+#include "policy/policy.h"
+
+/* ---- the installation ---- */
+
+struct engine;
+
+/* Makes a new installation: folder (0700), key, both stores. LOV_ECONFLICT when there is one. */
+int engine_init(const char *dir, struct err *err);
+/* LOV_ENOTFOUND when `dir` holds none; LOV_ECONFLICT (reason "locked") when another process holds
+ * it; LOV_EVERSION when it is newer than the program. */
+int engine_open(const char *dir, struct log *log, struct engine **out, struct err *err);
+/* Waits for the writes under way. */
+void engine_close(struct engine *e);
+
+const struct identity *engine_identity(const struct engine *e);
+struct writer *engine_writer(struct engine *e);
+struct ledger *engine_ledger(struct engine *e); /* inside a write job only */
+/* Reading connections to the two stores: take one, put it back. */
+struct db_pool *engine_lov(struct engine *e);
+struct db_pool *engine_identities(struct engine *e);
+struct log *engine_log(struct engine *e);
+/* The lov store of an installation, for reading beside a server that runs (log verify). */
+int engine_open_store(const char *dir, struct db **out, struct err *err);
+
+/* ---- decide ---- */
+
+/* The rules in force: a policy and what is derived from it. Hold it while a decision is in use;
+ * NULL where no policy was ever applied. */
+struct rules;
+struct rules *engine_rules(struct engine *e);
+void rules_unref(struct rules *r);
+struct policy *rules_policy(const struct rules *r);
+
+struct question {
+    struct str recipient, purpose, category, consumer;
+    int64_t at; /* ms UTC */
+};
+
+/* Why: stable words, see decision_reason_name(). */
+enum decision_reason {
+    REASON_PERMITTED,
+    REASON_UNAVAILABLE,
+    REASON_RECIPIENT_UNKNOWN,
+    REASON_RECIPIENT_SUSPENDED,
+    REASON_RECIPIENT_CONTRACT_ENDED,
+    REASON_RECIPIENT_SAFEGUARDS_ENDED,
+    REASON_RECIPIENT_TRAINING_LAPSED,
+    REASON_NOT_IN_POLICY,
+    REASON_UNKNOWN_CONSUMER,
+    REASON_ERASED,
+    REASON_RESTRICTED,
+    REASON_NO_CONSENT,
+    REASON_WITHDRAWN,
+    REASON_REFUSED,
+    REASON_EXPIRED,
+    REASON_NOTICE_SUPERSEDED,
+    REASON_GUARDIAN_REQUIRED,
+    REASON_OPTED_OUT,
+    REASON_OBJECTED,
+    REASON_COUNT,
+};
+const char *decision_reason_name(enum decision_reason reason);
+/* One sentence in plain English. */
+const char *decision_reason_text(enum decision_reason reason);
+
+struct decision {
+    bool permit;
+    enum decision_reason reason;
+    enum policy_basis basis;                /* BASIS_NONE where no activity was found */
+    const struct policy_law *law;           /* NULL where the consumer is unknown */
+    const struct policy_activity *activity; /* NULL where there is none; lives as long as the rules */
+    int64_t consent;                        /* seq of the consent that decided, -1: none */
+    uint32_t shard;                         /* of the consumer, where known */
+    bool has_consumer;
+    struct uid cid;                         /* where has_consumer */
+};
+/* The one implementation (DESIGN §4). `r` may be NULL: denies as unavailable. Never fails, takes no
+ * memory, counts nothing. */
+void decide(struct engine *e, const struct rules *r, const struct question *q,
+            struct decision *out);
+/* Calls `row` for each consumer, in order of number from `from` on, whose decision is a permit;
+ * stops when row returns non-zero or after `limit` consumers looked at; *next is the number to go on
+ * from, -1 at the end. */
+int decide_each(struct engine *e, const struct rules *r, const struct question *q, int64_t from,
+                int64_t limit, int (*row)(void *ctx, int64_t number, const struct uid *cid),
+                void *ctx, int64_t *next);
+
+/* ---- consents ---- */
+
+enum consent_status {
+    CONSENT_ACTIVE,
+    CONSENT_REFUSED,
+    CONSENT_WITHDRAWN,
+    CONSENT_EXPIRED,
+    CONSENT_SUPERSEDED,
+};
+const char *consent_status_name(enum consent_status status);
+
+struct consent {
+    uint32_t shard;
+    struct uid cid;
+    int64_t seq; /* with shard: its identity; see consent_id_format */
+    struct str purpose, recipient;
+    struct str *categories;
+    size_t category_count;
+    struct str *narrowed; /* taken out by the consumer through amend */
+    size_t narrowed_count;
+    enum consent_status status; /* as of the time it was read: an active one past its end is expired */
+    struct str notice, notice_language;
+    int notice_version;
+    struct sha256 notice_hash;
+    struct str channel;
+    int64_t given_at, expires_at; /* expires_at TIME_NONE: of a refusal */
+    bool by_guardian;
+    struct str sealed; /* evidence, guardian and reasons under the consumer's key; may be empty */
+    int64_t event;     /* seq of the last event that changed it */
+};
+
+/* A consent's public id: 32 hexadecimal digits that show nothing of shard and seq. */
+void consent_id_format(const struct engine *e, uint32_t shard, int64_t seq, struct buf *out);
+bool consent_id_parse(const struct engine *e, struct str id, uint32_t *shard, int64_t *seq);
+
+/* 1 and *out (texts from the arena), or 0. */
+int consent_get(struct engine *e, uint32_t shard, int64_t seq, struct arena *arena,
+                struct consent *out, struct err *err);
+/* A consumer's consents, in order of seq, those with seq > after. */
+int consent_list(struct engine *e, const struct identity_row *consumer, int64_t after,
+                 int64_t limit, struct arena *arena,
+                 int (*row)(void *ctx, const struct consent *c), void *ctx, struct err *err);
+/* {"evidence": ..., "guardian": ..., ...}, opened with the consumer's key, appended; nothing is
+ * appended when there is nothing or the consumer was erased. */
+int consent_unseal(struct engine *e, const struct consent *c, struct buf *json, struct err *err);
+
+/* Where a consumer is: 1 and *out, or 0. */
+int consumer_find(struct engine *e, struct str id, struct identity_row *out, struct err *err);
+struct consumer {
+    struct identity_row who;
+    struct str residence; /* arena */
+    bool restricted, opt_out_signal;
+    int32_t born; /* day; INT32_MIN: not known */
+    int64_t last_event;
+};
+/* 1 and *out, or 0. */
+int consumer_get(struct engine *e, struct str id, struct arena *arena, struct consumer *out,
+                 struct err *err);
+
+/* ---- writes ---- */
+
+enum write_kind {
+    WRITE_GIVE,     /* consumer, purpose, recipient, categories, notice; evidence, guardian, expires_at */
+    WRITE_REFUSE,   /* the same */
+    WRITE_WITHDRAW, /* consent; detail */
+    WRITE_RENEW,    /* consent, notice; evidence, guardian, expires_at */
+    WRITE_AMEND,    /* consent, categories; notice (demanded to widen), evidence, guardian, expires_at */
+    WRITE_EXPIRE,   /* nothing: records up to `limit` consents as expired; written says how many */
+    WRITE_CONSUMER, /* consumer; the members of `set` that has_... says */
+    WRITE_ERASE,    /* consumer */
+    WRITE_ACCESS,   /* question + decision of a use; out_seq is its event */
+    WRITE_POLICY,   /* bundle */
+};
+
+struct notice_shown {
+    struct str id, language;
+    int64_t version;      /* 0: not said */
+    bool has_hash;
+    struct sha256 hash; /* when the caller sends it, it must be the notice's */
+};
+
+struct engine_write {
+    struct write_job job; /* private; first */
+    struct engine *engine;
+    enum write_kind kind;
+    struct str actor; /* "staff:admin/3f2a" */
+    struct arena *arena; /* of the caller: what `out` points to; the writer's thread uses it */
+
+    /* Input, by kind. */
+    struct str consumer;
+    uint32_t shard;
+    int64_t consent; /* seq */
+    struct str purpose, recipient;
+    struct str *categories;
+    size_t category_count;
+    struct notice_shown notice;
+    struct str channel;           /* web app phone paper cmp oauth import; empty: as it was */
+    struct str evidence, guardian, detail; /* JSON; empty: none */
+    int64_t expires_at;           /* TIME_NONE: the longest that policy and law allow */
+    int64_t given_at;             /* TIME_NONE: now; earlier only with channel import or paper */
+    bool idempotent;
+    struct sha256 idempotency;    /* of caller and key */
+    struct sha256 request;        /* of what was asked */
+    int64_t limit;
+    struct {
+        bool has_residence, has_restricted, has_opt_out_signal, has_born;
+        struct str residence;
+        bool restricted, opt_out_signal;
+        int32_t born;
+    } set;
+    struct question question;     /* access: who used what of whom for what, and when */
+    struct decision decision;
+    int policy_version;
+    bool reported;                /* the use was made elsewhere and is told afterwards */
+    const struct policy_bundle *bundle;
+    bool confirm_version;         /* policy: apply only on top of expected_version */
+    int expected_version;
+
+    /* Output, valid in done() when job.rc is 0. */
+    struct consent out;
+    int64_t out_seq;
+    int64_t written;
+    bool replayed; /* the idempotency key was known: nothing was written */
+    struct policy *policy;      /* WRITE_POLICY: one reference for the caller */
+    struct policy_findings findings; /* WRITE_POLICY: the caller frees */
+
+    void (*done)(struct engine_write *w);
+    void *ctx;
+
+    struct engine_change *change; /* private: what durable() does to the index */
+};
+
+/* Refusals come back in job.rc and job.err: LOV_EINVAL, LOV_ENOTFOUND, LOV_ECONFLICT with reasons
+ * unknown_purpose, unknown_recipient, unknown_category, not_in_policy, unknown_notice,
+ * notice_not_in_force, notice_language_missing, notice_hash_mismatch, notice_required,
+ * expires_too_late, expires_in_the_past, guardian_required, unknown_consent, unknown_consumer, erased, not_active,
+ * superseded, idempotency_key_reused, nothing_to_amend, policy_invalid, policy_moved_on, no_policy. */
+void engine_submit(struct engine *e, struct engine_write *w);
+int engine_run(struct engine *e, struct engine_write *w, struct err *err);
+
+/* ---- effects of a policy before it is applied ---- */
+
+struct policy_effect {
+    int64_t consumers; /* for whom at least one decision on the activity changes */
+    int64_t consents;  /* active consents whose decision changes */
+    int64_t permits_lost, permits_won; /* decisions (consumer and category) that turn */
+};
+/* For each change of `diff` that names a recipient and purpose, effects[i]; others are zero. */
+int policy_effects(struct engine *e, struct policy *after, const struct policy_diff *diff,
+                   struct policy_effect *effects, struct err *err);
+
+/* ---- verifying ---- */
+
+struct state_report {
+    int64_t rows;
+    bool wrong;
+    char what[200];
+    int64_t seq; /* the event that the wrong row should agree with */
+};
+/* Compares each state row of a shard with the event that it mirrors, and policies and notices with
+ * their hashes. */
+int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err);
+
+struct engine_counts {
+    int64_t consumers, permits;
+    int policy_version;
+    struct writer_counts writer;
+};
+struct engine_counts engine_counts(struct engine *e);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * identity.h - who: the store that alone connects the controller's id of a consumer with the random
+ * cid under which everything else knows them.
+ *
+ * One row a consumer: a keyed hash of the id to find it by, the shard, the cid, and, sealed by the
+ * key-encryption key with the cid as associated data, the id itself and the consumer's data key.
+ * Deleting that row is erasure: what remains elsewhere points at nobody and can't be read.
+ *
+ * The key-encryption key (KEK) is 32 bytes in hexadecimal, from $LOV_KEY or the file `key` (0600) of
+ * the installation's folder. A struct identity is immutable after opening: any thread.
+ */
+#ifndef LOV_IDENTITY_IDENTITY_H
+#define LOV_IDENTITY_IDENTITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/crypt.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "db/db.h"
+
+struct identity;
+
+struct identity_row {
+    struct hash128 lookup;
+    struct uid cid;
+    uint32_t shard;
+    int64_t number; /* dense, in order of arrival */
+};
+
+/* Makes a new KEK file in `dir`; LOV_EIO when there is one. */
+int identity_create_key(const char *dir, struct err *err);
+int identity_load_key(const char *dir, struct secret *kek, struct err *err);
+
+/* `db` is a writing connection to the store, migrated here; the root secret is made at the first
+ * opening. LOV_ECORRUPT when the KEK is not the one that the store was sealed with. */
+int identity_open(struct db *db, const struct secret *kek, uint32_t shards, struct identity **out,
+                  struct err *err);
+void identity_close(struct identity *who);
+/* A secret for one use, the same for the life of the installation. */
+struct secret identity_secret(const struct identity *who, const char *use);
+
+/* Where a consumer of that id is, or would be. `id` is 1 to 128 bytes. */
+struct hash128 identity_lookup(const struct identity *who, struct str id);
+/* 1 and *out, or 0 when there is no such consumer. */
+int identity_find(const struct identity *who, struct db *db, const struct hash128 *lookup,
+                  struct identity_row *out, struct err *err);
+/* Adds a consumer who is not there; the caller holds the transaction. */
+int identity_add(const struct identity *who, struct db *db, struct str id, int64_t now,
+                 struct identity_row *out, struct err *err);
+/* 1 and the controller's id appended, or 0 when nobody (any more) has that cid. */
+int identity_name(const struct identity *who, struct db *db, const struct uid *cid,
+                  struct buf *id, struct err *err);
+/* 1 and the consumer's data key, or 0. */
+int identity_data_key(const struct identity *who, struct db *db, const struct uid *cid,
+                      struct secret *out, struct err *err);
+/* Every consumer, in order of number. Stops when `row` returns non-zero and returns that. */
+int identity_each(struct db *db, int (*row)(void *ctx, const struct identity_row *r), void *ctx,
+                  struct err *err);
+
+/* Deletes the row and remembers the keyed hash, so that a later import of the same id is caught. */
+int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, struct err *err);
+int identity_each_erased(struct db *db, int (*row)(void *ctx, const struct hash128 *lookup),
+                         void *ctx, struct err *err);
+
+#endif

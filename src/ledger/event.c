@@ -1,0 +1,66 @@
+/* event.c - see event.h. */
+#include "ledger/event.h"
+
+#include <string.h>
+
+static void add_number(struct buf *out, uint64_t v, int bytes)
+{
+    char be[8];
+    for (int i = 0; i < bytes; i++)
+        be[i] = (char)(v >> (8 * (bytes - 1 - i)) & 0xFF);
+    buf_add(out, be, (size_t)bytes);
+}
+
+static void add_field(struct buf *out, struct str field)
+{
+    if (field.n > UINT32_MAX)
+        bug("event field too long");
+    add_number(out, field.n, 4);
+    buf_str(out, field);
+}
+
+void event_encode(const struct ledger_event *event, struct buf *out)
+{
+    add_number(out, 1, 1);
+    add_number(out, event->shard, 4);
+    add_number(out, (uint64_t)event->seq, 8);
+    add_number(out, (uint64_t)event->prev, 8);
+    add_number(out, (uint64_t)event->at, 8);
+    add_field(out, event->kind);
+    add_field(out, event->has_cid ? uid_str(&event->cid) : (struct str){0});
+    add_field(out, event->actor);
+    add_field(out, event->activity);
+    add_field(out, event->body);
+}
+
+bool event_from_row(struct db_stmt *s, struct ledger_event *out)
+{
+    struct str cid = db_blob(s, 5), leaf = db_blob(s, 9);
+    *out = (struct ledger_event){
+        .shard = (uint32_t)db_int(s, 0),
+        .seq = db_int(s, 1),
+        .prev = db_int(s, 2),
+        .at = db_int(s, 3),
+        .kind = db_text(s, 4),
+        .has_cid = cid.n > 0,
+        .actor = db_text(s, 6),
+        .activity = db_text(s, 7),
+        .body = db_text(s, 8),
+    };
+    if ((cid.n && cid.n != sizeof out->cid.b) || leaf.n != sizeof out->leaf.b)
+        return false;
+    if (cid.n)
+        memcpy(out->cid.b, cid.p, cid.n);
+    memcpy(out->leaf.b, leaf.p, leaf.n);
+    return true;
+}
+
+bool event_read_frontier(int64_t size, struct str frontier, struct tree *out)
+{
+    if (size < 0 || frontier.n != tree_width((uint64_t)size) * sizeof out->node[0])
+        return false;
+    out->size = (uint64_t)size;
+    if (frontier.n)
+        memcpy(out->node, frontier.p, frontier.n);
+    return true;
+}

@@ -1,0 +1,162 @@
+/* ledger.c - appending. The heads in memory run ahead of the database inside a transaction; the
+ * observer writes them once per commit, or goes back to the last committed ones. */
+#include "ledger/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ledger/event.h"
+#include "ledger/tree.h"
+
+struct head {
+    uint32_t shard;
+    bool changed;
+    int64_t last_at, committed_at;
+    struct tree tree, committed;
+};
+
+struct ledger {
+    struct head *heads;
+    size_t count;
+    struct buf encoding; /* reused */
+};
+
+static struct head *add_head(struct ledger *ledger, uint32_t shard)
+{
+    ledger->heads = mem_grow(ledger->heads, ledger->count + 1, sizeof *ledger->heads);
+    struct head *h = &ledger->heads[ledger->count++];
+    *h = (struct head){.shard = shard};
+    return h;
+}
+
+static struct head *head_of(struct ledger *ledger, uint32_t shard)
+{
+    for (size_t i = 0; i < ledger->count; i++)
+        if (ledger->heads[i].shard == shard)
+            return &ledger->heads[i];
+    return add_head(ledger, shard);
+}
+
+int ledger_open(struct db *lov, struct ledger **out, struct err *err)
+{
+    static const char sql[] = "select shard, size, frontier, last_at from shard order by shard";
+    struct ledger *ledger = mem_zero(sizeof *ledger);
+    struct db_stmt *s = db_use(lov, sql);
+    int rc;
+    while ((rc = db_step(s, err)) == 1) {
+        struct head *h = add_head(ledger, (uint32_t)db_int(s, 0));
+        h->last_at = h->committed_at = db_int(s, 3);
+        if (!event_read_frontier(db_int(s, 1), db_blob(s, 2), &h->tree)) {
+            db_done(s);
+            ledger_close(ledger);
+            return err_set(err, LOV_ECORRUPT, "the head of ledger %u is damaged: run lov log verify",
+                           h->shard);
+        }
+        h->committed = h->tree;
+    }
+    if (rc) {
+        ledger_close(ledger);
+        return rc;
+    }
+    *out = ledger;
+    return 0;
+}
+
+void ledger_close(struct ledger *ledger)
+{
+    if (!ledger)
+        return;
+    buf_free(&ledger->encoding);
+    free(ledger->heads);
+    free(ledger);
+}
+
+static int before_commit(void *ctx, struct write_stores *stores, struct err *err)
+{
+    static const char sql[] = "insert into shard (shard, size, frontier, last_at) "
+                              "values ($1, $2, $3, $4) on conflict (shard) do update set "
+                              "size = excluded.size, frontier = excluded.frontier, "
+                              "last_at = excluded.last_at";
+    struct ledger *ledger = ctx;
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct head *h = &ledger->heads[i];
+        if (!h->changed)
+            continue;
+        size_t bytes = tree_width(h->tree.size) * sizeof h->tree.node[0];
+        struct db_stmt *s = db_use(stores->lov, sql);
+        db_bind_int(s, 1, h->shard);
+        db_bind_int(s, 2, (int64_t)h->tree.size);
+        db_bind_blob(s, 3, (struct str){(char *)h->tree.node, bytes});
+        db_bind_int(s, 4, h->last_at);
+        int rc = db_run(s, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static void committed(void *ctx)
+{
+    struct ledger *ledger = ctx;
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct head *h = &ledger->heads[i];
+        if (!h->changed)
+            continue;
+        h->committed = h->tree;
+        h->committed_at = h->last_at;
+        h->changed = false;
+    }
+}
+
+static void rolled_back(void *ctx)
+{
+    struct ledger *ledger = ctx;
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct head *h = &ledger->heads[i];
+        h->tree = h->committed;
+        h->last_at = h->committed_at;
+        h->changed = false;
+    }
+}
+
+struct write_observer ledger_observer(struct ledger *ledger)
+{
+    return (struct write_observer){ledger, before_commit, committed, rolled_back};
+}
+
+int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,
+                  struct err *err)
+{
+    static const char sql[] =
+        "insert into event (shard, seq, prev, at, kind, cid, actor, activity, body, leaf) "
+        "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    struct head *h = head_of(ledger, event->shard);
+    /* The ledger's time never runs backwards, whatever the clock did. */
+    if (event->at < h->last_at)
+        event->at = h->last_at;
+    event->seq = (int64_t)h->tree.size;
+    buf_clear(&ledger->encoding);
+    event_encode(event, &ledger->encoding);
+    event->leaf = tree_leaf(buf_view(&ledger->encoding));
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, event->shard);
+    db_bind_int(s, 2, event->seq);
+    db_bind_int(s, 3, event->prev);
+    db_bind_int(s, 4, event->at);
+    db_bind_text(s, 5, event->kind);
+    if (event->has_cid)
+        db_bind_blob(s, 6, uid_str(&event->cid));
+    else
+        db_bind_null(s, 6);
+    db_bind_text(s, 7, event->actor);
+    db_bind_text(s, 8, event->activity);
+    db_bind_text(s, 9, event->body);
+    db_bind_blob(s, 10, (struct str){(char *)event->leaf.b, sizeof event->leaf.b});
+    int rc = db_run(s, err);
+    if (rc)
+        return rc;
+    tree_append(&h->tree, &event->leaf);
+    h->last_at = event->at;
+    h->changed = true;
+    return 0;
+}

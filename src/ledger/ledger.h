@@ -1,0 +1,87 @@
+/*
+ * ledger.h - the memory of the company: an append-only Merkle log (RFC 6962 §2.1) per shard.
+ *
+ * An event is appended in the transaction that changes the state it tells of. Its leaf hash is
+ * SHA-256(0x00 | encoding); the encoding, version 1, is: the byte 1, shard (4 bytes), seq, prev, at
+ * (8 bytes each, two's complement), then kind, cid, actor, activity and body, each as 4 bytes of
+ * length and the bytes; all numbers big-endian. What is personal in a body is sealed under the
+ * consumer's key before it comes here, so erasure leaves the tree whole.
+ *
+ * A struct ledger keeps the heads of the shards in memory and belongs to the writer's thread; the
+ * functions that take a struct db only may be used on any connection.
+ */
+#ifndef LOV_LEDGER_LEDGER_H
+#define LOV_LEDGER_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/crypt.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "db/writer.h"
+
+struct ledger;
+
+struct ledger_event {
+    uint32_t shard;
+    int64_t seq;     /* from 0; set by ledger_append */
+    int64_t prev;    /* the consumer's event before this one, -1: none */
+    int64_t at;      /* ms UTC */
+    struct str kind; /* "consent.give" */
+    bool has_cid;
+    struct uid cid;
+    struct str actor;    /* "staff:admin/3f2a...", "recipient:marketing/...", "lov" */
+    struct str activity; /* "recipient/purpose", or empty */
+    struct str body;     /* JSON */
+    struct sha256 leaf;
+};
+
+int ledger_open(struct db *lov, struct ledger **out, struct err *err);
+void ledger_close(struct ledger *ledger);
+/* How the writer keeps the heads in memory and in the database together. */
+struct write_observer ledger_observer(struct ledger *ledger);
+/* Sets event->seq and event->leaf. The caller holds the transaction and sets all else. */
+int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,
+                  struct err *err);
+
+/* The latest instant in any shard's ledger; 0 when empty. */
+int ledger_last_at(struct db *lov, int64_t *out, struct err *err);
+/* The committed head. An empty or unknown shard has size 0 and the hash of the empty tree. */
+int ledger_head(struct db *lov, uint32_t shard, int64_t *size, struct sha256 *root,
+                struct err *err);
+
+struct ledger_filter {
+    uint32_t shard;
+    int64_t after;       /* events with seq > after; -1: from the first */
+    int64_t limit;
+    struct str recipient; /* of the activity; empty: all */
+};
+typedef int ledger_row(void *ctx, const struct ledger_event *event);
+/* In order of seq. Stops when `row` returns non-zero and returns that. *scanned_to (may be NULL) is
+ * the last seq that was looked at, matching or not: at most 100,000 are looked at in one call. */
+int ledger_read(struct db *lov, const struct ledger_filter *filter, ledger_row *row, void *ctx,
+                int64_t *scanned_to, struct err *err);
+/* One event; 1 and row called, or 0. */
+int ledger_get(struct db *lov, uint32_t shard, int64_t seq, ledger_row *row, void *ctx,
+               struct err *err);
+/* A consumer's events after `after`, oldest first: the chain that ends at `head`. */
+int ledger_history(struct db *lov, uint32_t shard, int64_t head, int64_t after, int64_t limit,
+                   ledger_row *row, void *ctx, struct err *err);
+
+struct ledger_report {
+    uint32_t shard;
+    int64_t events;
+    struct sha256 root;
+    int64_t wrong_seq; /* -1: all right; otherwise the first event that is wrong */
+    char wrong[200];   /* in what way */
+};
+/* Recomputes one shard from its events, in constant memory. 0 whether it verifies or not (look at
+ * wrong_seq); negative when it could not be read. `progress` (may be NULL) is called now and then. */
+int ledger_verify(struct db *lov, uint32_t shard, void (*progress)(void *ctx, int64_t done),
+                  void *ctx, struct ledger_report *out, struct err *err);
+/* The shards that there are, in order, appended as uint32_t to *out. */
+int ledger_shards(struct db *lov, struct buf *out, struct err *err);
+
+#endif
