@@ -1,0 +1,198 @@
+/* load_law.c - reads laws/<id>.yaml. Every number of a law stands beside the article it comes from,
+ * so the shape demands a source wherever it demands a number. */
+#include <string.h>
+
+#include "policy/draft.h"
+
+struct law_in {
+    struct str id, name, citation;
+    int32_t effective;
+    const struct node *territories, *consent, *deadlines;
+};
+
+struct consent_in {
+    int model;
+    struct str source;
+    const struct node *guardian_below, *opt_in_below, *max_days, *reask_after_days;
+};
+
+struct number_in {
+    int value;
+    struct str source;
+};
+
+static int load_number(struct draft *d, struct str file, const struct node *node, const char *unit,
+                       int max)
+{
+    const struct member members[] = {
+        {.name = unit, .kind = MEMBER_INT, .offset = offsetof(struct number_in, value), .required = true, .min = 1, .max = max},
+        {.name = "source", .kind = MEMBER_TEXT, .offset = offsetof(struct number_in, source), .required = true},
+    };
+    struct number_in in = {0};
+    if (node)
+        take(d, file, node, members, 2, &in);
+    return in.value;
+}
+
+static void load_guardian(struct draft *d, struct str file, const struct node *node,
+                          struct policy_law *law)
+{
+    if (!node)
+        return;
+    law->guardian_by_territory =
+        arena_array(d->arena, node->count + 1, sizeof *law->guardian_by_territory);
+    for (const struct node *item = node->first; item; item = item->next) {
+        int64_t years = 0;
+        if (str_is(item->key, "source"))
+            continue;
+        if (item->kind != TREE_TEXT || !item->plain || !str_to_int(item->text, 1, 21, &years)) {
+            find_error(d, file, item->line, "out_of_range",
+                       "%.*s must be a whole number from 1 to 21", STR_ARG(item->key));
+        } else if (str_is(item->key, "default")) {
+            law->guardian_below = (int)years;
+        } else if (is_territory(item->key)) {
+            size_t n = law->guardian_by_territory_count++;
+            law->guardian_by_territory[n].territory = item->key;
+            law->guardian_by_territory[n].years = (int)years;
+        } else {
+            find_error(d, file, item->key_line, "bad_territory",
+                       "%.*s is no territory: use ISO 3166 codes such as SE or US-CA",
+                       STR_ARG(item->key));
+        }
+    }
+    const struct node *source = node_get(node, "source");
+    if (!law->guardian_below)
+        find_error(d, file, node->key_line, "missing_member", "default is missing");
+    if (!source || source->kind != TREE_TEXT || !str_trim(source->text).n)
+        find_error(d, file, node->key_line, "missing_member", "source is missing");
+}
+
+static void load_consent(struct draft *d, struct str file, const struct node *node,
+                         struct policy_law *law)
+{
+    static const char *const models[] = {"opt_in", "opt_out"};
+    static const struct member members[] = {
+        {.name = "model", .kind = MEMBER_WORD, .offset = offsetof(struct consent_in, model), .required = true, .words = models, .word_count = 2},
+        {.name = "source", .kind = MEMBER_TEXT, .offset = offsetof(struct consent_in, source), .required = true},
+        {.name = "guardian_below", .kind = MEMBER_MAP, .offset = offsetof(struct consent_in, guardian_below)},
+        {.name = "opt_in_below", .kind = MEMBER_MAP, .offset = offsetof(struct consent_in, opt_in_below)},
+        {.name = "max_days", .kind = MEMBER_MAP, .offset = offsetof(struct consent_in, max_days)},
+        {.name = "reask_after_days", .kind = MEMBER_MAP, .offset = offsetof(struct consent_in, reask_after_days)},
+    };
+    struct consent_in in = {0};
+    if (!node)
+        return;
+    take(d, file, node, members, 6, &in);
+    law->opt_out_model = in.model == 1;
+    load_guardian(d, file, in.guardian_below, law);
+    law->opt_in_below = load_number(d, file, in.opt_in_below, "years", 21);
+    law->consent_max_days = load_number(d, file, in.max_days, "days", 36525);
+    law->reask_after_days = load_number(d, file, in.reask_after_days, "days", 36525);
+}
+
+static void load_deadline(struct draft *d, struct str file, const struct node *item,
+                          struct policy_law *law)
+{
+    static const char *const rights[] = {"access",      "portability", "rectification",
+                                         "erasure",     "restriction", "objection",
+                                         "opt_out",     "limit_use",   "automated_decision"};
+    struct {
+        int right, months, days, extend_months, extend_days;
+        struct str source, note;
+    } in = {.right = -1};
+    const struct member members[] = {
+        {.name = "right", .kind = MEMBER_WORD, .offset = offsetof(typeof(in), right), .required = true, .words = rights, .word_count = 9},
+        {.name = "months", .kind = MEMBER_INT, .offset = offsetof(typeof(in), months), .min = 1, .max = 24},
+        {.name = "days", .kind = MEMBER_INT, .offset = offsetof(typeof(in), days), .min = 1, .max = 730},
+        {.name = "extend_months", .kind = MEMBER_INT, .offset = offsetof(typeof(in), extend_months), .min = 0, .max = 24},
+        {.name = "extend_days", .kind = MEMBER_INT, .offset = offsetof(typeof(in), extend_days), .min = 0, .max = 730},
+        {.name = "source", .kind = MEMBER_TEXT, .offset = offsetof(typeof(in), source), .required = true},
+        {.name = "note", .kind = MEMBER_TEXT, .offset = offsetof(typeof(in), note)},
+    };
+    if (!take(d, file, item, members, 7, &in) || in.right < 0)
+        return;
+    struct str right = str_of(rights[in.right]);
+    if ((in.months > 0) == (in.days > 0))
+        find_error(d, file, item->line, "deadline", "%.*s: give either months or days",
+                   STR_ARG(right));
+    for (size_t i = 0; i < law->deadline_count; i++) {
+        if (str_eq(law->deadlines[i].right, right))
+            find_error(d, file, item->line, "duplicate_name", "%.*s has two deadlines",
+                       STR_ARG(right));
+    }
+    law->deadlines[law->deadline_count++] =
+        (struct policy_deadline){right,   in.source,        in.months,
+                                 in.days, in.extend_months, in.extend_days};
+}
+
+static void load_territories(struct draft *d, struct str file, const struct node *list,
+                             struct policy_law *law)
+{
+    law->territories = take_names(d, file, list, &law->territory_count);
+    for (const struct node *item = list ? list->first : NULL; item; item = item->next) {
+        if (item->kind == TREE_TEXT && !is_territory(item->text))
+            find_error(d, file, item->line, "bad_territory",
+                       "%.*s is no territory: use ISO 3166 codes such as SE or US-CA",
+                       STR_ARG(item->text));
+    }
+}
+
+static void load_law(struct draft *d, struct str file, const struct node *root)
+{
+    static const struct member members[] = {
+        {.name = "id", .kind = MEMBER_NAME, .offset = offsetof(struct law_in, id), .required = true},
+        {.name = "name", .kind = MEMBER_TEXT, .offset = offsetof(struct law_in, name), .required = true},
+        {.name = "citation", .kind = MEMBER_TEXT, .offset = offsetof(struct law_in, citation), .required = true},
+        {.name = "effective", .kind = MEMBER_DATE, .offset = offsetof(struct law_in, effective), .required = true},
+        {.name = "territories", .kind = MEMBER_LIST, .offset = offsetof(struct law_in, territories), .required = true},
+        {.name = "consent", .kind = MEMBER_MAP, .offset = offsetof(struct law_in, consent), .required = true},
+        {.name = "deadlines", .kind = MEMBER_LIST, .offset = offsetof(struct law_in, deadlines), .required = true},
+    };
+    struct law_in in = {0};
+    if (!take(d, file, root, members, 7, &in))
+        return;
+    struct str expected = {file.p + strlen("laws/"), file.n - strlen("laws/.yaml")};
+    if (in.id.n && !str_eq(in.id, expected))
+        find_error(d, file, node_line(root, "id"), "file_name",
+                   "the file of law %.*s is laws/%.*s.yaml", STR_ARG(in.id), STR_ARG(in.id));
+    struct policy *p = d->policy;
+    d->laws[p->law_count] = root;
+    d->law_files[p->law_count] = file;
+    struct policy_law *law = &p->laws[p->law_count];
+    *law = (struct policy_law){.index = (uint32_t)p->law_count++,
+                               .id = expected,
+                               .name = in.name,
+                               .citation = in.citation,
+                               .effective = date_start(in.effective)};
+    load_territories(d, file, in.territories, law);
+    load_consent(d, file, in.consent, law);
+    size_t n = in.deadlines ? in.deadlines->count : 0;
+    law->deadlines = arena_array(d->arena, n + 1, sizeof *law->deadlines);
+    for (const struct node *item = n ? in.deadlines->first : NULL; item; item = item->next)
+        load_deadline(d, file, item, law);
+}
+
+void load_laws(struct draft *d)
+{
+    struct policy *p = d->policy;
+    p->laws = arena_array(d->arena, MAX_LAWS, sizeof *p->laws);
+    d->laws = arena_array(d->arena, MAX_LAWS, sizeof *d->laws);
+    d->law_files = arena_array(d->arena, MAX_LAWS, sizeof *d->law_files);
+    size_t files = 0;
+    for (size_t i = 0; i < d->bundle->count; i++) {
+        struct str path = d->bundle->files[i].path;
+        if (!str_starts(path, STR("laws/")) || !str_ends(path, STR(".yaml")))
+            continue;
+        if (++files > MAX_LAWS) {
+            find_error(d, path, 0, "too_many", "more than %d laws", MAX_LAWS);
+            return;
+        }
+        path = arena_str(d->arena, path);
+        const struct node *root = take_file(d, path.p);
+        if (root)
+            load_law(d, path, root);
+    }
+    if (!files)
+        find_error(d, STR("laws"), 0, "missing_file",
+                   "the policy has no law: add a file such as laws/gdpr.yaml");
+}
