@@ -59,7 +59,8 @@ struct http_call {
     struct http_transport *transport; /* private */
 };
 
-/* Request header by name, case-insensitive; the empty str when absent. */
+/* Request header by name, case-insensitive, copied into the arena; the empty str when absent. Only
+ * in handlers (and authenticate), not in the thread that works for a later answer. */
 struct str http_header(const struct http_call *call, const char *name);
 /* Query parameter, percent-decoded (arena); false when absent. LOV_EINVAL is reported by
  * http_query_check. A name given twice counts as invalid. */
@@ -113,6 +114,7 @@ struct http_options {
     unsigned connections_per_address; /* 0: no limit of its own */
     unsigned idle_seconds;   /* 0: 30 */
     unsigned requests_per_second; /* per caller; 0: no limit */
+    unsigned later_max;      /* calls that wait for http_resume; more answer 503; 0: 10000 */
     bool allow_remote;       /* without it only loopback addresses may be listened on in plain HTTP */
     struct log *log;
 };
