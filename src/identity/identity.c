@@ -148,19 +148,31 @@ static int read_row(struct db_stmt *s, struct identity_row *out, struct err *err
     return 0;
 }
 
-int identity_find(const struct identity *who, struct db *db, const struct hash128 *lookup,
-                  struct identity_row *out, struct err *err)
+static int find_row(struct db *db, const char *sql, struct str key, struct identity_row *out,
+                    struct err *err)
 {
-    static const char sql[] = "select lookup, number, shard, cid from consumer where lookup = $1";
-    (void)who;
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, hash_str(lookup));
+    db_bind_blob(s, 1, key);
     int rc = db_step(s, err);
     if (rc != 1)
         return rc;
     rc = read_row(s, out, err);
     db_done(s);
     return rc ? rc : 1;
+}
+
+int identity_find(struct db *db, const struct hash128 *lookup, struct identity_row *out,
+                  struct err *err)
+{
+    static const char sql[] = "select lookup, number, shard, cid from consumer where lookup = $1";
+    return find_row(db, sql, hash_str(lookup), out, err);
+}
+
+int identity_find_cid(struct db *db, const struct uid *cid, struct identity_row *out,
+                      struct err *err)
+{
+    static const char sql[] = "select lookup, number, shard, cid from consumer where cid = $1";
+    return find_row(db, sql, uid_str(cid), out, err);
 }
 
 static struct str associated(const char *use, const struct uid *cid, struct buf *out)
@@ -271,6 +283,17 @@ int identity_each(struct db *db, int (*row)(void *ctx, const struct identity_row
 }
 
 /* ---- erasure ---- */
+
+int identity_was_erased(struct db *db, const struct hash128 *lookup, struct err *err)
+{
+    static const char sql[] = "select 1 from erased where lookup = $1";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, hash_str(lookup));
+    int rc = db_step(s, err);
+    if (rc == 1)
+        db_done(s);
+    return rc;
+}
 
 int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, struct err *err)
 {

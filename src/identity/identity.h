@@ -45,8 +45,12 @@ struct secret identity_secret(const struct identity *who, const char *use);
 /* Where a consumer of that id is, or would be. `id` is 1 to 128 bytes. */
 struct hash128 identity_lookup(const struct identity *who, struct str id);
 /* 1 and *out, or 0 when there is no such consumer. */
-int identity_find(const struct identity *who, struct db *db, const struct hash128 *lookup,
-                  struct identity_row *out, struct err *err);
+int identity_find(struct db *db, const struct hash128 *lookup, struct identity_row *out,
+                  struct err *err);
+int identity_find_cid(struct db *db, const struct uid *cid, struct identity_row *out,
+                      struct err *err);
+/* 1 when a consumer of that id was erased, or 0. */
+int identity_was_erased(struct db *db, const struct hash128 *lookup, struct err *err);
 /* Adds a consumer who is not there; the caller holds the transaction. */
 int identity_add(const struct identity *who, struct db *db, struct str id, int64_t now,
                  struct identity_row *out, struct err *err);

@@ -124,6 +124,11 @@ struct write_observer ledger_observer(struct ledger *ledger)
     return (struct write_observer){ledger, before_commit, committed, rolled_back};
 }
 
+int64_t ledger_next(struct ledger *ledger, uint32_t shard)
+{
+    return (int64_t)head_of(ledger, shard)->tree.size;
+}
+
 int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,
                   struct err *err)
 {

@@ -46,6 +46,9 @@ struct write_observer ledger_observer(struct ledger *ledger);
 int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,
                   struct err *err);
 
+/* The seq that the next event of the shard will have. */
+int64_t ledger_next(struct ledger *ledger, uint32_t shard);
+
 /* The latest instant in any shard's ledger; 0 when empty. */
 int ledger_last_at(struct db *lov, int64_t *out, struct err *err);
 /* The committed head. An empty or unknown shard has size 0 and the hash of the empty tree. */

@@ -1,0 +1,148 @@
+/* answer.c - a consumer's yes or no: recorded as a new consent, which takes its categories over from
+ * the older ones of the same recipient and purpose. */
+#include <string.h>
+
+#include "consent/engine.h"
+
+struct older {
+    struct work *work;
+    struct consent *items;
+    size_t count;
+};
+
+static int keep(void *ctx, const struct consent *c)
+{
+    struct older *older = ctx;
+    struct consent *grown =
+        arena_array(older->work->w->arena, older->count + 1, sizeof *grown);
+    if (older->count)
+        memcpy(grown, older->items, older->count * sizeof *grown);
+    grown[older->count++] = *c;
+    older->items = grown;
+    return 0;
+}
+
+/* The names that are not in `taken`, in place; how many stay. */
+static size_t without(struct str *names, size_t count, const struct consent *taken)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!names_have(taken->categories, taken->category_count, names[i]))
+            names[kept++] = names[i];
+    return kept;
+}
+
+/* Takes the categories of `taken` from an older consent. False when it had none of them. */
+static bool take_over(struct arena *arena, struct consent *old, const struct consent *taken)
+{
+    struct str *categories = names_copy(arena, old->categories, old->category_count);
+    size_t kept = without(categories, old->category_count, taken);
+    size_t narrowed = without(old->narrowed, old->narrowed_count, taken);
+    bool superseded = old->status != CONSENT_SUPERSEDED && kept == 0;
+    bool changed = superseded || narrowed != old->narrowed_count ||
+                   (old->status != CONSENT_SUPERSEDED && kept != old->category_count);
+    old->narrowed_count = narrowed;
+    /* A superseded consent keeps its categories, for those who look back. */
+    if (superseded) {
+        old->status = CONSENT_SUPERSEDED;
+    } else if (old->status != CONSENT_SUPERSEDED) {
+        old->categories = categories;
+        old->category_count = kept;
+    }
+    return changed;
+}
+
+static int supersede_older(struct work *k, struct older *older, const struct consent *taken,
+                           struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < older->count; i++)
+        if (take_over(k->w->arena, &older->items[i], taken))
+            rc = work_consent(k, "consent.supersede", &older->items[i], err);
+    return rc;
+}
+
+static int given_at(const struct work *k, int64_t *out, struct err *err)
+{
+    enum { CLOCKS_DIFFER_MS = 60000 };
+    int64_t at = k->w->given_at;
+    if (at == TIME_NONE) {
+        *out = k->now;
+        return 0;
+    }
+    bool late = str_is(k->w->channel, "import") || str_is(k->w->channel, "paper");
+    if (at > k->now + CLOCKS_DIFFER_MS || (!late && at < k->now - CLOCKS_DIFFER_MS))
+        return err_reason(err, LOV_EINVAL, "invalid_field",
+                          "given_at: not in the future, and in the past only with channel import "
+                          "or paper");
+    *out = at;
+    return 0;
+}
+
+/* Everything that can be refused, before anything is written. */
+static int check(struct work *k, const struct policy_activity **activity, struct consent *c,
+                 struct err *err)
+{
+    int rc = work_check_channel(k, true, err);
+    if (rc == 0)
+        rc = work_check_names(k, activity, err);
+    if (rc == 0)
+        rc = work_check_notice(k, *activity, c, err);
+    if (rc == 0)
+        rc = given_at(k, &c->given_at, err);
+    return rc;
+}
+
+/* What depends on the consumer; for a new one, on what they will be. */
+static int check_for_consumer(struct work *k, const struct policy_activity *activity,
+                              struct consent *c, struct err *err)
+{
+    c->expires_at = TIME_NONE;
+    if (k->w->kind == WRITE_REFUSE)
+        return 0;
+    int rc = work_check_expiry(k, activity, c->given_at, &c->expires_at, err);
+    return rc ? rc : work_check_guardian(k, err);
+}
+
+int write_answer(struct work *k, struct err *err)
+{
+    struct engine_write *w = k->w;
+    const struct policy_activity *activity;
+    struct consent c = {.seq = -1};
+    int rc = check(k, &activity, &c, err);
+    if (rc)
+        return rc;
+    rc = work_consumer(k, w->consumer, false, err);
+    if (rc < 0)
+        return rc;
+    bool is_new = rc == 0;
+    if (is_new)
+        k->consumer = (struct consumer_row){.residence = k->rules->policy->default_residence};
+    rc = check_for_consumer(k, activity, &c, err);
+    if (rc == 0 && is_new)
+        rc = work_consumer(k, w->consumer, true, err);
+    if (rc < 0)
+        return rc;
+    struct older older = {.work = k};
+    rc = is_new ? 0
+                : row_consent_each(k->lov, k->consumer.shard, &k->consumer.cid, w->recipient,
+                                   w->purpose, -1, INT64_MAX, w->arena, keep, &older, err);
+    c.shard = k->consumer.shard;
+    c.cid = k->consumer.cid;
+    c.purpose = w->purpose;
+    c.recipient = w->recipient;
+    c.categories = w->categories;
+    c.category_count = w->category_count;
+    c.status = w->kind == WRITE_GIVE ? CONSENT_ACTIVE : CONSENT_REFUSED;
+    c.channel = w->channel;
+    c.by_guardian = w->guardian.n > 0;
+    if (rc == 0)
+        rc = work_seal(k, &c, err);
+    if (rc == 0)
+        rc = supersede_older(k, &older, &c, err);
+    if (rc == 0)
+        rc = work_consent(k, w->kind == WRITE_GIVE ? "consent.give" : "consent.refuse", &c, err);
+    w->out = c;
+    w->out_seq = c.event;
+    return rc ? rc : work_finish(k, err);
+}

@@ -1,0 +1,106 @@
+/* person.c - what is recorded of a consumer, and their erasure. */
+#include <string.h>
+
+#include "base/json.h"
+#include "consent/engine.h"
+
+/* "SE" or "US-CA" (ISO 3166-1 alpha-2, ISO 3166-2). */
+static bool is_residence(struct str s)
+{
+    if (s.n != 2 && !(s.n >= 4 && s.n <= 6 && s.p[2] == '-'))
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        bool letter = s.p[i] >= 'A' && s.p[i] <= 'Z';
+        bool digit = s.p[i] >= '0' && s.p[i] <= '9';
+        if (i < 2 ? !letter : i > 2 && !letter && !digit)
+            return false;
+    }
+    return true;
+}
+
+static int set_born(struct work *k, struct err *err)
+{
+    _cleanup_buf struct buf json = {0};
+    struct jw w = {.out = &json};
+    jw_object_start(&w);
+    jw_key(&w, "birth_date");
+    jw_raw(&w, (struct str){0});
+    buf_char(&json, '"');
+    date_format(k->w->set.born, &json);
+    buf_char(&json, '"');
+    jw_object_end(&w);
+    return seal_json(k->e->identity, k->identities, &k->consumer.cid, buf_view(&json), k->w->arena,
+                     &k->consumer.sealed, err);
+}
+
+int write_consumer(struct work *k, struct err *err)
+{
+    struct engine_write *w = k->w;
+    if (w->set.has_residence && !is_residence(w->set.residence))
+        return err_reason(err, LOV_EINVAL, "invalid_field",
+                          "residence: a country or subdivision code such as SE or US-CA");
+    if (!k->rules)
+        return err_reason(err, LOV_EUNAVAILABLE, "no_policy",
+                          "no policy is in force: apply one with lov policy apply");
+    int rc = work_consumer(k, w->consumer, true, err);
+    if (rc < 0)
+        return rc;
+    int32_t born = BORN_UNKNOWN;
+    rc = sealed_born(k->e->identity, k->identities, &k->consumer.cid, k->consumer.sealed, &born,
+                     err);
+    if (rc == 0 && w->set.has_born) {
+        born = w->set.born;
+        rc = set_born(k, err);
+    }
+    if (rc)
+        return rc;
+    if (w->set.has_residence)
+        k->consumer.residence = w->set.residence;
+    if (w->set.has_restricted)
+        k->consumer.restricted = w->set.restricted;
+    if (w->set.has_opt_out_signal)
+        k->consumer.opt_out_signal = w->set.opt_out_signal;
+    _cleanup_buf struct buf body = {0};
+    row_consumer_body(&k->consumer, &body);
+    rc = work_event(k, "consumer.set", (struct str){0}, buf_view(&body), &k->consumer.event, err);
+    struct engine_change *change = k->change;
+    change->attributes = true;
+    change->residence = k->consumer.residence;
+    change->restricted = k->consumer.restricted;
+    change->opt_out_signal = k->consumer.opt_out_signal;
+    change->born = born;
+    w->out_seq = k->consumer.event;
+    return rc ? rc : work_finish(k, err);
+}
+
+static int delete_rows(struct work *k, struct err *err)
+{
+    static const char consents[] = "delete from consent where shard = $1 and cid = $2";
+    static const char consumer[] = "delete from consumer where shard = $1 and cid = $2";
+    const char *const statements[] = {consents, consumer};
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < 2; i++) {
+        struct db_stmt *s = db_use(k->lov, statements[i]);
+        db_bind_int(s, 1, k->consumer.shard);
+        db_bind_blob(s, 2, uid_str(&k->consumer.cid));
+        rc = db_run(s, err);
+    }
+    return rc;
+}
+
+int write_erase(struct work *k, struct err *err)
+{
+    struct engine_write *w = k->w;
+    int rc = work_consumer(k, w->consumer, false, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return err_reason(err, LOV_ENOTFOUND, "unknown_consumer", "there is no such consumer");
+    rc = work_event(k, "consumer.erase", (struct str){0}, STR("{}"), &w->out_seq, err);
+    if (rc == 0)
+        rc = delete_rows(k, err);
+    if (rc == 0)
+        rc = identity_erase(k->identities, &k->change->who.lookup, k->now, err);
+    k->change->erase = true;
+    return rc;
+}

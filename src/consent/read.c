@@ -1,0 +1,146 @@
+/* read.c - reading consents and consumers, and the public id of a consent.
+ *
+ * The id is shard and seq under one block of AES: no index is needed to find a consent by it, and it
+ * tells nothing of how many there are. A block that does not decrypt to our mark is nobody's id. */
+#include <string.h>
+
+#include "consent/engine.h"
+
+static const uint32_t MARK = 0x6c6f7631; /* "lov1" */
+
+void consent_id_format(const struct engine *e, uint32_t shard, int64_t seq, struct buf *out)
+{
+    uint8_t plain[16], id[16];
+    memcpy(plain, &MARK, 4);
+    memcpy(plain + 4, &shard, 4);
+    memcpy(plain + 8, &seq, 8);
+    cipher_block_encrypt(e->ids, plain, id);
+    hex_encode(id, sizeof id, out);
+}
+
+bool consent_id_parse(const struct engine *e, struct str id, uint32_t *shard, int64_t *seq)
+{
+    uint8_t plain[16], bytes[16];
+    if (!hex_decode(id, bytes, sizeof bytes))
+        return false;
+    cipher_block_decrypt(e->ids, bytes, plain);
+    if (memcmp(plain, &MARK, 4) != 0)
+        return false;
+    memcpy(shard, plain + 4, 4);
+    memcpy(seq, plain + 8, 8);
+    return *seq >= 0;
+}
+
+/* An active consent past its end is told as what it is, before the expiry job has said so. */
+static void as_of_now(struct consent *c)
+{
+    if (c->status == CONSENT_ACTIVE && c->expires_at <= clock_now())
+        c->status = CONSENT_EXPIRED;
+}
+
+static int keep_cid(void *ctx, const struct ledger_event *event)
+{
+    struct identity_row *who = ctx;
+    who->number = event->has_cid;
+    who->cid = event->cid;
+    return 0;
+}
+
+int consent_get(struct engine *e, uint32_t shard, int64_t seq, struct arena *arena,
+                struct consent *out, struct err *err)
+{
+    struct db *lov;
+    struct identity_row who = {0};
+    int rc = db_pool_get(e->lov, &lov, err);
+    if (rc)
+        return rc;
+    rc = ledger_get(lov, shard, seq, keep_cid, &who, err);
+    if (rc == 1)
+        rc = who.number ? row_consent_get(lov, shard, &who.cid, seq, arena, out, err) : 0;
+    db_pool_put(e->lov, lov);
+    if (rc == 1)
+        as_of_now(out);
+    return rc;
+}
+
+struct listing {
+    int (*row)(void *ctx, const struct consent *c);
+    void *ctx;
+};
+
+static int list_row(void *ctx, const struct consent *c)
+{
+    struct listing *l = ctx;
+    struct consent now = *c;
+    as_of_now(&now);
+    return l->row(l->ctx, &now);
+}
+
+int consent_list(struct engine *e, const struct identity_row *consumer, int64_t after,
+                 int64_t limit, struct arena *arena,
+                 int (*row)(void *ctx, const struct consent *c), void *ctx, struct err *err)
+{
+    struct db *lov;
+    struct listing listing = {row, ctx};
+    int rc = db_pool_get(e->lov, &lov, err);
+    if (rc)
+        return rc;
+    rc = row_consent_each(lov, consumer->shard, &consumer->cid, (struct str){0}, (struct str){0},
+                          after, limit, arena, list_row, &listing, err);
+    db_pool_put(e->lov, lov);
+    return rc;
+}
+
+int consent_unseal(struct engine *e, const struct consent *c, struct buf *json, struct err *err)
+{
+    struct db *identities;
+    if (c->sealed.n == 0)
+        return 0;
+    int rc = db_pool_get(e->identities, &identities, err);
+    if (rc)
+        return rc;
+    rc = unseal_json(e->identity, identities, &c->cid, c->sealed, json, err);
+    db_pool_put(e->identities, identities);
+    return rc;
+}
+
+int consumer_find(struct engine *e, struct str id, struct identity_row *out, struct err *err)
+{
+    struct db *identities;
+    struct hash128 lookup = identity_lookup(e->identity, id);
+    int rc = db_pool_get(e->identities, &identities, err);
+    if (rc)
+        return rc;
+    rc = identity_find(identities, &lookup, out, err);
+    db_pool_put(e->identities, identities);
+    return rc;
+}
+
+int consumer_get(struct engine *e, struct str id, struct arena *arena, struct consumer *out,
+                 struct err *err)
+{
+    struct db *lov = NULL, *identities = NULL;
+    struct consumer_row row;
+    struct consumer c = {.born = BORN_UNKNOWN};
+    int rc = consumer_find(e, id, &c.who, err);
+    if (rc != 1)
+        return rc;
+    rc = db_pool_get(e->lov, &lov, err);
+    if (rc == 0)
+        rc = row_consumer_get(lov, c.who.shard, &c.who.cid, arena, &row, err);
+    db_pool_put(e->lov, lov);
+    if (rc != 1)
+        return rc;
+    rc = db_pool_get(e->identities, &identities, err);
+    if (rc == 0)
+        rc = sealed_born(e->identity, identities, &c.who.cid, row.sealed, &c.born, err);
+    db_pool_put(e->identities, identities);
+    if (rc)
+        return rc;
+    c.residence = row.residence;
+    c.restricted = row.restricted;
+    c.opt_out_signal = row.opt_out_signal;
+    c.last_event = row.last_event;
+    *out = c;
+    return 1;
+}

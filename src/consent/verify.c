@@ -1,0 +1,248 @@
+/* verify.c - does the state say what the ledger says? Each row of a consumer or consent must equal
+ * the body of the event that it names, and no later event may speak of it: so neither can be changed
+ * without the other. Constant memory: rows are looked up, not collected. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "consent/engine.h"
+
+struct checking {
+    struct db *lov;
+    uint32_t shard;
+    struct state_report *out;
+    struct err *err;
+};
+
+static void wrong(struct checking *c, int64_t seq, const char *what)
+{
+    c->out->wrong = true;
+    c->out->seq = seq;
+    snprintf(c->out->what, sizeof c->out->what, "%s", what);
+}
+
+struct expected {
+    struct str kind_prefix, body;
+    const struct uid *cid;
+    bool same;
+};
+
+static int compare_event(void *ctx, const struct ledger_event *event)
+{
+    struct expected *x = ctx;
+    x->same = str_starts(event->kind, x->kind_prefix) && str_eq(event->body, x->body) &&
+              event->has_cid && memcmp(event->cid.b, x->cid->b, sizeof x->cid->b) == 0;
+    return 0;
+}
+
+/* Does event `seq` say `body` about the consumer? */
+static int check_event(struct checking *c, int64_t seq, struct expected *x)
+{
+    int rc = ledger_get(c->lov, c->shard, seq, compare_event, x, c->err);
+    if (rc < 0)
+        return rc;
+    c->out->rows++;
+    if (rc == 0 || !x->same)
+        wrong(c, seq, "a row of the state does not say what its event says");
+    return 0;
+}
+
+static int check_consents(struct checking *c)
+{
+    static const char sql[] = "select " CONSENT_COLUMNS " from consent where shard = $1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc = 0;
+    while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
+        _cleanup_arena struct arena arena = {0};
+        _cleanup_buf struct buf body = {0};
+        struct consent row;
+        struct err damaged;
+        if (row_consent_read(s, &arena, &row, &damaged) != 0) {
+            wrong(c, db_int(s, 2), "a consent's row is damaged");
+            break;
+        }
+        row_consent_body(&row, &body);
+        struct expected x = {STR("consent."), buf_view(&body), &row.cid, false};
+        rc = check_event(c, row.event, &x);
+        if (rc)
+            break;
+    }
+    if (c->out->wrong || rc < 0)
+        db_done(s);
+    return rc < 0 ? rc : 0;
+}
+
+static int check_consumers(struct checking *c)
+{
+    static const char sql[] = "select cid, residence, restricted, opt_out_signal, sealed, event "
+                              "from consumer where shard = $1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc = 0;
+    while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
+        _cleanup_buf struct buf body = {0};
+        struct consumer_row row = {
+            .residence = db_text(s, 1),
+            .restricted = db_int(s, 2) != 0,
+            .opt_out_signal = db_int(s, 3) != 0,
+            .sealed = db_blob(s, 4),
+            .event = db_int(s, 5),
+        };
+        struct str cid = db_blob(s, 0);
+        if (cid.n != sizeof row.cid.b) {
+            wrong(c, row.event, "a consumer's row is damaged");
+            break;
+        }
+        memcpy(row.cid.b, cid.p, cid.n);
+        row_consumer_body(&row, &body);
+        struct expected x = {STR("consumer."), buf_view(&body), &row.cid, false};
+        rc = check_event(c, row.event, &x);
+        if (rc)
+            break;
+    }
+    if (c->out->wrong || rc < 0)
+        db_done(s);
+    return rc < 0 ? rc : 0;
+}
+
+/* 1 and the row's event, or 0 where there is no row. */
+static int row_event(struct checking *c, const char *sql, struct str cid, int64_t seq,
+                     int64_t *event)
+{
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    db_bind_blob(s, 2, cid);
+    if (seq >= 0)
+        db_bind_int(s, 3, seq);
+    int rc = db_step(s, c->err);
+    if (rc == 1) {
+        *event = db_int(s, 0);
+        db_done(s);
+    }
+    return rc;
+}
+
+/* The seq of the consent that an event's body speaks of: its first member. */
+static int64_t consent_of(struct str body)
+{
+    static const struct str start = {"{\"consent\":", 11};
+    int64_t seq = -1;
+    if (!str_starts(body, start))
+        return -1;
+    struct str rest = {body.p + start.n, body.n - start.n};
+    return str_to_int(str_cut(&rest, ','), 0, INT64_MAX, &seq) ? seq : -1;
+}
+
+/* Consumers that were added and are not there any more must be those that were erased. Both are
+ * summed up, so that no list is needed: a cid is random, added once and erased once. */
+struct gone {
+    uint64_t missing, erased;
+    int64_t first_missing;
+};
+
+static int check_consumer_event(struct checking *c, struct db_stmt *s, struct gone *gone)
+{
+    static const char sql[] = "select event, last_event from consumer where shard = $1 and cid = $2";
+    struct str kind = db_text(s, 1), cid = db_blob(s, 2);
+    int64_t seq = db_int(s, 0), event = -1;
+    uint64_t sum = 0;
+    memcpy(&sum, cid.p, cid.n < sizeof sum ? cid.n : sizeof sum);
+    int rc = row_event(c, sql, cid, -1, &event);
+    if (rc < 0)
+        return rc;
+    if (str_is(kind, "consumer.erase")) {
+        gone->erased += sum;
+        if (rc == 1)
+            wrong(c, seq, "the consumer whom this event erased is still there");
+        return 0;
+    }
+    if (rc == 0 && str_is(kind, "consumer.add")) {
+        gone->missing += sum;
+        if (gone->first_missing < 0)
+            gone->first_missing = seq;
+    }
+    if (rc == 1 && event < seq)
+        wrong(c, seq, "the consumer's row is older than this event");
+    return 0;
+}
+
+static int check_consent_event(struct checking *c, struct db_stmt *s)
+{
+    static const char consent[] =
+        "select event from consent where shard = $1 and cid = $2 and seq = $3";
+    static const char consumer[] = "select event from consumer where shard = $1 and cid = $2";
+    struct str cid = db_blob(s, 2);
+    int64_t seq = db_int(s, 0), event = -1, known = -1;
+    int rc = row_event(c, consent, cid, consent_of(db_text(s, 3)), &event);
+    if (rc == 1 && event < seq)
+        wrong(c, seq, "the consent's row is older than this event");
+    if (rc == 0) {
+        rc = row_event(c, consumer, cid, -1, &known);
+        if (rc == 1)
+            wrong(c, seq, "the consent of this event has no row");
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* Each event against the state: rows that were put back to an earlier event, or taken away. */
+static int check_events(struct checking *c)
+{
+    static const char sql[] = "select seq, kind, cid, body from event where shard = $1 "
+                              "and cid is not null order by seq";
+    struct gone gone = {.first_missing = -1};
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc = 0;
+    while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
+        struct str kind = db_text(s, 1);
+        rc = 0;
+        if (str_starts(kind, STR("consumer.")))
+            rc = check_consumer_event(c, s, &gone);
+        else if (str_starts(kind, STR("consent.")))
+            rc = check_consent_event(c, s);
+        if (rc)
+            break;
+    }
+    if (c->out->wrong || rc < 0)
+        db_done(s);
+    else if (gone.missing != gone.erased)
+        wrong(c, gone.first_missing < 0 ? 0 : gone.first_missing,
+              "a consumer's row is missing though no event erased them");
+    return rc < 0 ? rc : 0;
+}
+
+static int check_policies(struct checking *c)
+{
+    static const char sql[] = "select markdown, hash, policy_version from notice order by id";
+    struct db_stmt *s = db_use(c->lov, sql);
+    int rc;
+    while ((rc = db_step(s, c->err)) == 1) {
+        struct sha256 hash = sha256_of(db_text(s, 0));
+        c->out->rows++;
+        if (!str_eq(db_blob(s, 1), (struct str){(char *)hash.b, sizeof hash.b})) {
+            wrong(c, db_int(s, 2), "a published notice does not match its hash");
+            db_done(s);
+            return 0;
+        }
+    }
+    return rc;
+}
+
+int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
+{
+    *out = (struct state_report){0};
+    struct checking c = {lov, shard, out, err};
+    int rc = db_begin_read(lov, err);
+    if (rc)
+        return rc;
+    rc = check_consents(&c);
+    if (rc == 0 && !out->wrong)
+        rc = check_consumers(&c);
+    if (rc == 0 && !out->wrong)
+        rc = check_events(&c);
+    if (rc == 0 && !out->wrong && shard == 0)
+        rc = check_policies(&c);
+    db_rollback(lov);
+    return rc;
+}

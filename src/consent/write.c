@@ -1,0 +1,194 @@
+/* write.c - how a write runs, and what it does to the index once it is durable. */
+#include <string.h>
+
+#include "consent/engine.h"
+
+typedef int write_run(struct work *k, struct err *err);
+
+static write_run *const kinds[] = {
+    [WRITE_GIVE] = write_answer,     [WRITE_REFUSE] = write_answer,
+    [WRITE_WITHDRAW] = write_withdraw, [WRITE_RENEW] = write_renew,
+    [WRITE_AMEND] = write_amend,     [WRITE_EXPIRE] = write_expire,
+    [WRITE_CONSUMER] = write_consumer, [WRITE_ERASE] = write_erase,
+    [WRITE_ACCESS] = write_access,   [WRITE_POLICY] = write_policy,
+};
+
+/* ---- idempotency ---- */
+
+static struct str hash_str(const struct sha256 *h)
+{
+    return (struct str){(const char *)h->b, sizeof h->b};
+}
+
+static int load_replayed(struct work *k, int64_t seq, struct err *err)
+{
+    struct engine_write *w = k->w;
+    w->replayed = true;
+    w->out_seq = seq;
+    if (w->kind == WRITE_ACCESS || w->kind == WRITE_CONSUMER || w->kind == WRITE_ERASE)
+        return 0;
+    int rc = work_consumer_of(k, 0, seq, err);
+    if (rc == 1)
+        rc = row_consent_get(k->lov, k->consumer.shard, &k->consumer.cid, seq, w->arena, &w->out,
+                             err);
+    k->change->has_who = false;
+    if (rc == 0)
+        return err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased");
+    return rc < 0 ? rc : 0;
+}
+
+/* 1: the key was used before for the same request, and what came of it is in the write's output. */
+static int replay(struct work *k, struct err *err)
+{
+    static const char sql[] =
+        "select request, seq from idempotency where shard = $1 and digest = $2";
+    struct engine_write *w = k->w;
+    if (!w->idempotent)
+        return 0;
+    struct db_stmt *s = db_use(k->lov, sql);
+    db_bind_int(s, 1, 0);
+    db_bind_blob(s, 2, hash_str(&w->idempotency));
+    int rc = db_step(s, err);
+    if (rc != 1)
+        return rc;
+    bool same = str_eq(db_blob(s, 0), hash_str(&w->request));
+    int64_t seq = db_int(s, 1);
+    db_done(s);
+    if (!same)
+        return err_reason(err, LOV_EINVAL, "idempotency_key_reused",
+                          "this Idempotency-Key was used for another request: choose a new one");
+    rc = load_replayed(k, seq, err);
+    return rc ? rc : 1;
+}
+
+static int remember(struct work *k, struct err *err)
+{
+    static const char sql[] = "insert into idempotency (shard, digest, request, seq, at) "
+                              "values ($1, $2, $3, $4, $5)";
+    struct engine_write *w = k->w;
+    if (!w->idempotent)
+        return 0;
+    bool consent = w->kind <= WRITE_AMEND;
+    struct db_stmt *s = db_use(k->lov, sql);
+    db_bind_int(s, 1, 0);
+    db_bind_blob(s, 2, hash_str(&w->idempotency));
+    db_bind_blob(s, 3, hash_str(&w->request));
+    db_bind_int(s, 4, consent ? w->out.seq : w->out_seq);
+    db_bind_int(s, 5, k->now);
+    return db_run(s, err);
+}
+
+/* ---- running ---- */
+
+static int run(struct write_job *job, struct write_stores *stores, struct err *err)
+{
+    struct engine_write *w = (struct engine_write *)job;
+    struct work k = {
+        .e = w->engine,
+        .w = w,
+        .lov = stores->lov,
+        .identities = stores->identity,
+        .now = stores->now,
+        .rules = w->engine->rules,
+        .change = arena_alloc(w->arena, sizeof *w->change),
+    };
+    w->replayed = false;
+    w->change = k.change;
+    int rc = replay(&k, err);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    rc = kinds[w->kind](&k, err);
+    return rc ? rc : remember(&k, err);
+}
+
+/* ---- the index ---- */
+
+static void set_permits(struct index *ix, struct index_consumer *who, const struct consent *c,
+                        const struct str *names, size_t count, enum permit_state state)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct permit p = {
+            .key = index_key(ix, c->recipient, c->purpose, names[i]),
+            .state = (uint8_t)state,
+            .by_guardian = c->by_guardian,
+            .notice = index_number(ix, c->notice),
+            .notice_version = c->notice_version,
+            .expires_at = c->expires_at == TIME_NONE ? INT64_MAX : c->expires_at,
+            .consent = c->seq,
+        };
+        index_set(ix, who, &p);
+    }
+}
+
+void index_consent(struct index *ix, struct index_consumer *who, const struct consent *c)
+{
+    enum permit_state state = c->status == CONSENT_REFUSED     ? PERMIT_REFUSED
+                              : c->status == CONSENT_WITHDRAWN ? PERMIT_WITHDRAWN
+                                                               : PERMIT_GIVEN;
+    if (c->status != CONSENT_SUPERSEDED)
+        set_permits(ix, who, c, c->categories, c->category_count, state);
+    set_permits(ix, who, c, c->narrowed, c->narrowed_count, PERMIT_WITHDRAWN);
+}
+
+static void change_index(struct index *ix, const struct engine_change *change)
+{
+    struct index_consumer *c = index_change(ix, &change->who.lookup);
+    if (!c)
+        c = index_add(ix, &change->who.lookup, &change->who.cid, change->who.shard);
+    if (change->erase) {
+        index_erase(ix, c);
+        return;
+    }
+    if (change->attributes) {
+        c->residence = index_number(ix, change->residence);
+        c->restricted = change->restricted;
+        c->opt_out_signal = change->opt_out_signal;
+        c->born = change->born;
+    }
+    for (size_t i = 0; i < change->consent_count; i++)
+        index_consent(ix, c, &change->consents[i]);
+}
+
+static void durable(struct write_job *job)
+{
+    struct engine_write *w = (struct engine_write *)job;
+    struct engine *e = w->engine;
+    if (w->replayed)
+        return;
+    struct rules *rules = NULL;
+    index_write_lock(e->index);
+    if (w->change->has_who)
+        change_index(e->index, w->change);
+    if (w->policy)
+        rules = rules_new(e->index, policy_ref(w->policy));
+    index_write_unlock(e->index);
+    if (rules)
+        engine_set_rules(e, rules);
+    int64_t latest = atomic_load_explicit(&e->latest, memory_order_relaxed);
+    int64_t now = clock_now();
+    if (now > latest)
+        atomic_store_explicit(&e->latest, now, memory_order_relaxed);
+}
+
+static void done(struct write_job *job)
+{
+    struct engine_write *w = (struct engine_write *)job;
+    w->done(w);
+}
+
+void engine_submit(struct engine *e, struct engine_write *w)
+{
+    w->engine = e;
+    w->job.run = run;
+    w->job.durable = durable;
+    w->job.done = done;
+    writer_submit(e->writer, &w->job);
+}
+
+int engine_run(struct engine *e, struct engine_write *w, struct err *err)
+{
+    w->engine = e;
+    w->job.run = run;
+    w->job.durable = durable;
+    return writer_run(e->writer, &w->job, err);
+}
