@@ -25,7 +25,8 @@ static bool path_is_sound(struct str path)
         char c = path.p[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                      c == '_' || c == '-' || c == '/' || c == '.';
-        if (!plain || (i && (c == '.' || c == '/') && (path.p[i - 1] == '.' || path.p[i - 1] == '/')))
+        if (!plain ||
+            (i && (c == '.' || c == '/') && (path.p[i - 1] == '.' || path.p[i - 1] == '/')))
             return false;
     }
     return true;
@@ -34,8 +35,8 @@ static bool path_is_sound(struct str path)
 static int bundle_add(struct policy_bundle *b, struct str path, struct str text, struct err *err)
 {
     if (!path_is_sound(path))
-        return err_reason(err, LOV_EINVAL, "invalid_bundle",
-                          "\"%.*s\" is no path of a policy file", STR_ARG(path));
+        return err_reason(err, LOV_EINVAL, "invalid_bundle", "\"%.*s\" is no path of a policy file",
+                          STR_ARG(path));
     if (b->count == MAX_FILES)
         return err_reason(err, LOV_ELIMIT, "invalid_bundle", "more than %d policy files",
                           MAX_FILES);

@@ -27,8 +27,8 @@ static void add(struct draft *d, enum policy_severity severity, struct str file,
     struct str shown = str_of(text);
     while (shown.n && !str_utf8_valid(shown))
         shown.n--;
-    f->items[f->count++] = (struct policy_finding){
-        severity, arena_str(&f->arena, file), line, rule, arena_str(&f->arena, shown)};
+    f->items[f->count++] = (struct policy_finding){severity, arena_str(&f->arena, file), line, rule,
+                                                   arena_str(&f->arena, shown)};
 }
 
 void find(struct draft *d, enum policy_severity severity, struct str file, int line,
@@ -73,10 +73,7 @@ void policy_findings_free(struct policy_findings *f)
     *f = (struct policy_findings){0};
 }
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 static size_t edits(struct str a, struct str b)
 {
@@ -130,10 +127,7 @@ struct str find_hint(struct draft *d, struct str typed, const struct str *words,
     return arena_printf(d->arena, " (did you mean %.*s?)", STR_ARG(nearest));
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
+static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 /* ASCII and the Latin-1 letters U+00C0-U+00DE, whose lower case differs in one bit of the second
  * UTF-8 byte; other letters compare as they are. */

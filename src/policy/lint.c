@@ -1,6 +1,7 @@
-/* lint.c - the rules about names, purposes and recipients. Whether a purpose is a catch-all or holds
- * two is a matter of language, which no program judges well: the rules catch the phrases by which
- * such purposes are usually written, in English and Swedish, and leave the rest to the reader. */
+/* lint.c - the rules about names, purposes and recipients. Whether a purpose is a catch-all or
+ * holds two is a matter of language, which no program judges well: the rules catch the phrases by
+ * which such purposes are usually written, in English and Swedish, and leave the rest to the
+ * reader. */
 #include "policy/draft.h"
 
 static void check_duplicates(struct draft *d, const char *file, const char *what,
@@ -61,8 +62,8 @@ static void check_territories(struct draft *d)
             const struct policy_law *other = law_claiming(p, i, territory);
             if (other)
                 find_error(d, d->law_files[i], node_line(d->laws[i], "territories"),
-                           "duplicate_territory", "%.*s is under %.*s already",
-                           STR_ARG(territory), STR_ARG(other->id));
+                           "duplicate_territory", "%.*s is under %.*s already", STR_ARG(territory),
+                           STR_ARG(other->id));
         }
     }
 }
@@ -91,8 +92,8 @@ static void check_defaults(struct draft *d)
                    STR_ARG(p->default_residence));
 }
 
-static void warn_unused(struct draft *d, struct str file, const struct node *node,
-                        const char *what, struct str id)
+static void warn_unused(struct draft *d, struct str file, const struct node *node, const char *what,
+                        struct str id)
 {
     find(d, POLICY_WARNING, file, node_line(node, "id"), "unused",
          "no activity uses %s %.*s: remove it, or add the activity", what, STR_ARG(id));
@@ -208,15 +209,33 @@ static bool has_any(struct draft *d, struct str text, const char *const *phrases
 
 /* Words that are too wide for the name of one reason. */
 static const char *const wide_names[] = {
-    "any",     "all",      "other",  "general", "various", "misc",    "miscellaneous", "everything",
-    "generic", "purposes", "övrigt", "övriga",  "allmänt", "allmänna", "diverse",      "allt",
-    "alla",    "annat",    "andra",  "ändamål"};
+    "any",        "all",     "other",    "general", "various", "misc",    "miscellaneous",
+    "everything", "generic", "purposes", "övrigt",  "övriga",  "allmänt", "allmänna",
+    "diverse",    "allt",    "alla",     "annat",   "andra",   "ändamål"};
 /* Phrases that leave a description open at the end. */
-static const char *const open_ends[] = {
-    "any purpose", "all purposes", "other purposes", "various purposes", "business purposes",
-    "our purposes", "and so on", "etc", "among other things", "including but not limited to",
-    "as we see fit", "legitimate business", "alla ändamål", "andra ändamål", "olika ändamål",
-    "och så vidare", "osv", "m.m", "m m", "mm", "bland annat", "med mera", "vad som helst"};
+static const char *const open_ends[] = {"any purpose",
+                                        "all purposes",
+                                        "other purposes",
+                                        "various purposes",
+                                        "business purposes",
+                                        "our purposes",
+                                        "and so on",
+                                        "etc",
+                                        "among other things",
+                                        "including but not limited to",
+                                        "as we see fit",
+                                        "legitimate business",
+                                        "alla ändamål",
+                                        "andra ändamål",
+                                        "olika ändamål",
+                                        "och så vidare",
+                                        "osv",
+                                        "m.m",
+                                        "m m",
+                                        "mm",
+                                        "bland annat",
+                                        "med mera",
+                                        "vad som helst"};
 /* The roots of the DPV tree say nothing of why. */
 static const char *const root_terms[] = {"dpv:Purpose", "dpv:CommercialPurpose",
                                          "dpv:NonCommercialPurpose"};
@@ -244,8 +263,7 @@ static void check_catch_all(struct draft *d, size_t i)
             member = "dpv";
     }
     if (member)
-        find_error(d, STR("purposes.yaml"), node_line(d->purposes[i], member),
-                   "catch_all_purpose",
+        find_error(d, STR("purposes.yaml"), node_line(d->purposes[i], member), "catch_all_purpose",
                    "%s of %.*s covers anything: say one specific reason (GDPR art. 6(1)(a))",
                    member, STR_ARG(p->id));
 }
@@ -281,8 +299,7 @@ static void check_bundled(struct draft *d, size_t i)
         if (!has_any(d, p->label.in[l], joints, 4))
             continue;
         find(d, POLICY_WARNING, STR("purposes.yaml"), line, "bundled_purpose",
-             "\"%.*s\" may be two purposes: each is asked for by itself",
-             STR_ARG(p->label.in[l]));
+             "\"%.*s\" may be two purposes: each is asked for by itself", STR_ARG(p->label.in[l]));
         return;
     }
 }

@@ -1,5 +1,5 @@
-/* lint_activity.c - the rules about what may be done: the basis under each law, the view, and what a
- * refusal may cost. */
+/* lint_activity.c - the rules about what may be done: the basis under each law, the view, and what
+ * a refusal may cost. */
 #include <string.h>
 
 #include "policy/draft.h"
@@ -71,8 +71,7 @@ static void check_law(struct draft *d, size_t i, size_t law)
     enum policy_basis basis = a->basis[law];
     if (basis == BASIS_OPT_OUT && !l->opt_out_model)
         find_error(d, file, basis_line(d, i, law), "opt_out_under_opt_in",
-                   "%.*s asks for a yes beforehand: opt_out is no basis under it",
-                   STR_ARG(l->id));
+                   "%.*s asks for a yes beforehand: opt_out is no basis under it", STR_ARG(l->id));
     if (basis == BASIS_LEGITIMATE_INTEREST && !l->opt_out_model && is_sensitive(a))
         find_error(d, file, basis_line(d, i, law), "sensitive_basis",
                    "a sensitive category needs more than %s under %.*s (GDPR art. 9(2))",

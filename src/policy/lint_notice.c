@@ -1,5 +1,6 @@
 /* lint_notice.c - the rules about notices: that a text says what, how used, with whom and how long
- * (GDPR art. 13), that all languages say it, and that nothing published changes under its version. */
+ * (GDPR art. 13), that all languages say it, and that nothing published changes under its version.
+ */
 #include "policy/draft.h"
 
 static const struct notice_draft *text_of(const struct draft *d, size_t notice, size_t language)
@@ -27,10 +28,10 @@ static void check_sections(struct draft *d, const struct notice_draft *t, size_t
  * and Swedish are held to the section being there. */
 static bool tells_how_long(struct str language, struct str text)
 {
-    static const char *const english[] = {"day", "week", "month", "year", "until", "as long as",
-                                          "while", "never", "not kept", "at once"};
-    static const char *const swedish[] = {"dag", "dygn", "vecka", "månad", "år", "tills",
-                                          "så länge", "aldrig", "inte", "genast"};
+    static const char *const english[] = {"day",        "week",  "month", "year",     "until",
+                                          "as long as", "while", "never", "not kept", "at once"};
+    static const char *const swedish[] = {"dag",   "dygn",     "vecka",  "månad", "år",
+                                          "tills", "så länge", "aldrig", "inte",  "genast"};
     const char *const *words = str_is(language, "en") ? english : swedish;
     if (!str_is(language, "en") && !str_is(language, "sv"))
         return true;
@@ -77,8 +78,8 @@ static void want_sections(const struct draft *d, const struct policy_activity *a
     for (size_t law = 0; law < d->policy->law_count; law++) {
         enum policy_basis basis = a->basis[law];
         wanted[SECTION_REFUSE] |= basis == BASIS_CONSENT;
-        wanted[SECTION_WITHDRAW] |= basis == BASIS_CONSENT || basis == BASIS_OPT_OUT ||
-                                    basis == BASIS_LEGITIMATE_INTEREST;
+        wanted[SECTION_WITHDRAW] |=
+            basis == BASIS_CONSENT || basis == BASIS_OPT_OUT || basis == BASIS_LEGITIMATE_INTEREST;
     }
 }
 

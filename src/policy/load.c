@@ -5,7 +5,7 @@
 
 #include "policy/draft.h"
 
-const char *const section_names[SECTION_COUNT] = {"what", "used", "shared",
+const char *const section_names[SECTION_COUNT] = {"what", "used",   "shared",
                                                   "kept", "refuse", "withdraw"};
 
 static bool is_language(struct str s)
@@ -64,11 +64,26 @@ struct controller {
 void load_controller(struct draft *d)
 {
     static const struct member members[] = {
-        {.name = "id", .kind = MEMBER_NAME, .offset = offsetof(struct controller, id), .required = true},
-        {.name = "name", .kind = MEMBER_TEXT, .offset = offsetof(struct controller, name), .required = true},
-        {.name = "contact", .kind = MEMBER_TEXT, .offset = offsetof(struct controller, contact), .required = true},
-        {.name = "languages", .kind = MEMBER_MAP, .offset = offsetof(struct controller, languages), .required = true},
-        {.name = "default_residence", .kind = MEMBER_TEXT, .offset = offsetof(struct controller, residence), .required = true},
+        {.name = "id",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct controller, id),
+         .required = true},
+        {.name = "name",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct controller, name),
+         .required = true},
+        {.name = "contact",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct controller, contact),
+         .required = true},
+        {.name = "languages",
+         .kind = MEMBER_MAP,
+         .offset = offsetof(struct controller, languages),
+         .required = true},
+        {.name = "default_residence",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct controller, residence),
+         .required = true},
         {.name = "default_law", .kind = MEMBER_NAME, .offset = offsetof(struct controller, law)},
     };
     const struct str file = STR("controller.yaml");
@@ -92,9 +107,9 @@ void load_controller(struct draft *d)
 
 /* ---- categories ---- */
 
-static const char *const field_types[] = {"string",  "integer", "decimal", "date",
-                                          "timestamp", "boolean", "enum",  "email",
-                                          "phone",   "country", "currency_amount"};
+static const char *const field_types[] = {"string",    "integer", "decimal",        "date",
+                                          "timestamp", "boolean", "enum",           "email",
+                                          "phone",     "country", "currency_amount"};
 
 struct field_in {
     struct str name;
@@ -106,8 +121,16 @@ struct field_in {
 static void load_field(struct draft *d, const struct node *item, struct policy_category *c)
 {
     static const struct member members[] = {
-        {.name = "name", .kind = MEMBER_NAME, .offset = offsetof(struct field_in, name), .required = true},
-        {.name = "type", .kind = MEMBER_WORD, .offset = offsetof(struct field_in, type), .required = true, .words = field_types, .word_count = 11},
+        {.name = "name",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct field_in, name),
+         .required = true},
+        {.name = "type",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(struct field_in, type),
+         .required = true,
+         .words = field_types,
+         .word_count = 11},
         {.name = "required", .kind = MEMBER_BOOL, .offset = offsetof(struct field_in, required)},
         {.name = "sensitive", .kind = MEMBER_BOOL, .offset = offsetof(struct field_in, sensitive)},
         {.name = "values", .kind = MEMBER_LIST, .offset = offsetof(struct field_in, values)},
@@ -146,20 +169,35 @@ struct category_in {
 static void load_category(struct draft *d, const struct node *item)
 {
     static const struct member members[] = {
-        {.name = "id", .kind = MEMBER_NAME, .offset = offsetof(struct category_in, id), .required = true},
-        {.name = "label", .kind = MEMBER_TEXTS, .offset = offsetof(struct category_in, label), .required = true},
-        {.name = "sensitive", .kind = MEMBER_BOOL, .offset = offsetof(struct category_in, sensitive)},
-        {.name = "dpv", .kind = MEMBER_TEXT, .offset = offsetof(struct category_in, dpv), .required = true},
+        {.name = "id",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct category_in, id),
+         .required = true},
+        {.name = "label",
+         .kind = MEMBER_TEXTS,
+         .offset = offsetof(struct category_in, label),
+         .required = true},
+        {.name = "sensitive",
+         .kind = MEMBER_BOOL,
+         .offset = offsetof(struct category_in, sensitive)},
+        {.name = "dpv",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct category_in, dpv),
+         .required = true},
         {.name = "fdx", .kind = MEMBER_TEXT, .offset = offsetof(struct category_in, fdx)},
-        {.name = "fields", .kind = MEMBER_LIST, .offset = offsetof(struct category_in, fields), .required = true},
+        {.name = "fields",
+         .kind = MEMBER_LIST,
+         .offset = offsetof(struct category_in, fields),
+         .required = true},
     };
     struct category_in in = {0};
     if (!take(d, STR("categories.yaml"), item, members, 6, &in) || !in.id.n)
         return;
     size_t n = in.fields ? in.fields->count : 0;
     if (in.fields && (n == 0 || n > MAX_THINGS)) {
-        find_error(d, STR("categories.yaml"), in.fields->key_line, n ? "too_many" : "missing_member",
-                   "%.*s has %zu fields: 1 to %d are allowed", STR_ARG(in.id), n, MAX_THINGS);
+        find_error(d, STR("categories.yaml"), in.fields->key_line,
+                   n ? "too_many" : "missing_member", "%.*s has %zu fields: 1 to %d are allowed",
+                   STR_ARG(in.id), n, MAX_THINGS);
         n = 0;
     }
     struct policy *p = d->policy;
@@ -179,8 +217,7 @@ static void load_category(struct draft *d, const struct node *item)
 void load_categories(struct draft *d)
 {
     const struct node *root = take_file(d, "categories.yaml");
-    const struct node *list =
-        take_list(d, STR("categories.yaml"), root, "categories", MAX_THINGS);
+    const struct node *list = take_list(d, STR("categories.yaml"), root, "categories", MAX_THINGS);
     size_t n = list ? list->count : 0;
     d->policy->categories = arena_array(d->arena, n + 1, sizeof *d->policy->categories);
     d->categories = arena_array(d->arena, n + 1, sizeof *d->categories);
@@ -193,10 +230,22 @@ void load_categories(struct draft *d)
 void load_purposes(struct draft *d)
 {
     static const struct member members[] = {
-        {.name = "id", .kind = MEMBER_NAME, .offset = offsetof(struct policy_purpose, id), .required = true},
-        {.name = "label", .kind = MEMBER_TEXTS, .offset = offsetof(struct policy_purpose, label), .required = true},
-        {.name = "description", .kind = MEMBER_TEXTS, .offset = offsetof(struct policy_purpose, description), .required = true},
-        {.name = "dpv", .kind = MEMBER_TEXT, .offset = offsetof(struct policy_purpose, dpv), .required = true},
+        {.name = "id",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct policy_purpose, id),
+         .required = true},
+        {.name = "label",
+         .kind = MEMBER_TEXTS,
+         .offset = offsetof(struct policy_purpose, label),
+         .required = true},
+        {.name = "description",
+         .kind = MEMBER_TEXTS,
+         .offset = offsetof(struct policy_purpose, description),
+         .required = true},
+        {.name = "dpv",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct policy_purpose, dpv),
+         .required = true},
     };
     const struct node *root = take_file(d, "purposes.yaml");
     const struct node *list = take_list(d, STR("purposes.yaml"), root, "purposes", MAX_THINGS);
@@ -235,7 +284,10 @@ static int64_t load_paper(struct draft *d, const struct node *node, bool has_ref
 {
     static const struct member members[] = {
         {.name = "until", .kind = MEMBER_DATE, .offset = offsetof(struct paper, until)},
-        {.name = "reference", .kind = MEMBER_TEXT, .offset = offsetof(struct paper, reference), .required = true},
+        {.name = "reference",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct paper, reference),
+         .required = true},
     };
     if (!node)
         return TIME_NONE;
@@ -251,13 +303,33 @@ static void load_recipient(struct draft *d, const struct node *item)
                                         "broker",     "successor", "third_party"};
     static const char *const statuses[] = {"active", "suspended"};
     static const struct member members[] = {
-        {.name = "id", .kind = MEMBER_NAME, .offset = offsetof(struct recipient_in, id), .required = true},
-        {.name = "label", .kind = MEMBER_TEXTS, .offset = offsetof(struct recipient_in, label), .required = true},
-        {.name = "kind", .kind = MEMBER_WORD, .offset = offsetof(struct recipient_in, kind), .required = true, .words = kinds, .word_count = 7},
-        {.name = "status", .kind = MEMBER_WORD, .offset = offsetof(struct recipient_in, status), .words = statuses, .word_count = 2},
-        {.name = "contact", .kind = MEMBER_TEXT, .offset = offsetof(struct recipient_in, contact), .required = true},
+        {.name = "id",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct recipient_in, id),
+         .required = true},
+        {.name = "label",
+         .kind = MEMBER_TEXTS,
+         .offset = offsetof(struct recipient_in, label),
+         .required = true},
+        {.name = "kind",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(struct recipient_in, kind),
+         .required = true,
+         .words = kinds,
+         .word_count = 7},
+        {.name = "status",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(struct recipient_in, status),
+         .words = statuses,
+         .word_count = 2},
+        {.name = "contact",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct recipient_in, contact),
+         .required = true},
         {.name = "contract", .kind = MEMBER_MAP, .offset = offsetof(struct recipient_in, contract)},
-        {.name = "safeguards", .kind = MEMBER_MAP, .offset = offsetof(struct recipient_in, safeguards)},
+        {.name = "safeguards",
+         .kind = MEMBER_MAP,
+         .offset = offsetof(struct recipient_in, safeguards)},
         {.name = "training", .kind = MEMBER_MAP, .offset = offsetof(struct recipient_in, training)},
     };
     struct recipient_in in = {0};
@@ -281,8 +353,7 @@ static void load_recipient(struct draft *d, const struct node *item)
 void load_recipients(struct draft *d)
 {
     const struct node *root = take_file(d, "recipients.yaml");
-    const struct node *list =
-        take_list(d, STR("recipients.yaml"), root, "recipients", MAX_THINGS);
+    const struct node *list = take_list(d, STR("recipients.yaml"), root, "recipients", MAX_THINGS);
     size_t n = list ? list->count : 0;
     d->policy->recipients = arena_array(d->arena, n + 1, sizeof *d->policy->recipients);
     d->recipients = arena_array(d->arena, n + 1, sizeof *d->recipients);

@@ -15,9 +15,9 @@ struct view_in {
     const struct node *fields;
 };
 
-static const char *const bases[] = {"consent",  "opt_out",
-                                    "legitimate_interest", "contract", "legal_obligation",
-                                    "vital_interest", "public_task"};
+static const char *const bases[] = {"consent",    "opt_out",          "legitimate_interest",
+                                    "contract",   "legal_obligation", "vital_interest",
+                                    "public_task"};
 
 static void unknown_name(struct draft *d, int line, const char *what, struct str name,
                          const struct str *ids, size_t count)
@@ -131,8 +131,17 @@ static void load_view(struct draft *d, const struct node *node, struct policy_ac
 {
     static const char *const forms[] = {"identified", "pseudonymous", "aggregate"};
     static const struct member members[] = {
-        {.name = "form", .kind = MEMBER_WORD, .offset = offsetof(struct view_in, form), .required = true, .words = forms, .word_count = 3},
-        {.name = "k", .kind = MEMBER_INT, .offset = offsetof(struct view_in, k), .min = 0, .max = 1000000},
+        {.name = "form",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(struct view_in, form),
+         .required = true,
+         .words = forms,
+         .word_count = 3},
+        {.name = "k",
+         .kind = MEMBER_INT,
+         .offset = offsetof(struct view_in, k),
+         .min = 0,
+         .max = 1000000},
         {.name = "fields", .kind = MEMBER_LIST, .offset = offsetof(struct view_in, fields)},
     };
     struct view_in in = {.k = -1};
@@ -150,23 +159,61 @@ static void load_view(struct draft *d, const struct node *node, struct policy_ac
 
 static void load_activity(struct draft *d, const struct node *item)
 {
-    static const char *const refusals[] = {"nothing", "worse_price", "worse_service",
-                                           "no_service"};
+    static const char *const refusals[] = {"nothing", "worse_price", "worse_service", "no_service"};
     static const char *const records[] = {"on_request", "always"};
     static const char *const decisions[] = {"allowed", "forbidden"};
     static const struct member members[] = {
-        {.name = "id", .kind = MEMBER_NAME, .offset = offsetof(struct activity_in, id), .required = true},
-        {.name = "purpose", .kind = MEMBER_NAME, .offset = offsetof(struct activity_in, purpose), .required = true},
-        {.name = "recipient", .kind = MEMBER_NAME, .offset = offsetof(struct activity_in, recipient), .required = true},
-        {.name = "categories", .kind = MEMBER_LIST, .offset = offsetof(struct activity_in, categories), .required = true},
-        {.name = "basis", .kind = MEMBER_MAP, .offset = offsetof(struct activity_in, basis), .required = true},
-        {.name = "if_refused", .kind = MEMBER_WORD, .offset = offsetof(struct activity_in, if_refused), .words = refusals, .word_count = 4},
+        {.name = "id",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct activity_in, id),
+         .required = true},
+        {.name = "purpose",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct activity_in, purpose),
+         .required = true},
+        {.name = "recipient",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct activity_in, recipient),
+         .required = true},
+        {.name = "categories",
+         .kind = MEMBER_LIST,
+         .offset = offsetof(struct activity_in, categories),
+         .required = true},
+        {.name = "basis",
+         .kind = MEMBER_MAP,
+         .offset = offsetof(struct activity_in, basis),
+         .required = true},
+        {.name = "if_refused",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(struct activity_in, if_refused),
+         .words = refusals,
+         .word_count = 4},
         {.name = "notice", .kind = MEMBER_NAME, .offset = offsetof(struct activity_in, notice)},
-        {.name = "view", .kind = MEMBER_MAP, .offset = offsetof(struct activity_in, view), .required = true},
-        {.name = "retention", .kind = MEMBER_INT, .offset = offsetof(struct activity_in, retention), .required = true, .min = 1, .max = 36525},
-        {.name = "consent_duration", .kind = MEMBER_INT, .offset = offsetof(struct activity_in, consent_duration), .min = 1, .max = 36525},
-        {.name = "record", .kind = MEMBER_WORD, .offset = offsetof(struct activity_in, record), .words = records, .word_count = 2},
-        {.name = "automated_decision", .kind = MEMBER_WORD, .offset = offsetof(struct activity_in, automated_decision), .words = decisions, .word_count = 2},
+        {.name = "view",
+         .kind = MEMBER_MAP,
+         .offset = offsetof(struct activity_in, view),
+         .required = true},
+        {.name = "retention",
+         .kind = MEMBER_INT,
+         .offset = offsetof(struct activity_in, retention),
+         .required = true,
+         .min = 1,
+         .max = 36525},
+        {.name = "consent_duration",
+         .kind = MEMBER_INT,
+         .offset = offsetof(struct activity_in, consent_duration),
+         .min = 1,
+         .max = 36525},
+        {.name = "record",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(struct activity_in, record),
+         .words = records,
+         .word_count = 2},
+        {.name = "automated_decision",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(struct activity_in, automated_decision),
+         .words = decisions,
+         .word_count = 2},
     };
     struct activity_in in = {.if_refused = REFUSAL_UNSAID, .consent_duration = 365};
     if (!take(d, STR("activities.yaml"), item, members, 12, &in) || !in.id.n)
@@ -192,8 +239,7 @@ static void load_activity(struct draft *d, const struct node *item)
 void load_activities(struct draft *d)
 {
     const struct node *root = take_file(d, "activities.yaml");
-    const struct node *list =
-        take_list(d, STR("activities.yaml"), root, "activities", MAX_THINGS);
+    const struct node *list = take_list(d, STR("activities.yaml"), root, "activities", MAX_THINGS);
     size_t n = list ? list->count : 0;
     d->policy->activities = arena_array(d->arena, n + 1, sizeof *d->policy->activities);
     d->activities = arena_array(d->arena, n + 1, sizeof *d->activities);

@@ -25,8 +25,16 @@ static int load_number(struct draft *d, struct str file, const struct node *node
                        int max)
 {
     const struct member members[] = {
-        {.name = unit, .kind = MEMBER_INT, .offset = offsetof(struct number_in, value), .required = true, .min = 1, .max = max},
-        {.name = "source", .kind = MEMBER_TEXT, .offset = offsetof(struct number_in, source), .required = true},
+        {.name = unit,
+         .kind = MEMBER_INT,
+         .offset = offsetof(struct number_in, value),
+         .required = true,
+         .min = 1,
+         .max = max},
+        {.name = "source",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct number_in, source),
+         .required = true},
     };
     struct number_in in = {0};
     if (node)
@@ -72,12 +80,26 @@ static void load_consent(struct draft *d, struct str file, const struct node *no
 {
     static const char *const models[] = {"opt_in", "opt_out"};
     static const struct member members[] = {
-        {.name = "model", .kind = MEMBER_WORD, .offset = offsetof(struct consent_in, model), .required = true, .words = models, .word_count = 2},
-        {.name = "source", .kind = MEMBER_TEXT, .offset = offsetof(struct consent_in, source), .required = true},
-        {.name = "guardian_below", .kind = MEMBER_MAP, .offset = offsetof(struct consent_in, guardian_below)},
-        {.name = "opt_in_below", .kind = MEMBER_MAP, .offset = offsetof(struct consent_in, opt_in_below)},
+        {.name = "model",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(struct consent_in, model),
+         .required = true,
+         .words = models,
+         .word_count = 2},
+        {.name = "source",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct consent_in, source),
+         .required = true},
+        {.name = "guardian_below",
+         .kind = MEMBER_MAP,
+         .offset = offsetof(struct consent_in, guardian_below)},
+        {.name = "opt_in_below",
+         .kind = MEMBER_MAP,
+         .offset = offsetof(struct consent_in, opt_in_below)},
         {.name = "max_days", .kind = MEMBER_MAP, .offset = offsetof(struct consent_in, max_days)},
-        {.name = "reask_after_days", .kind = MEMBER_MAP, .offset = offsetof(struct consent_in, reask_after_days)},
+        {.name = "reask_after_days",
+         .kind = MEMBER_MAP,
+         .offset = offsetof(struct consent_in, reask_after_days)},
     };
     struct consent_in in = {0};
     if (!node)
@@ -93,20 +115,44 @@ static void load_consent(struct draft *d, struct str file, const struct node *no
 static void load_deadline(struct draft *d, struct str file, const struct node *item,
                           struct policy_law *law)
 {
-    static const char *const rights[] = {"access",      "portability", "rectification",
-                                         "erasure",     "restriction", "objection",
-                                         "opt_out",     "limit_use",   "automated_decision"};
+    static const char *const rights[] = {"access",  "portability", "rectification",
+                                         "erasure", "restriction", "objection",
+                                         "opt_out", "limit_use",   "automated_decision"};
     struct {
         int right, months, days, extend_months, extend_days;
         struct str source, note;
     } in = {.right = -1};
     const struct member members[] = {
-        {.name = "right", .kind = MEMBER_WORD, .offset = offsetof(typeof(in), right), .required = true, .words = rights, .word_count = 9},
-        {.name = "months", .kind = MEMBER_INT, .offset = offsetof(typeof(in), months), .min = 1, .max = 24},
-        {.name = "days", .kind = MEMBER_INT, .offset = offsetof(typeof(in), days), .min = 1, .max = 730},
-        {.name = "extend_months", .kind = MEMBER_INT, .offset = offsetof(typeof(in), extend_months), .min = 0, .max = 24},
-        {.name = "extend_days", .kind = MEMBER_INT, .offset = offsetof(typeof(in), extend_days), .min = 0, .max = 730},
-        {.name = "source", .kind = MEMBER_TEXT, .offset = offsetof(typeof(in), source), .required = true},
+        {.name = "right",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(typeof(in), right),
+         .required = true,
+         .words = rights,
+         .word_count = 9},
+        {.name = "months",
+         .kind = MEMBER_INT,
+         .offset = offsetof(typeof(in), months),
+         .min = 1,
+         .max = 24},
+        {.name = "days",
+         .kind = MEMBER_INT,
+         .offset = offsetof(typeof(in), days),
+         .min = 1,
+         .max = 730},
+        {.name = "extend_months",
+         .kind = MEMBER_INT,
+         .offset = offsetof(typeof(in), extend_months),
+         .min = 0,
+         .max = 24},
+        {.name = "extend_days",
+         .kind = MEMBER_INT,
+         .offset = offsetof(typeof(in), extend_days),
+         .min = 0,
+         .max = 730},
+        {.name = "source",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(typeof(in), source),
+         .required = true},
         {.name = "note", .kind = MEMBER_TEXT, .offset = offsetof(typeof(in), note)},
     };
     if (!take(d, file, item, members, 7, &in) || in.right < 0)
@@ -120,9 +166,8 @@ static void load_deadline(struct draft *d, struct str file, const struct node *i
             find_error(d, file, item->line, "duplicate_name", "%.*s has two deadlines",
                        STR_ARG(right));
     }
-    law->deadlines[law->deadline_count++] =
-        (struct policy_deadline){right,   in.source,        in.months,
-                                 in.days, in.extend_months, in.extend_days};
+    law->deadlines[law->deadline_count++] = (struct policy_deadline){
+        right, in.source, in.months, in.days, in.extend_months, in.extend_days};
 }
 
 static void load_territories(struct draft *d, struct str file, const struct node *list,
@@ -140,13 +185,34 @@ static void load_territories(struct draft *d, struct str file, const struct node
 static void load_law(struct draft *d, struct str file, const struct node *root)
 {
     static const struct member members[] = {
-        {.name = "id", .kind = MEMBER_NAME, .offset = offsetof(struct law_in, id), .required = true},
-        {.name = "name", .kind = MEMBER_TEXT, .offset = offsetof(struct law_in, name), .required = true},
-        {.name = "citation", .kind = MEMBER_TEXT, .offset = offsetof(struct law_in, citation), .required = true},
-        {.name = "effective", .kind = MEMBER_DATE, .offset = offsetof(struct law_in, effective), .required = true},
-        {.name = "territories", .kind = MEMBER_LIST, .offset = offsetof(struct law_in, territories), .required = true},
-        {.name = "consent", .kind = MEMBER_MAP, .offset = offsetof(struct law_in, consent), .required = true},
-        {.name = "deadlines", .kind = MEMBER_LIST, .offset = offsetof(struct law_in, deadlines), .required = true},
+        {.name = "id",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct law_in, id),
+         .required = true},
+        {.name = "name",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct law_in, name),
+         .required = true},
+        {.name = "citation",
+         .kind = MEMBER_TEXT,
+         .offset = offsetof(struct law_in, citation),
+         .required = true},
+        {.name = "effective",
+         .kind = MEMBER_DATE,
+         .offset = offsetof(struct law_in, effective),
+         .required = true},
+        {.name = "territories",
+         .kind = MEMBER_LIST,
+         .offset = offsetof(struct law_in, territories),
+         .required = true},
+        {.name = "consent",
+         .kind = MEMBER_MAP,
+         .offset = offsetof(struct law_in, consent),
+         .required = true},
+        {.name = "deadlines",
+         .kind = MEMBER_LIST,
+         .offset = offsetof(struct law_in, deadlines),
+         .required = true},
     };
     struct law_in in = {0};
     if (!take(d, file, root, members, 7, &in))

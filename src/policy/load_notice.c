@@ -138,10 +138,24 @@ static const struct node *load_front(struct draft *d, struct str file, struct st
 {
     static const struct member members[] = {
         {.name = "id", .kind = MEMBER_NAME, .offset = offsetof(struct front, id), .required = true},
-        {.name = "version", .kind = MEMBER_INT, .offset = offsetof(struct front, version), .required = true, .min = 1, .max = 1000000},
-        {.name = "purpose", .kind = MEMBER_NAME, .offset = offsetof(struct front, purpose), .required = true},
-        {.name = "material", .kind = MEMBER_BOOL, .offset = offsetof(struct front, material), .required = true},
-        {.name = "effective", .kind = MEMBER_DATE, .offset = offsetof(struct front, effective), .required = true},
+        {.name = "version",
+         .kind = MEMBER_INT,
+         .offset = offsetof(struct front, version),
+         .required = true,
+         .min = 1,
+         .max = 1000000},
+        {.name = "purpose",
+         .kind = MEMBER_NAME,
+         .offset = offsetof(struct front, purpose),
+         .required = true},
+        {.name = "material",
+         .kind = MEMBER_BOOL,
+         .offset = offsetof(struct front, material),
+         .required = true},
+        {.name = "effective",
+         .kind = MEMBER_DATE,
+         .offset = offsetof(struct front, effective),
+         .required = true},
     };
     struct node *root = NULL;
     struct node_problem problem;
@@ -209,8 +223,7 @@ void load_notices(struct draft *d)
 {
     struct policy *p = d->policy;
     p->notices = arena_array(d->arena, d->bundle->count + 1, sizeof *p->notices);
-    d->notices =
-        arena_array(d->arena, (d->bundle->count + 1) * MAX_LANGUAGES, sizeof *d->notices);
+    d->notices = arena_array(d->arena, (d->bundle->count + 1) * MAX_LANGUAGES, sizeof *d->notices);
     for (size_t i = 0; i < d->bundle->count; i++) {
         struct policy_file file = {arena_str(d->arena, d->bundle->files[i].path),
                                    arena_str(d->arena, d->bundle->files[i].text)};

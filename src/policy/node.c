@@ -65,16 +65,17 @@ static bool read_key(struct reader *r, const yaml_event_t *event, const struct n
     item->key_line = (int)event->start_mark.line + r->line_offset;
     for (const struct node *other = map->first; other; other = other->next) {
         if (str_eq(other->key, item->key))
-            return fail(r, "duplicate_member", event->start_mark.line,
-                        arena_printf(r->arena, "%.*s is given twice: keep one of them",
-                                     STR_ARG(item->key))
-                            .p);
+            return fail(
+                r, "duplicate_member", event->start_mark.line,
+                arena_printf(r->arena, "%.*s is given twice: keep one of them", STR_ARG(item->key))
+                    .p);
     }
     return true;
 }
 
 /* One member or item; *end when the collection is over. */
-static bool read_item(struct reader *r, int depth, struct node *parent, struct node *item, bool *end)
+static bool read_item(struct reader *r, int depth, struct node *parent, struct node *item,
+                      bool *end)
 {
     yaml_event_t event;
     if (!next_event(r, &event))
@@ -188,10 +189,7 @@ const struct node *node_get(const struct node *map, const char *key)
     return NULL;
 }
 
-int node_own_line(const struct node *node)
-{
-    return node->key_line ? node->key_line : node->line;
-}
+int node_own_line(const struct node *node) { return node->key_line ? node->key_line : node->line; }
 
 int node_line(const struct node *map, const char *key)
 {

@@ -19,10 +19,10 @@ enum tree_kind { TREE_TEXT, TREE_MAP, TREE_LIST };
 
 struct node {
     enum tree_kind kind;
-    int line;         /* of the value, from 1 */
-    struct str text;  /* of TREE_TEXT */
-    bool plain;       /* not quoted: may be a number, a date or a word */
-    struct str key;   /* of a member of a mapping */
+    int line;        /* of the value, from 1 */
+    struct str text; /* of TREE_TEXT */
+    bool plain;      /* not quoted: may be a number, a date or a word */
+    struct str key;  /* of a member of a mapping */
     int key_line;
     struct node *first, *next;
     size_t count;

@@ -13,35 +13,23 @@ struct name_table {
     uint32_t *indexes;
 };
 
-static const char *const basis_names[] = {"none",     "consent",          "opt_out",
-                                          "legitimate_interest", "contract", "legal_obligation",
-                                          "vital_interest", "public_task"};
+static const char *const basis_names[] = {
+    "none",     "consent",          "opt_out",        "legitimate_interest",
+    "contract", "legal_obligation", "vital_interest", "public_task"};
 static const char *const kind_names[] = {"department", "processor", "advertiser", "affiliate",
                                          "broker",     "successor", "third_party"};
 static const char *const form_names[] = {"identified", "pseudonymous", "aggregate"};
-static const char *const type_names[] = {"string",  "integer", "decimal", "date",
-                                         "timestamp", "boolean", "enum",  "email",
-                                         "phone",   "country", "currency_amount"};
+static const char *const type_names[] = {"string",    "integer", "decimal",        "date",
+                                         "timestamp", "boolean", "enum",           "email",
+                                         "phone",     "country", "currency_amount"};
 
-const char *policy_basis_name(enum policy_basis basis)
-{
-    return basis_names[basis];
-}
+const char *policy_basis_name(enum policy_basis basis) { return basis_names[basis]; }
 
-const char *recipient_kind_name(enum recipient_kind kind)
-{
-    return kind_names[kind];
-}
+const char *recipient_kind_name(enum recipient_kind kind) { return kind_names[kind]; }
 
-const char *view_form_name(enum view_form form)
-{
-    return form_names[form];
-}
+const char *view_form_name(enum view_form form) { return form_names[form]; }
 
-const char *field_type_name(enum field_type type)
-{
-    return type_names[type];
-}
+const char *field_type_name(enum field_type type) { return type_names[type]; }
 
 static struct name_table *table_new(struct arena *arena, size_t count)
 {
@@ -93,8 +81,7 @@ void policy_index(struct policy *p)
         arena_array(&v->arena, p->recipient_count * p->purpose_count + 1, sizeof *v->activities);
     for (size_t i = 0; i < p->activity_count; i++) {
         const struct policy_activity *a = &p->activities[i];
-        v->activities[a->recipient->index * p->purpose_count + a->purpose->index] =
-            (uint32_t)i + 1;
+        v->activities[a->recipient->index * p->purpose_count + a->purpose->index] = (uint32_t)i + 1;
     }
 }
 

@@ -103,8 +103,8 @@ static void take_scalar(struct draft *d, struct str file, const struct node *n,
             *(int *)at = word;
     } else if (m->kind == MEMBER_DATE) {
         if (!date_parse(n->text, at))
-            find_error(d, file, n->line, "bad_date",
-                       "%s: %.*s is not a date such as 2030-12-31", m->name, STR_ARG(n->text));
+            find_error(d, file, n->line, "bad_date", "%s: %.*s is not a date such as 2030-12-31",
+                       m->name, STR_ARG(n->text));
     } else if (m->kind == MEMBER_BOOL) {
         if (str_is(n->text, "true") || str_is(n->text, "false"))
             *(bool *)at = str_is(n->text, "true");
@@ -218,10 +218,7 @@ const struct node *take_list(struct draft *d, struct str file, const struct node
     return list;
 }
 
-static bool is_upper(char c)
-{
-    return c >= 'A' && c <= 'Z';
-}
+static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 
 bool is_territory(struct str s)
 {
