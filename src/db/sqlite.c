@@ -99,7 +99,7 @@ void db_close(struct db *db)
 static void number_params(struct db_stmt *s)
 {
     for (int i = 1; i <= MAX_PARAMS; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "$%d", i);
         s->param[i] = sqlite3_bind_parameter_index(s->handle, name);
     }
