@@ -1,0 +1,250 @@
+/* api.c - the routes, who calls, and the housekeeping thread. */
+#include "api/api.h"
+
+#include <errno.h>
+#include <strings.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/private.h"
+
+enum { KIB = 1024, MIB = 1024 * KIB };
+
+/* Withdrawing is the last thing refused under load: a consumer's no must always come through. */
+static const struct http_route routes[] = {
+    {.method = "POST", .pattern = "/v1/consents", .handler = consents_create,
+     .allow = MAY_WRITE_CONSENTS, .body_max = 64 * KIB},
+    {.method = "POST", .pattern = "/v1/consents/batch", .handler = consents_batch,
+     .allow = MAY_WRITE_CONSENTS, .body_max = 8 * MIB},
+    {.method = "GET", .pattern = "/v1/consents/{id}", .handler = consents_get,
+     .allow = MAY_READ_CONSENTS},
+    {.method = "POST", .pattern = "/v1/consents/{id}/withdraw", .handler = consents_withdraw,
+     .allow = MAY_WRITE_CONSENTS, .body_max = 64 * KIB, .body_optional = true,
+     .last_to_shed = true},
+    {.method = "POST", .pattern = "/v1/consents/{id}/renew", .handler = consents_renew,
+     .allow = MAY_WRITE_CONSENTS, .body_max = 64 * KIB},
+    {.method = "POST", .pattern = "/v1/consents/{id}/amend", .handler = consents_amend,
+     .allow = MAY_WRITE_CONSENTS, .body_max = 64 * KIB},
+
+    {.method = "GET", .pattern = "/v1/consumers/{consumer}", .handler = consumers_get,
+     .allow = MAY_READ_CONSUMERS},
+    {.method = "PUT", .pattern = "/v1/consumers/{consumer}", .handler = consumers_put,
+     .allow = MAY_WRITE_CONSUMERS, .body_max = 4 * KIB},
+    {.method = "POST", .pattern = "/v1/consumers/{consumer}/erase", .handler = consumers_erase,
+     .allow = MAY_ERASE, .body_max = 4 * KIB, .body_optional = true},
+    {.method = "GET", .pattern = "/v1/consumers/{consumer}/consents",
+     .handler = consumers_consents, .allow = MAY_READ_CONSENTS},
+    {.method = "GET", .pattern = "/v1/consumers/{consumer}/history", .handler = history_list,
+     .allow = MAY_READ_HISTORY},
+    {.method = "GET", .pattern = "/v1/events", .handler = events_list, .allow = MAY_READ_EVENTS},
+
+    {.method = "GET", .pattern = "/v1/policy", .handler = policy_get, .allow = MAY_READ_POLICY},
+    {.method = "GET", .pattern = "/v1/policy/history", .handler = policy_history,
+     .allow = MAY_READ_POLICY},
+    {.method = "POST", .pattern = "/v1/policy", .handler = policy_apply,
+     .allow = MAY_WRITE_POLICY, .body_max = 16 * MIB},
+    {.method = "POST", .pattern = "/v1/policy/check", .handler = policy_check,
+     .allow = MAY_WRITE_POLICY, .body_max = 16 * MIB},
+    {.method = "POST", .pattern = "/v1/policy/diff", .handler = policy_compare,
+     .allow = MAY_WRITE_POLICY, .body_max = 16 * MIB},
+    {.method = "GET", .pattern = "/v1/notices/{id}", .handler = notices_get,
+     .allow = MAY_READ_NOTICES},
+
+    {.method = "POST", .pattern = "/v1/accesses", .handler = accesses_report,
+     .allow = MAY_REPORT_USES, .body_max = 4 * MIB},
+    {.method = "POST", .pattern = "/access/v1/evaluation", .handler = authzen_evaluation,
+     .allow = MAY_DECIDE, .body_max = 64 * KIB},
+    {.method = "POST", .pattern = "/access/v1/evaluations", .handler = authzen_evaluations,
+     .allow = MAY_DECIDE, .body_max = 4 * MIB},
+    {.method = "POST", .pattern = "/access/v1/search/subject", .handler = search_subject,
+     .allow = MAY_DECIDE, .body_max = 64 * KIB},
+    {.method = "POST", .pattern = "/access/v1/search/resource", .handler = search_resource,
+     .allow = MAY_DECIDE, .body_max = 64 * KIB},
+    {.method = "POST", .pattern = "/access/v1/search/action", .handler = search_action,
+     .allow = MAY_DECIDE, .body_max = 64 * KIB},
+    {.method = "GET", .pattern = "/.well-known/authzen-configuration",
+     .handler = authzen_metadata, .open = true},
+
+    {.method = "POST", .pattern = "/v1/keys", .handler = keys_create, .allow = MAY_MANAGE_KEYS,
+     .body_max = 4 * KIB},
+    {.method = "GET", .pattern = "/v1/keys", .handler = keys_list, .allow = MAY_MANAGE_KEYS},
+    {.method = "DELETE", .pattern = "/v1/keys/{id}", .handler = keys_revoke,
+     .allow = MAY_MANAGE_KEYS},
+
+    {.method = "GET", .pattern = "/metrics", .handler = operations_metrics, .open = true},
+    {.method = "GET", .pattern = "/healthz", .handler = operations_alive, .open = true,
+     .last_to_shed = true},
+    {.method = "GET", .pattern = "/readyz", .handler = operations_ready, .open = true,
+     .last_to_shed = true},
+};
+
+/* ---- who calls ---- */
+
+/* The token of "Authorization: Bearer <token>" (RFC 6750 §2.1; the scheme in any case). */
+static struct str bearer_token(struct str header)
+{
+    struct str scheme = str_cut(&header, ' ');
+    if (scheme.n != 6 || strncasecmp(scheme.p, "Bearer", 6) != 0)
+        return (struct str){0};
+    return str_trim(header);
+}
+
+static int authenticate(struct http_call *call, struct err *err)
+{
+    struct str header = http_header(call, "Authorization");
+    const struct principal *caller = NULL;
+    if (header.p)
+        caller = keys_find(api_of(call)->keys, bearer_token(header));
+    else if (call->local)
+        caller = operator_principal();
+    if (!caller)
+        return err_reason(err, LOV_EAUTH, header.p ? "invalid_key" : "unauthenticated",
+                          header.p ? "the key is not valid, or was revoked"
+                                   : "send an API key as Authorization: Bearer lov_...");
+    if (!(caller->permissions & call->route->allow))
+        return err_reason(err, LOV_EFORBIDDEN, "forbidden",
+                          "this key may not do this: docs/api.md has the table of roles");
+    call->principal = (void *)caller;
+    return 0;
+}
+
+static uint64_t caller_hash(const struct http_call *call)
+{
+    return caller_of(call)->hash;
+}
+
+/* ---- housekeeping ---- */
+
+enum { HOUSEKEEPING_SECONDS = 1, EXPIRE_BATCH = 1000 };
+
+static void expire(struct api *api)
+{
+    int64_t written;
+    do {
+        _cleanup_arena struct arena arena = {0};
+        struct err err = {0};
+        struct engine_write w = {
+            .kind = WRITE_EXPIRE, .actor = STR("lov"), .arena = &arena, .limit = EXPIRE_BATCH,
+            .expires_at = TIME_NONE, .given_at = TIME_NONE,
+        };
+        if (engine_run(api->engine, &w, &err)) {
+            log_printf(engine_log(api->engine), LOG_ERROR, "recording expiry failed: %s",
+                       err.text);
+            return;
+        }
+        written = w.written;
+    } while (written == EXPIRE_BATCH);
+}
+
+/* False when it is time to stop. */
+static bool wait_a_second(struct api *api)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += HOUSEKEEPING_SECONDS;
+    pthread_mutex_lock(&api->lock);
+    int rc = 0;
+    while (!api->stopping && rc != ETIMEDOUT)
+        rc = pthread_cond_timedwait(&api->wake, &api->lock, &until);
+    bool go_on = !api->stopping;
+    pthread_mutex_unlock(&api->lock);
+    return go_on;
+}
+
+static void *keep_house(void *arg)
+{
+    struct api *api = arg;
+    while (wait_a_second(api))
+        expire(api);
+    return NULL;
+}
+
+int api_start_housekeeping(struct api *api, struct err *err)
+{
+    api->housekeeping = true;
+    if (pthread_create(&api->housekeeper, NULL, keep_house, api)) {
+        api->housekeeping = false;
+        return err_set(err, LOV_EUNAVAILABLE, "no thread for housekeeping");
+    }
+    pthread_setname_np(api->housekeeper, "lov-house");
+    return 0;
+}
+
+static void stop_housekeeping(struct api *api)
+{
+    if (!api->housekeeping)
+        return;
+    pthread_mutex_lock(&api->lock);
+    api->stopping = true;
+    pthread_cond_signal(&api->wake);
+    pthread_mutex_unlock(&api->lock);
+    pthread_join(api->housekeeper, NULL);
+}
+
+/* ---- the door ---- */
+
+static void init_sync(struct api *api)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    /* So that a wall clock set back does not stop expiry. */
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&api->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&api->lock, NULL);
+}
+
+int api_open(struct engine *e, const struct api_options *options, struct api **out,
+             struct err *err)
+{
+    struct keys *keys;
+    int rc = keys_open(e, &keys, err);
+    if (rc)
+        return rc;
+    struct api *api = mem_zero(sizeof *api);
+    api->engine = e;
+    api->keys = keys;
+    api->counters = counters_new();
+    api->cursor_key = identity_secret(engine_identity(e), "cursor");
+    if (options && options->base_url) {
+        struct str url = str_of(options->base_url);
+        while (url.n && url.p[url.n - 1] == '/')
+            url.n--;
+        api->base_url = str_dup(url);
+    }
+    init_sync(api);
+    api->app = (struct http_app){
+        .ctx = api,
+        .routes = routes,
+        .route_count = sizeof routes / sizeof *routes,
+        .authenticate = authenticate,
+        .caller = caller_hash,
+    };
+    *out = api;
+    return 0;
+}
+
+void api_close(struct api *api)
+{
+    if (!api)
+        return;
+    stop_housekeeping(api);
+    pthread_cond_destroy(&api->wake);
+    pthread_mutex_destroy(&api->lock);
+    secret_wipe(&api->cursor_key);
+    counters_free(api->counters);
+    keys_close(api->keys);
+    free(api->base_url);
+    free(api);
+}
+
+const struct http_app *api_app(struct api *api)
+{
+    return &api->app;
+}
+
+void api_set_server(struct api *api, struct http_server *server)
+{
+    atomic_store_explicit(&api->server, server, memory_order_release);
+}

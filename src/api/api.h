@@ -1,0 +1,37 @@
+/*
+ * api.h - the door of Lov's HTTP interface: JSON of each domain module, keys, and decisions by the
+ * OpenID AuthZEN Authorization API 1.0. docs/openapi.yaml is its contract.
+ *
+ * A struct api hangs on an open engine. Its http_app is served by http_server_start(), and used
+ * inside a process by http_dispatch(): such a call, and one over the local socket, is the operator
+ * (an administrator whose actor is "local") unless it brings a key of its own.
+ *
+ * Everything here may be called from any thread once api_open() returned.
+ */
+#ifndef LOV_API_API_H
+#define LOV_API_API_H
+
+#include "consent/consent.h"
+#include "http/http.h"
+
+struct api;
+
+struct api_options {
+    /* What callers reach the server by ("https://consent.example.com"), for the metadata of
+     * AuthZEN; NULL: "http://" and the address that the server listens on. Copied. */
+    const char *base_url;
+};
+
+/* Reads the keys. The engine must outlive the api. */
+int api_open(struct engine *e, const struct api_options *options, struct api **out,
+             struct err *err);
+/* Stops housekeeping. No call may be under way. */
+void api_close(struct api *api);
+const struct http_app *api_app(struct api *api);
+/* The server whose address and counters the metadata and /metrics tell; NULL takes it away again,
+ * before the server is stopped. */
+void api_set_server(struct api *api, struct http_server *server);
+/* Starts the thread that each second records what has expired. */
+int api_start_housekeeping(struct api *api, struct err *err);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * authzen.h - what evaluations, searches and reported uses share: a question with its decision, and
+ * the entities of OpenID AuthZEN (Authorization API 1.0, "Information Model") in Lov's words:
+ * subject {type "recipient", id}, action {name: purpose}, resource {type: category, id: consumer}.
+ */
+#ifndef LOV_API_AUTHZEN_H
+#define LOV_API_AUTHZEN_H
+
+#include "api/private.h"
+
+/* Which identifier a search leaves out. */
+enum wanted { WANT_DECISION, WANT_SUBJECT, WANT_RESOURCE, WANT_ACTION };
+
+struct entities {
+    const json_t *subject, *action, *resource, *context; /* borrowed; NULL where absent */
+};
+
+struct evaluation {
+    struct question question;
+    bool other_subject; /* its type is none that Lov knows: denied */
+    bool record;        /* asked for, or demanded by the activity */
+    struct decision decision;
+    struct err err;              /* code < 0: not evaluated */
+    struct engine_write *write;  /* where recorded */
+};
+
+/* Fills the question; refuses (LOV_EINVAL) what lacks a required member or has a wrong type, and
+ * (LOV_EFORBIDDEN) a recipient that asks for another. Unknown members are ignored. */
+int evaluation_read(struct http_call *call, const struct entities *entities, enum wanted wanted,
+                    struct evaluation *out, struct err *err);
+/* Decides, and counts when nothing is to be recorded first. */
+void evaluation_decide(struct api *api, const struct rules *rules, struct evaluation *ev);
+/* Prepares the write that records it. */
+void evaluation_record(const struct rules *rules, struct evaluation *ev, struct engine_write *w);
+/* After the write: a use that could not be recorded is denied. */
+void evaluation_settle(struct api *api, struct evaluation *ev);
+/* {"decision": ..., "context": {...}} */
+void evaluation_write(struct api *api, const struct rules *rules, const struct evaluation *ev,
+                      struct jw *w);
+
+#endif

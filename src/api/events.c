@@ -1,0 +1,239 @@
+/* events.c - the ledger as callers see it: one consumer's history, and all events in order.
+ *
+ * The body of an event is JSON that names a consent by its number in the ledger, which callers never
+ * see elsewhere: it becomes the public id. What is sealed stays sealed but in the history of one
+ * consumer, for those who may see evidence. */
+#include <string.h>
+
+#include "api/private.h"
+
+struct event_list {
+    struct http_call *call;
+    struct jw w;
+    struct db *identities;  /* NULL: no names (one consumer's history) */
+    bool open_sealed;
+    int64_t limit, count, last;
+    bool more;
+    struct err err;
+};
+
+/* ---- one event ---- */
+
+static void set_consent_id(struct api *api, const struct ledger_event *event, json_t *body)
+{
+    const json_t *seq = json_object_get(body, "consent");
+    if (!json_is_integer(seq))
+        return;
+    _cleanup_buf struct buf id = {0};
+    consent_id_format(api->engine, event->shard, json_integer_value(seq), &id);
+    json_object_set_new(body, "consent", json_stringn(id.p, id.n));
+}
+
+/* Replaces "sealed" by what is in it, where the caller may see that. */
+static int open_sealed(struct event_list *list, const struct ledger_event *event, json_t *body)
+{
+    _cleanup_buf struct buf bytes = {0}, text = {0};
+    _cleanup_json json_t *opened = NULL;
+    const json_t *sealed = json_object_get(body, "sealed");
+    int rc = 0;
+    if (list->open_sealed && event->has_cid && json_is_string(sealed) &&
+        base64url_decode(json_text(sealed), &bytes)) {
+        struct consent c = {.shard = event->shard, .cid = event->cid, .sealed = buf_view(&bytes)};
+        rc = consent_unseal(api_of(list->call)->engine, &c, &text, &list->err);
+    }
+    json_object_del(body, "sealed");
+    if (rc < 0 || !text.n)
+        return rc < 0 ? rc : 0;
+    rc = json_read(buf_view(&text), &opened, &list->err);
+    if (rc == 0)
+        json_object_update(body, opened);
+    return rc;
+}
+
+/* Purpose and recipient of those events whose body does not say them. */
+static void set_activity(const struct ledger_event *event, json_t *body)
+{
+    struct str purpose = event->activity, recipient = str_cut(&purpose, '/');
+    if (!event->activity.n)
+        return;
+    if (!json_object_get(body, "recipient"))
+        json_object_set_new(body, "recipient", json_stringn(recipient.p, recipient.n));
+    if (!json_object_get(body, "purpose"))
+        json_object_set_new(body, "purpose", json_stringn(purpose.p, purpose.n));
+}
+
+static void write_members(struct jw *w, const json_t *body)
+{
+    const char *name;
+    json_t *value;
+    _cleanup_buf struct buf text = {0};
+    json_object_foreach((json_t *)body, name, value) {
+        buf_clear(&text);
+        json_canonical(value, &text);
+        jw_key(w, name);
+        jw_raw(w, buf_view(&text));
+    }
+}
+
+static int write_event(struct event_list *list, const struct ledger_event *event)
+{
+    struct api *api = api_of(list->call);
+    struct jw *w = &list->w;
+    _cleanup_json json_t *body = NULL;
+    int rc = json_read(event->body, &body, NULL);
+    if (rc || !json_is_object(body))
+        return err_set(&list->err, LOV_ECORRUPT, "the body of an event is not a JSON object: run "
+                                                 "lov log verify");
+    set_consent_id(api, event, body);
+    set_activity(event, body);
+    rc = open_sealed(list, event, body);
+    if (rc)
+        return rc;
+    jw_object_start(w);
+    jw_int_member(w, "seq", event->seq);
+    jw_int_member(w, "shard", event->shard);
+    jw_time_member(w, "at", event->at);
+    jw_str_member(w, "kind", event->kind);
+    jw_str_member(w, "actor", event->actor);
+    if (list->identities) {
+        jw_key(w, "consumer");
+        if (event->has_cid)
+            rc = consumer_name_write(api, list->identities, &event->cid, w, &list->err);
+        else
+            jw_null(w);
+    }
+    write_members(w, body);
+    jw_object_end(w);
+    return rc;
+}
+
+static int event_row(void *ctx, const struct ledger_event *event)
+{
+    struct event_list *list = ctx;
+    if (list->count == list->limit) {
+        list->more = true;
+        return 1;
+    }
+    list->count++;
+    list->last = event->seq;
+    return write_event(list, event);
+}
+
+/* ---- lists ---- */
+
+static void list_start(struct event_list *list)
+{
+    list->w = answer_start(list->call, 200);
+    jw_object_start(&list->w);
+    jw_key(&list->w, "items");
+    jw_array_start(&list->w);
+}
+
+static void list_end(struct event_list *list)
+{
+    jw_array_end(&list->w);
+    jw_key(&list->w, "next");
+    if (list->more)
+        jw_str(&list->w, arena_printf(&list->call->arena, "%lld", (long long)list->last));
+    else
+        jw_null(&list->w);
+    jw_object_end(&list->w);
+}
+
+/* The cursor is the number of the last event on the page before. */
+static int take_cursor(struct str after, int64_t *seq, struct err *err)
+{
+    *seq = -1;
+    if (!after.n || str_to_int(after, -1, INT64_MAX - 1, seq))
+        return 0;
+    return err_reason(err, LOV_EINVAL, "invalid_cursor", "after is not a cursor of this list");
+}
+
+static int read_history(struct event_list *list, const struct consumer *who, int64_t after)
+{
+    struct db_pool *pool = engine_lov(api_of(list->call)->engine);
+    struct db *db;
+    int rc = db_pool_get(pool, &db, &list->err);
+    if (rc)
+        return rc;
+    list_start(list);
+    rc = ledger_history(db, who->who.shard, who->last_event, after, list->limit + 1, event_row,
+                        list, &list->err);
+    list_end(list);
+    db_pool_put(pool, db);
+    return rc < 0 ? rc : 0;
+}
+
+int history_list(struct http_call *call)
+{
+    struct event_list list = {
+        .call = call,
+        .open_sealed = (caller_of(call)->permissions & MAY_READ_EVIDENCE) != 0,
+    };
+    struct str after, id = call->param[0];
+    struct consumer who;
+    int64_t seq;
+    int rc = request_page(call, NULL, &list.limit, &after, &list.err);
+    if (rc == 0)
+        rc = take_cursor(after, &seq, &list.err);
+    if (rc == 0 && id.n <= CONSUMER_ID_MAX)
+        rc = consumer_get(api_of(call)->engine, id, &call->arena, &who, &list.err);
+    if (rc == 0 && !list.err.code)
+        rc = err_reason(&list.err, LOV_ENOTFOUND, "unknown_consumer",
+                        "there is no such consumer");
+    if (rc == 1)
+        rc = read_history(&list, &who, seq);
+    return rc ? answer_problem(call, &list.err) : 0;
+}
+
+static int read_events(struct event_list *list, struct db *db, struct ledger_filter *filter)
+{
+    int64_t scanned = filter->after, size = 0;
+    struct sha256 root;
+    list_start(list);
+    int rc = ledger_read(db, filter, event_row, list, &scanned, &list->err);
+    if (rc == 0)
+        rc = ledger_head(db, filter->shard, &size, &root, &list->err);
+    /* A recipient's page may end early, and even be empty: there is more all the same. */
+    list->more = scanned + 1 < size;
+    list->last = scanned;
+    list_end(list);
+    return rc;
+}
+
+static int take_shard(struct http_call *call, uint32_t *out, struct err *err)
+{
+    struct str text;
+    int64_t shard = 0;
+    if (http_query(call, "shard", &text) && !str_to_int(text, 0, UINT32_MAX, &shard))
+        return err_reason(err, LOV_EINVAL, "invalid_query", "shard is a number");
+    *out = (uint32_t)shard;
+    return 0;
+}
+
+int events_list(struct http_call *call)
+{
+    static const char *const more[] = {"shard", NULL};
+    struct engine *e = api_of(call)->engine;
+    struct event_list list = {.call = call};
+    struct ledger_filter filter = {.recipient = caller_of(call)->recipient};
+    struct str after;
+    struct db *db;
+    int rc = request_page(call, more, &list.limit, &after, &list.err);
+    if (rc == 0)
+        rc = take_cursor(after, &filter.after, &list.err);
+    if (rc == 0)
+        rc = take_shard(call, &filter.shard, &list.err);
+    if (rc == 0)
+        rc = db_pool_get(engine_lov(e), &db, &list.err);
+    if (rc)
+        return answer_problem(call, &list.err);
+    filter.limit = list.limit;
+    rc = db_pool_get(engine_identities(e), &list.identities, &list.err);
+    if (rc == 0) {
+        rc = read_events(&list, db, &filter);
+        db_pool_put(engine_identities(e), list.identities);
+    }
+    db_pool_put(engine_lov(e), db);
+    return rc ? answer_problem(call, &list.err) : 0;
+}

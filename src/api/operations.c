@@ -1,0 +1,86 @@
+/* operations.c - /metrics, /healthz, /readyz: for machines that watch machines. They are open, so
+ * they tell counts and states and nothing of anybody. */
+#include "api/private.h"
+
+struct gauge {
+    const char *name, *type, *help;
+    int64_t value;
+};
+
+static void print_gauge(const struct gauge *g, struct buf *out)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", g->name, g->help, g->name, g->type,
+               g->name, (long long)g->value);
+}
+
+static void print_decisions(const struct counters *counters, struct buf *out)
+{
+    buf_cstr(out, "# HELP lov_decisions_total Decisions by outcome and reason.\n"
+                  "# TYPE lov_decisions_total counter\n");
+    for (int i = 0; i < REASON_COUNT; i++)
+        buf_printf(out, "lov_decisions_total{permit=\"%s\",reason=\"%s\"} %llu\n",
+                   i == REASON_PERMITTED ? "true" : "false",
+                   decision_reason_name((enum decision_reason)i),
+                   (unsigned long long)counters_sum(counters, (enum decision_reason)i));
+}
+
+int operations_metrics(struct http_call *call)
+{
+    struct api *api = api_of(call);
+    struct engine_counts c = engine_counts(api->engine);
+    /* Acquire: pairs with api_set_server(). */
+    struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);
+    const struct gauge gauges[] = {
+        {"lov_consumers", "gauge", "Consumers that are known.", c.consumers},
+        {"lov_permits", "gauge", "Answers in the permit index, one a category.", c.permits},
+        {"lov_policy_version", "gauge", "Version of the policy in force; 0: none.",
+         c.policy_version},
+        {"lov_writer_stopped", "gauge", "1 after a commit failed: nothing more is written.",
+         c.writer.stopped_by_error},
+        {"lov_commits_total", "counter", "Durable commits.", (int64_t)c.writer.commits},
+        {"lov_writes_total", "counter", "Writes that were asked for.", (int64_t)c.writer.jobs},
+        {"lov_writes_refused_total", "counter", "Writes that were refused or failed.",
+         (int64_t)c.writer.failures},
+    };
+    call->status = 200;
+    call->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    print_decisions(api->counters, &call->out);
+    for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
+        print_gauge(&gauges[i], &call->out);
+    if (server)
+        http_server_metrics(server, &call->out);
+    return 0;
+}
+
+int operations_alive(struct http_call *call)
+{
+    struct jw w = answer_start(call, 200);
+    jw_object_start(&w);
+    jw_cstr_member(&w, "status", "alive");
+    jw_object_end(&w);
+    return 0;
+}
+
+int operations_ready(struct http_call *call)
+{
+    struct engine_counts c = engine_counts(api_of(call)->engine);
+    const struct {
+        bool holds;
+        const char *reason;
+    } obstacles[] = {
+        {c.policy_version == 0, "no_policy"},
+        {c.writer.stopped_by_error, "writer_stopped"},
+    };
+    bool ready = !obstacles[0].holds && !obstacles[1].holds;
+    struct jw w = answer_start(call, ready ? 200 : 503);
+    jw_object_start(&w);
+    jw_bool_member(&w, "ready", ready);
+    jw_key(&w, "reasons");
+    jw_array_start(&w);
+    for (size_t i = 0; i < sizeof obstacles / sizeof *obstacles; i++)
+        if (obstacles[i].holds)
+            jw_str(&w, str_of(obstacles[i].reason));
+    jw_array_end(&w);
+    jw_object_end(&w);
+    return 0;
+}

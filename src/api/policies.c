@@ -1,0 +1,377 @@
+/* policies.c - /v1/policy and /v1/notices. A policy comes in as its files; checking and comparing
+ * change nothing, applying is one write. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/policy_json.h"
+
+struct policy_request {
+    const json_t *files;
+    int64_t expected_version;
+};
+static const struct json_field policy_fields[] = {
+    {"files", JSON_K_OBJECT, offsetof(struct policy_request, files), true, 0, 0},
+    {"expected_version", JSON_K_INT, offsetof(struct policy_request, expected_version), false, 0,
+     INT32_MAX},
+};
+enum { FILES_ONLY = 1, FILES_AND_VERSION = 2 };
+
+static int no_policy(struct err *err)
+{
+    return err_reason(err, LOV_EUNAVAILABLE, "no_policy",
+                      "no policy is in force: apply one with lov policy apply");
+}
+
+/* Reads {files, ...}. The request's strings live with *body. */
+static int read_bundle(struct http_call *call, size_t fields, struct policy_request *request,
+                       json_t **body, struct policy_bundle *bundle, struct err *err)
+{
+    int rc = request_body(call, policy_fields, fields, JSON_REFUSE_UNKNOWN, request, body, err);
+    if (rc)
+        return rc;
+    _cleanup_buf struct buf files = {0};
+    buf_cstr(&files, "{\"files\":");
+    json_canonical(request->files, &files);
+    buf_char(&files, '}');
+    rc = policy_bundle_from_json(buf_view(&files), bundle, err);
+    if (rc) {
+        json_decref(*body);
+        *body = NULL;
+    }
+    return rc;
+}
+
+/* 422 with the findings beside what every problem has. */
+static int answer_findings(struct http_call *call, const struct policy_findings *findings)
+{
+    http_problem_status(call, 422, "policy_invalid",
+                        "the policy does not pass its check: findings say where and why");
+    call->out.n--; /* opens the object again */
+    struct jw w = {.out = &call->out, .comma = true};
+    findings_write(findings, &w);
+    jw_object_end(&w);
+    return 0;
+}
+
+/* Compiles against what is stored. 0, or LOV_EINVAL with errors among the findings. */
+static int compile(struct api *api, const struct policy_bundle *bundle, struct policy **out,
+                   struct policy_findings *findings, struct err *err)
+{
+    struct db *db;
+    int rc = db_pool_get(engine_lov(api->engine), &db, err);
+    if (rc)
+        return rc;
+    rc = policy_store_compile(db, bundle, out, findings, err);
+    db_pool_put(engine_lov(api->engine), db);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+int policy_get(struct http_call *call)
+{
+    struct err err = {0};
+    struct rules *rules = engine_rules(api_of(call)->engine);
+    if (!rules) {
+        no_policy(&err);
+        return answer_problem(call, &err);
+    }
+    struct jw w = answer_start(call, 200);
+    policy_write(rules_policy(rules), &w);
+    rules_unref(rules);
+    return 0;
+}
+
+struct history {
+    struct jw w;
+    int64_t limit, count;
+    int last;
+    bool more;
+};
+
+static int history_row(void *ctx, const struct policy_version *v)
+{
+    struct history *h = ctx;
+    if (h->count == h->limit) {
+        h->more = true;
+        return 1;
+    }
+    h->count++;
+    h->last = v->version;
+    jw_object_start(&h->w);
+    jw_int_member(&h->w, "version", v->version);
+    jw_time_member(&h->w, "applied_at", v->applied_at);
+    jw_str_member(&h->w, "actor", v->actor);
+    jw_key(&h->w, "hash");
+    jw_hex(&h->w, v->hash.b, sizeof v->hash.b);
+    jw_object_end(&h->w);
+    return 0;
+}
+
+int policy_history(struct http_call *call)
+{
+    struct err err = {0};
+    struct history h = {0};
+    struct str after;
+    int64_t before = 0;
+    struct db *db;
+    struct db_pool *pool = engine_lov(api_of(call)->engine);
+    int rc = request_page(call, NULL, &h.limit, &after, &err);
+    if (rc == 0 && after.n && !str_to_int(after, 1, INT32_MAX, &before))
+        rc = err_reason(&err, LOV_EINVAL, "invalid_cursor", "after is not a cursor of this list");
+    if (rc == 0)
+        rc = db_pool_get(pool, &db, &err);
+    if (rc)
+        return answer_problem(call, &err);
+    h.w = answer_start(call, 200);
+    jw_object_start(&h.w);
+    jw_key(&h.w, "items");
+    jw_array_start(&h.w);
+    rc = policy_store_history(db, (int)before, (size_t)h.limit + 1, history_row, &h, &err);
+    db_pool_put(pool, db);
+    jw_array_end(&h.w);
+    jw_key(&h.w, "next");
+    if (h.more)
+        jw_str(&h.w, arena_printf(&call->arena, "%d", h.last));
+    else
+        jw_null(&h.w);
+    jw_object_end(&h.w);
+    return rc < 0 ? answer_problem(call, &err) : 0;
+}
+
+/* ---- check, diff, apply ---- */
+
+int policy_check(struct http_call *call)
+{
+    struct err err = {0};
+    struct policy_request request = {0};
+    struct policy_bundle bundle = {0};
+    struct policy_findings findings = {0};
+    struct policy *policy = NULL;
+    _cleanup_json json_t *body = NULL;
+    int rc = read_bundle(call, FILES_ONLY, &request, &body, &bundle, &err);
+    if (rc)
+        return answer_problem(call, &err);
+    rc = compile(api_of(call), &bundle, &policy, &findings, &err);
+    if (rc && !findings.errors) {
+        answer_problem(call, &err);
+    } else {
+        struct jw w = answer_start(call, 200);
+        jw_object_start(&w);
+        jw_bool_member(&w, "ok", rc == 0);
+        findings_write(&findings, &w);
+        jw_object_end(&w);
+    }
+    policy_unref(policy);
+    policy_findings_free(&findings);
+    policy_bundle_free(&bundle);
+    return 0;
+}
+
+static int answer_diff(struct http_call *call, struct policy *after, struct err *err)
+{
+    struct engine *e = api_of(call)->engine;
+    struct rules *rules = engine_rules(e);
+    struct policy_diff diff = {0};
+    policy_diff(rules ? rules_policy(rules) : NULL, after, &diff);
+    struct policy_effect *effects = arena_array(&call->arena, diff.count, sizeof *effects);
+    int rc = policy_effects(e, after, &diff, effects, err);
+    if (rc == 0) {
+        struct jw w = answer_start(call, 200);
+        jw_object_start(&w);
+        jw_key(&w, "changes");
+        jw_array_start(&w);
+        for (size_t i = 0; i < diff.count; i++)
+            change_write(&diff.items[i], &effects[i], &w);
+        jw_array_end(&w);
+        jw_object_end(&w);
+    }
+    policy_diff_free(&diff);
+    rules_unref(rules);
+    return rc;
+}
+
+int policy_compare(struct http_call *call)
+{
+    struct err err = {0};
+    struct policy_request request = {0};
+    struct policy_bundle bundle = {0};
+    struct policy_findings findings = {0};
+    struct policy *policy = NULL;
+    _cleanup_json json_t *body = NULL;
+    int rc = read_bundle(call, FILES_ONLY, &request, &body, &bundle, &err);
+    if (rc)
+        return answer_problem(call, &err);
+    rc = compile(api_of(call), &bundle, &policy, &findings, &err);
+    if (rc == 0)
+        rc = answer_diff(call, policy, &err);
+    if (rc && findings.errors)
+        answer_findings(call, &findings);
+    else if (rc)
+        answer_problem(call, &err);
+    policy_unref(policy);
+    policy_findings_free(&findings);
+    policy_bundle_free(&bundle);
+    return 0;
+}
+
+static void write_applied(struct http_call *call, const struct engine_write *w)
+{
+    struct jw j = answer_start(call, 200);
+    jw_object_start(&j);
+    jw_int_member(&j, "version", w->policy->version);
+    jw_key(&j, "hash");
+    jw_hex(&j, w->policy->hash.b, sizeof w->policy->hash.b);
+    jw_int_member(&j, "event", w->out_seq);
+    findings_write(&w->findings, &j);
+    jw_object_end(&j);
+}
+
+static int answer_apply(struct http_call *call)
+{
+    struct pending *p = call->work;
+    struct engine_write *w = &p->writes[0];
+    if (w->job.rc && w->findings.errors)
+        answer_findings(call, &w->findings);
+    else if (w->job.rc)
+        answer_problem(call, &w->job.err);
+    else if (w->policy)
+        write_applied(call, w);
+    policy_unref(w->policy);
+    policy_findings_free(&w->findings);
+    policy_bundle_free(p->more);
+    pending_free(p);
+    return 0;
+}
+
+int policy_apply(struct http_call *call)
+{
+    struct err err = {0};
+    struct policy_request request = {.expected_version = -1};
+    struct policy_bundle *bundle = arena_alloc(&call->arena, sizeof *bundle);
+    json_t *body = NULL;
+    int rc = 0;
+    /* expected_version is the key that makes a repetition harmless here. */
+    if (http_header(call, "Idempotency-Key").p)
+        rc = err_reason(&err, LOV_EINVAL, "invalid_idempotency_key",
+                        "a policy is applied once by expected_version: leave out Idempotency-Key");
+    if (rc == 0)
+        rc = read_bundle(call, FILES_AND_VERSION, &request, &body, bundle, &err);
+    if (rc)
+        return answer_problem(call, &err);
+    struct pending *p = pending_new(call, body, 1);
+    struct engine_write *w = &p->writes[0];
+    p->more = bundle;
+    w->kind = WRITE_POLICY;
+    w->bundle = bundle;
+    w->confirm_version = request.expected_version >= 0;
+    w->expected_version = (int)request.expected_version;
+    return pending_submit(p, answer_apply);
+}
+
+/* ---- notices ---- */
+
+struct notice_query {
+    struct str language;
+    int64_t version; /* 0: the one in force */
+};
+
+static int take_notice_query(struct http_call *call, struct notice_query *out, struct err *err)
+{
+    static const char *const names[] = {"version", "language", NULL};
+    struct str text;
+    int rc = http_query_check(call, names, err);
+    if (rc == 0 && http_query(call, "version", &text) &&
+        !str_to_int(text, 1, INT32_MAX, &out->version))
+        rc = err_reason(err, LOV_EINVAL, "invalid_query", "version is a number from 1");
+    if (rc == 0)
+        http_query(call, "language", &out->language);
+    return rc;
+}
+
+static void write_notice_head(struct jw *w, struct str id, int version, struct str language,
+                              const struct sha256 *hash, struct str markdown)
+{
+    jw_object_start(w);
+    jw_str_member(w, "id", id);
+    jw_int_member(w, "version", version);
+    jw_str_member(w, "language", language);
+    jw_key(w, "hash");
+    jw_hex(w, hash->b, sizeof hash->b);
+    jw_str_member(w, "markdown", markdown);
+}
+
+static int unknown_text(struct err *err)
+{
+    return err_reason(err, LOV_ENOTFOUND, "not_found",
+                      "there is no such notice in that version and language");
+}
+
+static int answer_current(struct http_call *call, const struct policy_notice *n,
+                          struct str language, struct err *err)
+{
+    const struct policy_notice_text *text = policy_notice_text(n, language);
+    if (!text)
+        return unknown_text(err);
+    struct jw w = answer_start(call, 200);
+    write_notice_head(&w, n->id, n->version, text->language, &text->hash, text->markdown);
+    jw_str_member(&w, "title", text->title);
+    jw_bool_member(&w, "material", n->material);
+    jw_bool_member(&w, "current", true);
+    jw_object_end(&w);
+    return 0;
+}
+
+/* A text that was published once, and has no title of its own any more. */
+static int answer_stored(struct http_call *call, const struct notice_query *query,
+                         struct err *err)
+{
+    _cleanup_buf struct buf markdown = {0};
+    struct db_pool *pool = engine_lov(api_of(call)->engine);
+    struct sha256 hash;
+    struct db *db;
+    int rc = db_pool_get(pool, &db, err);
+    if (rc)
+        return rc;
+    rc = policy_store_notice(db, call->param[0], (int)query->version, query->language, &markdown,
+                             &hash, err);
+    db_pool_put(pool, db);
+    if (rc == LOV_ENOTFOUND)
+        return unknown_text(err);
+    if (rc)
+        return rc;
+    struct jw w = answer_start(call, 200);
+    write_notice_head(&w, call->param[0], (int)query->version, query->language, &hash,
+                      buf_view(&markdown));
+    jw_key(&w, "title");
+    jw_null(&w);
+    jw_key(&w, "material");
+    jw_null(&w);
+    jw_bool_member(&w, "current", false);
+    jw_object_end(&w);
+    return 0;
+}
+
+int notices_get(struct http_call *call)
+{
+    struct err err = {0};
+    struct notice_query query = {0};
+    int rc = take_notice_query(call, &query, &err);
+    if (rc)
+        return answer_problem(call, &err);
+    struct rules *rules = engine_rules(api_of(call)->engine);
+    const struct policy *p = rules ? rules_policy(rules) : NULL;
+    const struct policy_notice *n = p ? policy_notice(p, call->param[0]) : NULL;
+    if (!query.language.n && p)
+        query.language = p->languages[0];
+    if (!p)
+        rc = no_policy(&err);
+    else if (n && (query.version == 0 || query.version == n->version))
+        rc = answer_current(call, n, query.language, &err);
+    else if (query.version == 0)
+        rc = unknown_text(&err);
+    else
+        rc = answer_stored(call, &query, &err);
+    rules_unref(rules);
+    return rc ? answer_problem(call, &err) : 0;
+}

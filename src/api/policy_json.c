@@ -1,0 +1,285 @@
+/* policy_json.c - the compiled policy as JSON, from top to bottom. Texts are objects by language. */
+#include "api/policy_json.h"
+
+static void write_names(struct jw *w, const char *member, const struct str *names, size_t count)
+{
+    jw_key(w, member);
+    jw_array_start(w);
+    for (size_t i = 0; i < count; i++)
+        jw_str(w, names[i]);
+    jw_array_end(w);
+}
+
+static void write_text(struct jw *w, const char *member, const struct policy *p,
+                       const struct policy_text *text)
+{
+    jw_key(w, member);
+    jw_object_start(w);
+    for (size_t i = 0; i < p->language_count; i++) {
+        /* A name from the policy, of an arena: it ends in NUL. */
+        jw_key(w, p->languages[i].p);
+        jw_str(w, text->in[i]);
+    }
+    jw_object_end(w);
+}
+
+static void write_optional(struct jw *w, const char *member, struct str text)
+{
+    jw_key(w, member);
+    if (text.n)
+        jw_str(w, text);
+    else
+        jw_null(w);
+}
+
+/* null where there is none, and where it has no end: the text beside it tells which. */
+static void write_validity(struct jw *w, const char *member, int64_t end)
+{
+    jw_key(w, member);
+    if (end == TIME_NONE || end == INT64_MAX)
+        jw_null(w);
+    else
+        jw_time(w, end);
+}
+
+static void write_category(struct jw *w, const struct policy *p, const struct policy_category *c)
+{
+    jw_object_start(w);
+    jw_str_member(w, "id", c->id);
+    write_text(w, "label", p, &c->label);
+    jw_bool_member(w, "sensitive", c->sensitive);
+    jw_str_member(w, "dpv", c->dpv);
+    write_optional(w, "fdx", c->fdx);
+    jw_key(w, "fields");
+    jw_array_start(w);
+    for (size_t i = 0; i < c->field_count; i++) {
+        const struct policy_field *f = &c->fields[i];
+        jw_object_start(w);
+        jw_str_member(w, "name", f->name);
+        jw_cstr_member(w, "type", field_type_name(f->type));
+        jw_bool_member(w, "required", f->required);
+        jw_bool_member(w, "sensitive", f->sensitive);
+        if (f->value_count)
+            write_names(w, "values", f->values, f->value_count);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    jw_object_end(w);
+}
+
+static void write_purpose(struct jw *w, const struct policy *p, const struct policy_purpose *u)
+{
+    jw_object_start(w);
+    jw_str_member(w, "id", u->id);
+    write_text(w, "label", p, &u->label);
+    write_text(w, "description", p, &u->description);
+    jw_str_member(w, "dpv", u->dpv);
+    jw_object_end(w);
+}
+
+static void write_recipient(struct jw *w, const struct policy *p, const struct policy_recipient *r)
+{
+    jw_object_start(w);
+    jw_str_member(w, "id", r->id);
+    write_text(w, "label", p, &r->label);
+    jw_cstr_member(w, "kind", recipient_kind_name(r->kind));
+    jw_bool_member(w, "suspended", r->suspended);
+    write_optional(w, "contract", r->contract);
+    write_validity(w, "contract_end", r->contract_end);
+    write_optional(w, "safeguards", r->safeguards);
+    write_validity(w, "safeguards_end", r->safeguards_end);
+    write_validity(w, "training_end", r->training_end);
+    write_optional(w, "contact", r->contact);
+    jw_object_end(w);
+}
+
+static void write_basis(struct jw *w, const struct policy *p, const struct policy_activity *a)
+{
+    jw_key(w, "basis");
+    jw_object_start(w);
+    for (size_t i = 0; i < p->law_count; i++) {
+        if (a->basis[i] == BASIS_NONE)
+            continue;
+        jw_key(w, p->laws[i].id.p);
+        jw_str(w, str_of(policy_basis_name(a->basis[i])));
+    }
+    jw_object_end(w);
+}
+
+static void write_activity(struct jw *w, const struct policy *p, const struct policy_activity *a)
+{
+    jw_object_start(w);
+    jw_str_member(w, "id", a->id);
+    jw_str_member(w, "purpose", a->purpose->id);
+    jw_str_member(w, "recipient", a->recipient->id);
+    jw_key(w, "categories");
+    jw_array_start(w);
+    for (size_t i = 0; i < a->category_count; i++)
+        jw_str(w, a->categories[i]->id);
+    jw_array_end(w);
+    write_basis(w, p, a);
+    write_optional(w, "notice", a->notice ? a->notice->id : (struct str){0});
+    jw_key(w, "view");
+    jw_object_start(w);
+    jw_cstr_member(w, "form", view_form_name(a->view));
+    write_names(w, "fields", a->view_fields, a->view_field_count);
+    if (a->view == VIEW_AGGREGATE)
+        jw_int_member(w, "k", a->aggregate_k);
+    jw_object_end(w);
+    jw_bool_member(w, "no_automated_decision", a->no_automated_decision);
+    jw_bool_member(w, "record_always", a->record_always);
+    jw_int_member(w, "retention_days", a->retention_days);
+    jw_int_member(w, "consent_days", a->consent_days);
+    jw_object_end(w);
+}
+
+static void write_deadlines(struct jw *w, const struct policy_law *law)
+{
+    jw_key(w, "deadlines");
+    jw_array_start(w);
+    for (size_t i = 0; i < law->deadline_count; i++) {
+        const struct policy_deadline *d = &law->deadlines[i];
+        jw_object_start(w);
+        jw_str_member(w, "right", d->right);
+        jw_int_member(w, "months", d->months);
+        jw_int_member(w, "days", d->days);
+        jw_int_member(w, "extend_months", d->extend_months);
+        jw_int_member(w, "extend_days", d->extend_days);
+        jw_str_member(w, "source", d->source);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+}
+
+static void write_law(struct jw *w, const struct policy_law *law)
+{
+    jw_object_start(w);
+    jw_str_member(w, "id", law->id);
+    jw_str_member(w, "name", law->name);
+    jw_str_member(w, "citation", law->citation);
+    write_names(w, "territories", law->territories, law->territory_count);
+    jw_cstr_member(w, "consent", law->opt_out_model ? "opt_out" : "opt_in");
+    jw_int_member(w, "guardian_below", law->guardian_below);
+    jw_key(w, "guardian_by_territory");
+    jw_object_start(w);
+    for (size_t i = 0; i < law->guardian_by_territory_count; i++)
+        jw_int_member(w, law->guardian_by_territory[i].territory.p,
+                      law->guardian_by_territory[i].years);
+    jw_object_end(w);
+    jw_int_member(w, "opt_in_below", law->opt_in_below);
+    jw_int_member(w, "consent_max_days", law->consent_max_days);
+    jw_int_member(w, "reask_after_days", law->reask_after_days);
+    write_deadlines(w, law);
+    jw_object_end(w);
+}
+
+static void write_notice(struct jw *w, const struct policy_notice *n)
+{
+    jw_object_start(w);
+    jw_str_member(w, "id", n->id);
+    jw_int_member(w, "version", n->version);
+    jw_bool_member(w, "material", n->material);
+    jw_int_member(w, "sufficient_from", n->sufficient_from);
+    jw_str_member(w, "purpose", n->purpose);
+    jw_key(w, "texts");
+    jw_array_start(w);
+    for (size_t i = 0; i < n->text_count; i++) {
+        const struct policy_notice_text *t = &n->texts[i];
+        jw_object_start(w);
+        jw_str_member(w, "language", t->language);
+        jw_str_member(w, "title", t->title);
+        jw_key(w, "hash");
+        jw_hex(w, t->hash.b, sizeof t->hash.b);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    jw_object_end(w);
+}
+
+static void write_head(struct jw *w, const struct policy *p)
+{
+    jw_int_member(w, "version", p->version);
+    jw_key(w, "hash");
+    jw_hex(w, p->hash.b, sizeof p->hash.b);
+    jw_key(w, "controller");
+    jw_object_start(w);
+    jw_str_member(w, "id", p->controller);
+    jw_str_member(w, "name", p->controller_name);
+    write_optional(w, "contact", p->contact);
+    jw_str_member(w, "default_residence", p->default_residence);
+    jw_object_end(w);
+    write_names(w, "languages", p->languages, p->language_count);
+}
+
+void policy_write(const struct policy *p, struct jw *w)
+{
+    jw_object_start(w);
+    write_head(w, p);
+    jw_key(w, "categories");
+    jw_array_start(w);
+    for (size_t i = 0; i < p->category_count; i++)
+        write_category(w, p, &p->categories[i]);
+    jw_array_end(w);
+    jw_key(w, "purposes");
+    jw_array_start(w);
+    for (size_t i = 0; i < p->purpose_count; i++)
+        write_purpose(w, p, &p->purposes[i]);
+    jw_array_end(w);
+    jw_key(w, "recipients");
+    jw_array_start(w);
+    for (size_t i = 0; i < p->recipient_count; i++)
+        write_recipient(w, p, &p->recipients[i]);
+    jw_array_end(w);
+    jw_key(w, "activities");
+    jw_array_start(w);
+    for (size_t i = 0; i < p->activity_count; i++)
+        write_activity(w, p, &p->activities[i]);
+    jw_array_end(w);
+    jw_key(w, "laws");
+    jw_array_start(w);
+    for (size_t i = 0; i < p->law_count; i++)
+        write_law(w, &p->laws[i]);
+    jw_array_end(w);
+    jw_key(w, "notices");
+    jw_array_start(w);
+    for (size_t i = 0; i < p->notice_count; i++)
+        write_notice(w, &p->notices[i]);
+    jw_array_end(w);
+    jw_object_end(w);
+}
+
+void findings_write(const struct policy_findings *f, struct jw *w)
+{
+    jw_key(w, "findings");
+    jw_array_start(w);
+    for (size_t i = 0; i < f->count; i++) {
+        const struct policy_finding *item = &f->items[i];
+        jw_object_start(w);
+        jw_cstr_member(w, "severity", item->severity == POLICY_ERROR ? "error" : "warning");
+        jw_str_member(w, "file", item->file);
+        jw_int_member(w, "line", item->line);
+        jw_cstr_member(w, "rule", item->rule);
+        jw_str_member(w, "text", item->text);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+}
+
+void change_write(const struct policy_change *c, const struct policy_effect *effect, struct jw *w)
+{
+    static const char *const kinds[] = {
+        [POLICY_ADDED] = "added", [POLICY_REMOVED] = "removed", [POLICY_CHANGED] = "changed"};
+    jw_object_start(w);
+    jw_cstr_member(w, "kind", kinds[c->kind]);
+    jw_cstr_member(w, "what", c->what);
+    jw_str_member(w, "id", c->id);
+    write_optional(w, "recipient", c->recipient);
+    write_optional(w, "purpose", c->purpose);
+    jw_str_member(w, "detail", c->detail);
+    jw_bool_member(w, "material", c->material);
+    jw_int_member(w, "consumers", effect->consumers);
+    jw_int_member(w, "consents", effect->consents);
+    jw_int_member(w, "permits_lost", effect->permits_lost);
+    jw_int_member(w, "permits_won", effect->permits_won);
+    jw_object_end(w);
+}

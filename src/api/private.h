@@ -1,0 +1,170 @@
+/*
+ * private.h - what the files of this folder share: callers and what they may, calls that wait for
+ * writes, and the forms that several answers have in common.
+ */
+#ifndef LOV_API_PRIVATE_H
+#define LOV_API_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "base/json.h"
+
+enum {
+    CONSUMER_ID_MAX = 128,
+    LIST_DEFAULT = 100,
+    LIST_MAX = 1000,
+    BATCH_MAX = 1000,
+    EVIDENCE_MAX = 16 * 1024,
+    GUARDIAN_MAX = 1024,
+};
+
+/* ---- roles.c: who may what ---- */
+
+enum permission {
+    MAY_WRITE_CONSENTS = 1 << 0,
+    MAY_READ_CONSENTS = 1 << 1, /* a recipient: its own */
+    MAY_READ_EVIDENCE = 1 << 2, /* what is sealed under the consumer's key */
+    MAY_WRITE_CONSUMERS = 1 << 3,
+    MAY_READ_CONSUMERS = 1 << 4,
+    MAY_READ_HISTORY = 1 << 5,
+    MAY_ERASE = 1 << 6,
+    MAY_READ_EVENTS = 1 << 7,   /* a recipient: of its own activities */
+    MAY_DECIDE = 1 << 8,        /* a recipient: for itself */
+    MAY_REPORT_USES = 1 << 9,   /* a recipient: its own */
+    MAY_READ_POLICY = 1 << 10,
+    MAY_READ_NOTICES = 1 << 11,
+    MAY_WRITE_POLICY = 1 << 12,
+    MAY_MANAGE_KEYS = 1 << 13,
+};
+
+struct principal {
+    uint32_t permissions;
+    struct str actor;     /* as the ledger names it: "staff:admin/3f2a..." */
+    struct str recipient; /* empty: staff */
+    uint64_t hash;        /* of the actor: for the rate limit */
+};
+
+/* The name as the table spells it, NULL when there is no such role; "-" is read as "_". */
+const char *role_find(struct str name, uint32_t *permissions);
+uint32_t recipient_permissions(void);
+const struct principal *operator_principal(void);
+
+/* ---- keys.c: API keys ---- */
+
+struct keys;
+int keys_open(struct engine *e, struct keys **out, struct err *err);
+void keys_close(struct keys *keys);
+/* The caller behind a key's text; lives as long as the keys. NULL when it is not (any more) one. */
+const struct principal *keys_find(struct keys *keys, struct str text);
+http_handler keys_create, keys_list, keys_revoke;
+
+/* ---- counters.c: decisions, counted without a lock ---- */
+
+struct counters;
+struct counters *counters_new(void);
+void counters_free(struct counters *counters);
+void counters_add(struct counters *counters, enum decision_reason reason);
+uint64_t counters_sum(const struct counters *counters, enum decision_reason reason);
+
+/* ---- api.c ---- */
+
+struct api {
+    struct engine *engine;
+    struct http_app app;
+    char *base_url;
+    struct http_server *_Atomic server;
+    struct keys *keys;
+    struct counters *counters;
+    struct secret cursor_key;
+
+    pthread_t housekeeper;
+    bool housekeeping; /* set before the thread starts */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool stopping; /* under lock */
+};
+
+static inline struct api *api_of(const struct http_call *call)
+{
+    return call->app;
+}
+static inline const struct principal *caller_of(const struct http_call *call)
+{
+    return call->principal;
+}
+
+/* ---- answer.c: what answers have in common ---- */
+
+/* Begins the answer's body; the content type is JSON. */
+struct jw answer_start(struct http_call *call, int status);
+/* The problem of a refusal: like http_problem(), with the statuses of docs/api.md. Returns 0. */
+int answer_problem(struct http_call *call, const struct err *err);
+/* The status that answer_problem() gives. */
+int problem_status(const struct err *err);
+/* A problem object as a member of a larger answer. */
+void problem_write(struct jw *w, const struct err *err);
+
+/* The controller's id of a consumer, or null when nobody (any more) has that cid. `identities` is a
+ * reading connection. */
+int consumer_name_write(struct api *api, struct db *identities, const struct uid *cid,
+                        struct jw *w, struct err *err);
+struct consent_writer {
+    struct api *api;
+    const struct principal *caller; /* decides whether evidence is shown */
+    struct db *identities;          /* a reading connection */
+    struct str consumer;            /* its name where known; empty: looked up */
+};
+int consent_write(const struct consent_writer *cw, const struct consent *c, struct jw *w,
+                  struct err *err);
+
+/* ---- request.c: what requests have in common ---- */
+
+/* Reads the body and takes it apart (json_take). The strings in *out borrow from *body, which the
+ * caller frees. An empty body is an object without members. */
+int request_body(struct http_call *call, const struct json_field *fields, size_t count,
+                 enum json_unknown unknown, void *out, json_t **body, struct err *err);
+/* ?limit= and nothing else but ?after= and the names in `more` (NULL-ended, may be NULL). */
+int request_page(struct http_call *call, const char *const *more, int64_t *limit, struct str *after,
+                 struct err *err);
+/* JSON text of a member that may be of the kinds allowed; the empty str when `value` is NULL. */
+int request_json(struct http_call *call, const json_t *value, const char *name, bool object,
+                 size_t max, struct str *out, struct err *err);
+/* Idempotency-Key, if the call has one. `item` tells the writes of one call apart. */
+int request_idempotency(struct http_call *call, const json_t *body, size_t item,
+                        struct engine_write *w, struct err *err);
+
+/* ---- pending.c: calls that wait for writes ---- */
+
+struct pending {
+    struct http_call *call;
+    json_t *body;         /* what the writes borrow from; may be NULL */
+    struct rules *rules;  /* what their decisions borrow from; may be NULL */
+    struct engine_write *writes;
+    size_t count;
+    void *more;           /* the handler's own */
+    _Atomic size_t left;
+};
+
+/* From the call's arena, with `count` writes that have actor and arena set. Takes over `body`. */
+struct pending *pending_new(struct http_call *call, json_t *body, size_t count);
+/* Hands over all writes, so that one commit takes them, and lets `then` go on when the last is
+ * durable or refused. Nothing of the call may be touched after it: return what it returns. */
+int pending_submit(struct pending *p, http_handler *then);
+/* Gives back what it holds; the writes stay with the arena. */
+void pending_free(struct pending *p);
+
+/* ---- handlers ---- */
+
+http_handler consents_create, consents_batch, consents_get, consents_withdraw, consents_renew,
+    consents_amend;
+http_handler consumers_get, consumers_put, consumers_erase, consumers_consents;
+http_handler history_list, events_list;
+http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
+http_handler accesses_report;
+http_handler authzen_evaluation, authzen_evaluations, authzen_metadata;
+http_handler search_subject, search_resource, search_action;
+http_handler operations_metrics, operations_alive, operations_ready;
+
+#endif

@@ -1,0 +1,60 @@
+/* roles.c - the one table of who may what; docs/api.md shows it to users. A recipient's key is a
+ * role of its own: the same calls, cut down by each handler to what concerns that recipient. */
+#include <string.h>
+
+#include "api/private.h"
+
+enum {
+    ALL_READ = MAY_READ_CONSENTS | MAY_READ_CONSUMERS | MAY_READ_HISTORY | MAY_READ_EVENTS |
+               MAY_READ_EVIDENCE | MAY_READ_POLICY | MAY_READ_NOTICES,
+    RULES_READ = MAY_READ_POLICY | MAY_READ_NOTICES,
+    OFFICER = ALL_READ | MAY_WRITE_CONSENTS | MAY_WRITE_CONSUMERS | MAY_ERASE | MAY_DECIDE |
+              MAY_REPORT_USES | MAY_WRITE_POLICY,
+};
+
+static const struct role {
+    const char *name;
+    uint32_t permissions;
+} roles[] = {
+    {"admin", OFFICER | MAY_MANAGE_KEYS},
+    {"privacy_officer", OFFICER},
+    {"analyst", RULES_READ | MAY_DECIDE},
+    {"support", RULES_READ | MAY_DECIDE | MAY_WRITE_CONSENTS | MAY_READ_CONSENTS |
+                    MAY_WRITE_CONSUMERS | MAY_READ_CONSUMERS | MAY_READ_HISTORY},
+    {"marketing", RULES_READ | MAY_DECIDE},
+    {"auditor", ALL_READ | MAY_DECIDE},
+    {"collector", MAY_WRITE_CONSENTS | MAY_READ_CONSENTS | MAY_READ_NOTICES},
+};
+
+enum { ROLE_NAME_MAX = 32 };
+
+const char *role_find(struct str name, uint32_t *permissions)
+{
+    char text[ROLE_NAME_MAX];
+    if (name.n >= sizeof text)
+        return NULL;
+    for (size_t i = 0; i < name.n; i++)
+        text[i] = name.p[i] == '-' ? '_' : name.p[i];
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+        if (str_is((struct str){text, name.n}, roles[i].name)) {
+            *permissions = roles[i].permissions;
+            return roles[i].name;
+        }
+    }
+    return NULL;
+}
+
+uint32_t recipient_permissions(void)
+{
+    return RULES_READ | MAY_DECIDE | MAY_REPORT_USES | MAY_READ_CONSENTS | MAY_READ_EVENTS;
+}
+
+const struct principal *operator_principal(void)
+{
+    static const struct principal local = {
+        .permissions = OFFICER | MAY_MANAGE_KEYS,
+        .actor = {"local", 5},
+        .hash = 1,
+    };
+    return &local;
+}

@@ -1,0 +1,394 @@
+/* search.c - OpenID AuthZEN search: who may use this (subjects), whose (resources), for what
+ * (actions).
+ *
+ * A page is a run of candidates from a position on: recipients and purposes in the order of the
+ * policy, consumers in the order in which they came. The token is that position, sealed together
+ * with the size of the page, and bound to caller and query by the associated data, so that it says
+ * nothing to its holder and fits no other question. */
+#include <string.h>
+
+#include "api/authzen.h"
+
+enum {
+    PAGE_MAX = 10000,
+    RECORDED_PAGE_MAX = 1000, /* each result is a write that the answer waits for */
+    MOST_LOOKED_AT = 1000000, /* consumers in one call, so that none takes a thread for long */
+};
+
+struct page_request {
+    struct str token;
+    int64_t limit;
+};
+static const struct json_field page_fields[] = {
+    {"token", JSON_K_STRING, offsetof(struct page_request, token), false, 0, 512},
+    {"limit", JSON_K_INT, offsetof(struct page_request, limit), false, 0, PAGE_MAX},
+};
+
+struct search_request {
+    struct entities entities;
+    const json_t *page;
+};
+#define ENTITY(name) \
+    {#name, JSON_K_OBJECT, offsetof(struct search_request, entities.name), false, 0, 0}
+
+static const struct json_field search_fields[] = {
+    ENTITY(subject),
+    ENTITY(action),
+    ENTITY(resource),
+    ENTITY(context),
+    {"page", JSON_K_OBJECT, offsetof(struct search_request, page), false, 0, 0},
+};
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+struct position {
+    int64_t next, limit;
+};
+
+struct search {
+    struct http_call *call;
+    json_t *body;
+    struct rules *rules;
+    struct evaluation ev;
+    struct sha256 binding; /* of caller and query */
+    struct position at;
+    bool more;
+    struct jw w;
+    struct buf results;
+    int64_t count;
+};
+
+/* ---- tokens ---- */
+
+static struct sha256 bind_query(const struct http_call *call, const struct entities *e,
+                                enum wanted wanted)
+{
+    const json_t *parts[] = {e->subject, wanted == WANT_ACTION ? NULL : e->action, e->resource,
+                             e->context};
+    _cleanup_buf struct buf text = {0};
+    buf_str(&text, call->path);
+    buf_char(&text, '\0');
+    buf_str(&text, caller_of(call)->actor);
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        buf_char(&text, '\0');
+        if (parts[i])
+            json_canonical(parts[i], &text);
+    }
+    return sha256_of(buf_view(&text));
+}
+
+static struct str binding_str(const struct search *s)
+{
+    return (struct str){(const char *)s->binding.b, sizeof s->binding.b};
+}
+
+static void write_token(struct search *s)
+{
+    _cleanup_buf struct buf sealed = {0}, text = {0};
+    if (s->more) {
+        seal(&api_of(s->call)->cursor_key, binding_str(s),
+             (struct str){(const char *)&s->at, sizeof s->at}, &sealed);
+        base64url_encode(sealed.p, sealed.n, &text);
+    }
+    jw_str_member(&s->w, "next_token", buf_view(&text));
+}
+
+static int read_token(struct search *s, struct str token, struct err *err)
+{
+    _cleanup_buf struct buf sealed = {0}, plain = {0};
+    if (!base64url_decode(token, &sealed) ||
+        unseal(&api_of(s->call)->cursor_key, binding_str(s), buf_view(&sealed), &plain, NULL) ||
+        plain.n != sizeof s->at)
+        return err_reason(err, LOV_EINVAL, "invalid_cursor",
+                          "page.token is not one of this caller and this query");
+    memcpy(&s->at, plain.p, plain.n);
+    return 0;
+}
+
+static int take_page(struct search *s, const json_t *json, struct err *err)
+{
+    struct page_request page = {.limit = -1};
+    int rc = json ? json_take(json, page_fields, COUNT(page_fields), JSON_IGNORE_UNKNOWN, "page",
+                              &s->call->arena, &page, err)
+                  : 0;
+    if (rc)
+        return rc;
+    s->at = (struct position){0, page.limit < 0 ? LIST_DEFAULT : page.limit};
+    if (!page.token.n)
+        return 0;
+    rc = read_token(s, page.token, err);
+    if (rc == 0 && page.limit >= 0 && page.limit != s->at.limit)
+        rc = err_reason(err, LOV_EINVAL, "invalid_cursor",
+                        "page.limit is not the one that the first page was asked with");
+    return rc;
+}
+
+/* ---- beginning and end ---- */
+
+static int search_start(struct search *s, enum wanted wanted, struct err *err)
+{
+    struct search_request request = {0};
+    struct http_call *call = s->call;
+    int rc = request_body(call, search_fields, COUNT(search_fields), JSON_IGNORE_UNKNOWN, &request,
+                          &s->body, err);
+    if (rc == 0)
+        rc = evaluation_read(call, &request.entities, wanted, &s->ev, err);
+    if (rc)
+        return rc;
+    s->binding = bind_query(call, &request.entities, wanted);
+    s->rules = engine_rules(api_of(call)->engine);
+    return take_page(s, request.page, err);
+}
+
+static void search_free(struct search *s)
+{
+    json_decref(s->body);
+    rules_unref(s->rules);
+    buf_free(&s->results);
+}
+
+static int search_refuse(struct search *s, const struct err *err)
+{
+    search_free(s);
+    return answer_problem(s->call, err);
+}
+
+/* AuthZEN wants the page first; its count is known last, so results are written aside. */
+static int search_answer(struct search *s)
+{
+    s->w = answer_start(s->call, 200);
+    jw_object_start(&s->w);
+    jw_key(&s->w, "page");
+    jw_object_start(&s->w);
+    write_token(s);
+    jw_int_member(&s->w, "count", s->count);
+    jw_object_end(&s->w);
+    jw_key(&s->w, "results");
+    jw_raw(&s->w, STR("["));
+    buf_str(s->w.out, buf_view(&s->results));
+    buf_char(s->w.out, ']');
+    jw_object_end(&s->w);
+    search_free(s);
+    return 0;
+}
+
+static void add_entity(struct search *s, struct str type, struct str id)
+{
+    struct jw w = {.out = &s->results, .comma = s->results.n > 0};
+    jw_object_start(&w);
+    jw_str_member(&w, "type", type);
+    jw_str_member(&w, "id", id);
+    jw_object_end(&w);
+    s->count++;
+}
+
+static void add_action(struct search *s, struct str name)
+{
+    struct jw w = {.out = &s->results, .comma = s->results.n > 0};
+    jw_object_start(&w);
+    jw_str_member(&w, "name", name);
+    jw_object_end(&w);
+    s->count++;
+}
+
+/* ---- subjects and actions: candidates from the policy ---- */
+
+typedef bool candidate(struct search *s, size_t index);
+
+static bool is_permitted(struct search *s)
+{
+    struct decision d;
+    decide(api_of(s->call)->engine, s->rules, &s->ev.question, &d);
+    return d.permit;
+}
+
+static bool try_recipient(struct search *s, size_t index)
+{
+    struct str own = caller_of(s->call)->recipient;
+    const struct policy_recipient *r = &rules_policy(s->rules)->recipients[index];
+    s->ev.question.recipient = r->id;
+    if ((own.n && !str_eq(own, r->id)) || !is_permitted(s))
+        return false;
+    add_entity(s, STR("recipient"), r->id);
+    return true;
+}
+
+static bool try_purpose(struct search *s, size_t index)
+{
+    const struct policy_purpose *p = &rules_policy(s->rules)->purposes[index];
+    s->ev.question.purpose = p->id;
+    if (!is_permitted(s))
+        return false;
+    add_action(s, p->id);
+    return true;
+}
+
+static void try_all(struct search *s, candidate *try_one, size_t candidates)
+{
+    while (s->at.next < (int64_t)candidates && s->count < s->at.limit)
+        try_one(s, (size_t)s->at.next++);
+    s->more = s->at.next < (int64_t)candidates;
+}
+
+int search_subject(struct http_call *call)
+{
+    struct search s = {.call = call};
+    struct err err = {0};
+    if (search_start(&s, WANT_SUBJECT, &err))
+        return search_refuse(&s, &err);
+    if (s.rules && !s.ev.other_subject)
+        try_all(&s, try_recipient, rules_policy(s.rules)->recipient_count);
+    return search_answer(&s);
+}
+
+int search_action(struct http_call *call)
+{
+    struct search s = {.call = call};
+    struct err err = {0};
+    if (search_start(&s, WANT_ACTION, &err))
+        return search_refuse(&s, &err);
+    if (s.rules && !s.ev.other_subject)
+        try_all(&s, try_purpose, rules_policy(s.rules)->purpose_count);
+    return search_answer(&s);
+}
+
+/* ---- resources: the audience ---- */
+
+struct audience {
+    struct uid *cids;
+    int64_t count, limit;
+};
+
+/* Runs under the index's lock: names are looked up afterwards. */
+static int keep_cid(void *ctx, int64_t number, const struct uid *cid)
+{
+    struct audience *a = ctx;
+    (void)number;
+    a->cids[a->count++] = *cid;
+    return a->count == a->limit;
+}
+
+static const struct policy_activity *activity_of(const struct search *s)
+{
+    const struct policy *p = rules_policy(s->rules);
+    const struct policy_recipient *r = policy_recipient(p, s->ev.question.recipient);
+    const struct policy_purpose *u = policy_purpose(p, s->ev.question.purpose);
+    return r && u ? policy_activity(p, r, u) : NULL;
+}
+
+/* A list of people is a use of what the list is made of. */
+static int check_record(const struct search *s, struct err *err)
+{
+    const struct policy_activity *a = activity_of(s);
+    if (!a || !a->record_always || s->ev.record)
+        return 0;
+    return err_reason(err, LOV_EFORBIDDEN, "record_required",
+                      "uses for this purpose are always recorded: ask with context.record true, "
+                      "and each consumer in the answer is recorded as an access");
+}
+
+static void find_audience(struct search *s, struct audience *a)
+{
+    int64_t next = s->at.next;
+    a->limit = s->ev.record && s->at.limit > RECORDED_PAGE_MAX ? RECORDED_PAGE_MAX : s->at.limit;
+    a->cids = arena_array(&s->call->arena, (size_t)a->limit, sizeof *a->cids);
+    if (a->limit)
+        decide_each(api_of(s->call)->engine, s->rules, &s->ev.question, next, MOST_LOOKED_AT,
+                    keep_cid, a, &next);
+    s->more = next >= 0;
+    s->at.next = next;
+}
+
+/* Names in the arena; the empty name for one who was erased meanwhile. */
+static int find_names(struct search *s, const struct audience *a, struct str **names,
+                      struct err *err)
+{
+    struct api *api = api_of(s->call);
+    struct db_pool *pool = engine_identities(api->engine);
+    struct db *db;
+    _cleanup_buf struct buf name = {0};
+    *names = arena_array(&s->call->arena, (size_t)a->count, sizeof **names);
+    int rc = db_pool_get(pool, &db, err);
+    if (rc)
+        return rc;
+    for (int64_t i = 0; i < a->count && rc >= 0; i++) {
+        buf_clear(&name);
+        rc = identity_name(engine_identity(api->engine), db, &a->cids[i], &name, err);
+        if (rc == 1)
+            (*names)[i] = arena_str(&s->call->arena, buf_view(&name));
+    }
+    db_pool_put(pool, db);
+    return rc < 0 ? rc : 0;
+}
+
+static int answer_names(struct search *s, const struct str *names, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (names[i].n)
+            add_entity(s, s->ev.question.category, names[i]);
+    return search_answer(s);
+}
+
+static int answer_recorded(struct http_call *call)
+{
+    struct pending *p = call->work;
+    struct search *s = p->more;
+    struct str *names = arena_array(&call->arena, p->count, sizeof *names);
+    size_t count = 0;
+    struct err err = {0};
+    for (size_t i = 0; i < p->count; i++) {
+        const struct engine_write *w = &p->writes[i];
+        if (w->job.rc < 0)
+            err = w->job.err;
+        else if (w->decision.permit)
+            names[count++] = w->question.consumer;
+    }
+    /* A list of which a part is not recorded is not given away. */
+    if (err.code)
+        err_reason(&err, LOV_EUNAVAILABLE, "unavailable",
+                   "the accesses could not be recorded: ask again");
+    int rc = err.code ? search_refuse(s, &err) : answer_names(s, names, (int64_t)count);
+    pending_free(p);
+    return rc;
+}
+
+/* The decision of each is taken once more, as what is recorded with it: the consent, the basis. */
+static int record_names(struct search *found, const struct str *names, int64_t count)
+{
+    struct http_call *call = found->call;
+    struct search *s = arena_alloc(&call->arena, sizeof *s);
+    *s = *found;
+    struct pending *p = pending_new(call, NULL, (size_t)count);
+    p->more = s;
+    p->count = 0;
+    for (int64_t i = 0; i < count; i++) {
+        struct evaluation ev = s->ev;
+        ev.question.consumer = names[i];
+        if (!names[i].n)
+            continue;
+        evaluation_decide(api_of(call), s->rules, &ev);
+        if (ev.decision.permit)
+            evaluation_record(s->rules, &ev, &p->writes[p->count++]);
+    }
+    return p->count ? pending_submit(p, answer_recorded) : search_answer(s);
+}
+
+int search_resource(struct http_call *call)
+{
+    struct search s = {.call = call};
+    struct err err = {0};
+    struct audience audience = {0};
+    struct str *names = NULL;
+    if (search_start(&s, WANT_RESOURCE, &err))
+        return search_refuse(&s, &err);
+    if (!s.rules || s.ev.other_subject)
+        return search_answer(&s);
+    if (check_record(&s, &err))
+        return search_refuse(&s, &err);
+    find_audience(&s, &audience);
+    if (find_names(&s, &audience, &names, &err))
+        return search_refuse(&s, &err);
+    if (s.ev.record && audience.count)
+        return record_names(&s, names, audience.count);
+    return answer_names(&s, names, audience.count);
+}
