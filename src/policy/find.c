@@ -97,7 +97,7 @@ static bool is_near(struct str typed, struct str word, size_t *best)
     if (typed.n > MAX_WORD || word.n > MAX_WORD)
         return false;
     size_t distance = edits(typed, word);
-    if (distance >= *best || distance * 2 >= word.n)
+    if (distance >= *best || distance * 2 > word.n)
         return false;
     *best = distance;
     return true;

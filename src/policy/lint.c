@@ -248,24 +248,38 @@ static bool id_is_wide(struct draft *d, struct str id)
     return has_any(d, str_of(words), wide_names, sizeof wide_names / sizeof *wide_names);
 }
 
+/* The line of a text in one language. */
+static int text_line(const struct draft *d, size_t purpose, const char *member, size_t language)
+{
+    const struct node *texts = node_get(d->purposes[purpose], member);
+    const struct node *item = texts ? texts->first : NULL;
+    while (item && !str_eq(item->key, d->policy->languages[language]))
+        item = item->next;
+    return item ? item->key_line : node_line(d->purposes[purpose], member);
+}
+
+static void catch_all(struct draft *d, size_t i, int line, const char *member)
+{
+    find_error(d, STR("purposes.yaml"), line, "catch_all_purpose",
+               "%s of %.*s covers anything: say one specific reason (GDPR art. 6(1)(a))", member,
+               STR_ARG(d->policy->purposes[i].id));
+}
+
 static void check_catch_all(struct draft *d, size_t i)
 {
     const struct policy_purpose *p = &d->policy->purposes[i];
-    const char *member = id_is_wide(d, p->id) ? "id" : NULL;
-    for (size_t l = 0; !member && l < d->policy->language_count; l++) {
+    if (id_is_wide(d, p->id))
+        catch_all(d, i, node_line(d->purposes[i], "id"), "id");
+    for (size_t l = 0; l < d->policy->language_count; l++) {
         if (has_any(d, p->label.in[l], wide_names, sizeof wide_names / sizeof *wide_names))
-            member = "label";
-        else if (has_any(d, p->description.in[l], open_ends, sizeof open_ends / sizeof *open_ends))
-            member = "description";
+            catch_all(d, i, text_line(d, i, "label", l), "label");
+        if (has_any(d, p->description.in[l], open_ends, sizeof open_ends / sizeof *open_ends))
+            catch_all(d, i, text_line(d, i, "description", l), "description");
     }
-    for (size_t t = 0; !member && t < sizeof root_terms / sizeof *root_terms; t++) {
+    for (size_t t = 0; t < sizeof root_terms / sizeof *root_terms; t++) {
         if (str_is(p->dpv, root_terms[t]))
-            member = "dpv";
+            catch_all(d, i, node_line(d->purposes[i], "dpv"), "dpv");
     }
-    if (member)
-        find_error(d, STR("purposes.yaml"), node_line(d->purposes[i], member), "catch_all_purpose",
-                   "%s of %.*s covers anything: say one specific reason (GDPR art. 6(1)(a))",
-                   member, STR_ARG(p->id));
 }
 
 static bool names_other(struct draft *d, const struct policy_purpose *p,

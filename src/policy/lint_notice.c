@@ -162,7 +162,7 @@ static void check_purpose(struct draft *d, size_t notice, size_t language)
             return;
     }
     struct str hint = find_hint(d, t->purpose, ids, p->purpose_count);
-    if (t->purpose.n)
+    if (t->purpose.n && p->purpose_count)
         find_error(d, t->file, t->purpose_line, "unknown_name", "there is no purpose %.*s%.*s",
                    STR_ARG(t->purpose), STR_ARG(hint));
 }

@@ -1,5 +1,6 @@
 /* load_activity.c - reads activities.yaml, where every name of the other files meets, so it is read
- * last and resolves each name as it goes. */
+ * last and resolves each name as it goes. Where the file of the named things could not be read at
+ * all, that is the finding, and not each name that it would have held. */
 #include <string.h>
 
 #include "policy/draft.h"
@@ -36,7 +37,7 @@ static const struct policy_purpose *find_purpose(struct draft *d, struct str id,
         if (str_eq(ids[i], id))
             return &p->purposes[i];
     }
-    if (id.n)
+    if (id.n && p->purpose_count)
         unknown_name(d, line, "purpose", id, ids, p->purpose_count);
     return NULL;
 }
@@ -50,7 +51,7 @@ static const struct policy_recipient *find_recipient(struct draft *d, struct str
         if (str_eq(ids[i], id))
             return &p->recipients[i];
     }
-    if (id.n)
+    if (id.n && p->recipient_count)
         unknown_name(d, line, "recipient", id, ids, p->recipient_count);
     return NULL;
 }
@@ -64,7 +65,7 @@ static const struct policy_notice *find_notice(struct draft *d, struct str id, i
         if (str_eq(ids[i], id))
             return &p->notices[i];
     }
-    if (id.n)
+    if (id.n && p->notice_count)
         unknown_name(d, line, "notice", id, ids, p->notice_count);
     return NULL;
 }
@@ -78,7 +79,8 @@ static const struct policy_category *find_category(struct draft *d, struct str i
         if (str_eq(ids[i], id))
             return &p->categories[i];
     }
-    unknown_name(d, line, "category", id, ids, p->category_count);
+    if (p->category_count)
+        unknown_name(d, line, "category", id, ids, p->category_count);
     return NULL;
 }
 
