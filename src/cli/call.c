@@ -1,0 +1,356 @@
+/* call.c - one door to the API, whoever holds the installation.
+ *
+ * The lock in the folder decides: whoever gets it runs the handlers in this process; where another
+ * process has it, that is a server, which answers on DIR/socket, or a command that is soon done. So
+ * opening tries both in turn for some seconds. Connections are kept for the next request, one for
+ * each thread that asks at the same time. */
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "cli/cli.h"
+
+enum { WAIT_SECONDS = 10, RETRY_MS = 20, CALL_SECONDS = 120, ANSWER_MAX = 64 << 20, IDLE = 32 };
+
+struct cli_line {
+    struct engine *engine; /* this process holds it */
+    struct api *api;
+    struct buf socket; /* otherwise */
+    pthread_mutex_t lock;
+    CURL *idle[IDLE]; /* under lock */
+    size_t idle_count;
+};
+
+void cli_answer_free(struct cli_answer *a)
+{
+    buf_free(&a->body);
+    json_decref(a->json);
+    *a = (struct cli_answer){0};
+}
+
+/* ---- who holds it ---- */
+
+/* A server accepts on its socket. */
+static bool answers(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t n = strlen(path);
+    if (n >= sizeof address.sun_path)
+        return false;
+    memcpy(address.sun_path, path, n + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    bool ok = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return ok;
+}
+
+static void rest(void)
+{
+    struct timespec t = {.tv_nsec = RETRY_MS * 1000000L};
+    nanosleep(&t, NULL);
+}
+
+/* LOV_EUNAVAILABLE: whatever keeps an installation from opening is told with exit code 3. */
+static int unavailable(struct err *err)
+{
+    err->code = LOV_EUNAVAILABLE;
+    if (!*err->reason)
+        memcpy(err->reason, "unavailable", sizeof "unavailable");
+    return err->code;
+}
+
+static bool is_locked(int rc, const struct err *err)
+{
+    return rc == LOV_ECONFLICT && strcmp(err->reason, "locked") == 0;
+}
+
+/* Opens the engine, or finds that `socket` (NULL: nobody is asked) answers: *engine is then as it
+ * was. */
+static int open_or_find(struct cli *c, const char *dir, const char *socket, struct engine **engine,
+                        struct err *err)
+{
+    int64_t until = clock_monotonic() + WAIT_SECONDS * INT64_C(1000000000);
+    for (;;) {
+        int rc = engine_open(dir, &c->log, engine, err);
+        if (rc == 0)
+            return 0;
+        if (!is_locked(rc, err))
+            return unavailable(err);
+        if (socket && answers(socket))
+            return 0;
+        if (clock_monotonic() > until)
+            break;
+        rest();
+    }
+    return err_reason(err, LOV_EUNAVAILABLE, "locked",
+                      socket ? "another process has %s open and does not answer on its socket: "
+                               "stop it, or wait until it is done"
+                             : "another process has %s open: stop it first",
+                      dir);
+}
+
+int cli_open_engine(struct cli *c, const char *dir, struct engine **out, struct err *err)
+{
+    return open_or_find(c, dir, NULL, out, err);
+}
+
+int cli_open(struct cli *c, struct err *err)
+{
+    const char *dir;
+    if (c->line)
+        return 0;
+    int rc = cli_dir(c, &dir, err);
+    if (rc)
+        return rc;
+    struct cli_line *line = mem_zero(sizeof *line);
+    pthread_mutex_init(&line->lock, NULL);
+    buf_printf(&line->socket, "%s/socket", dir);
+    c->line = line;
+    rc = open_or_find(c, dir, line->socket.p, &line->engine, err);
+    if (rc == 0 && line->engine)
+        rc = api_open(line->engine, NULL, &line->api, err);
+    return rc;
+}
+
+void cli_close(struct cli *c)
+{
+    struct cli_line *line = c->line;
+    if (!line)
+        return;
+    for (size_t i = 0; i < line->idle_count; i++)
+        curl_easy_cleanup(line->idle[i]);
+    if (line->api)
+        api_close(line->api);
+    engine_close(line->engine);
+    pthread_mutex_destroy(&line->lock);
+    buf_free(&line->socket);
+    free(line);
+    c->line = NULL;
+}
+
+bool cli_is_remote(const struct cli *c)
+{
+    return c->line && !c->line->engine;
+}
+
+/* ---- in this process ---- */
+
+static void call_here(struct cli_line *line, const struct cli_request *r, struct cli_answer *out)
+{
+    struct http_call *call = http_call_new(r->method, r->target, r->body);
+    if (r->body.n)
+        http_call_add_header(call, "Content-Type", STR("application/json"));
+    if (r->idempotency_key)
+        http_call_add_header(call, "Idempotency-Key", str_of(r->idempotency_key));
+    http_dispatch(api_app(line->api), call);
+    out->status = call->status;
+    buf_str(&out->body, buf_view(&call->out));
+    http_call_free(call);
+}
+
+/* ---- over the socket ---- */
+
+static size_t receive(char *p, size_t size, size_t n, void *ctx)
+{
+    struct buf *out = ctx;
+    if (out->n + size * n > ANSWER_MAX)
+        return 0;
+    buf_add(out, p, size * n);
+    return size * n;
+}
+
+static CURL *take_handle(struct cli_line *line)
+{
+    CURL *curl = NULL;
+    pthread_mutex_lock(&line->lock);
+    if (line->idle_count)
+        curl = line->idle[--line->idle_count];
+    else
+        curl = curl_easy_init(); /* under the lock: the first one sets up the library */
+    pthread_mutex_unlock(&line->lock);
+    return curl;
+}
+
+static void put_handle(struct cli_line *line, CURL *curl)
+{
+    pthread_mutex_lock(&line->lock);
+    bool kept = line->idle_count < IDLE;
+    if (kept)
+        line->idle[line->idle_count++] = curl;
+    pthread_mutex_unlock(&line->lock);
+    if (!kept)
+        curl_easy_cleanup(curl);
+}
+
+static struct curl_slist *request_headers(const struct cli_request *r)
+{
+    /* "Expect:" takes curl's wait for 100 Continue away. */
+    struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+    if (r->body.n)
+        headers = curl_slist_append(headers, "Content-Type: application/json");
+    if (r->idempotency_key) {
+        _cleanup_buf struct buf line = {0};
+        buf_printf(&line, "Idempotency-Key: %s", r->idempotency_key);
+        headers = curl_slist_append(headers, line.p);
+    }
+    return headers;
+}
+
+static int call_there(struct cli_line *line, const struct cli_request *r, struct cli_answer *out,
+                      struct err *err)
+{
+    CURL *curl = take_handle(line);
+    if (!curl)
+        return err_set(err, LOV_EUNAVAILABLE, "libcurl does not start");
+    _cleanup_buf struct buf url = {0};
+    struct curl_slist *headers = request_headers(r);
+    buf_printf(&url, "http://localhost%s", r->target);
+    curl_easy_reset(curl);
+    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, line->socket.p);
+    curl_easy_setopt(curl, CURLOPT_URL, url.p);
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)CALL_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &out->body);
+    if (r->body.n || strcmp(r->method, "POST") == 0) {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, r->body.n ? r->body.p : "");
+    }
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, r->method);
+    CURLcode rc = curl_easy_perform(curl);
+    long status = 0;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_slist_free_all(headers);
+    put_handle(line, curl);
+    if (rc != CURLE_OK)
+        return err_reason(err, LOV_EUNAVAILABLE, "unavailable",
+                          "the server on %s does not answer: %s", line->socket.p,
+                          curl_easy_strerror(rc));
+    out->status = (int)status;
+    return 0;
+}
+
+/* ---- both ---- */
+
+int cli_call(struct cli *c, const struct cli_request *request, struct cli_answer *out,
+             struct err *err)
+{
+    struct err ignored;
+    struct cli_answer answer = {0};
+    int rc = 0;
+    if (c->line->api)
+        call_here(c->line, request, &answer);
+    else
+        rc = call_there(c->line, request, &answer, err);
+    if (rc) {
+        cli_answer_free(&answer);
+        return rc;
+    }
+    if (json_read(buf_view(&answer.body), &answer.json, &ignored))
+        answer.json = NULL;
+    *out = answer;
+    return 0;
+}
+
+int cli_ask(struct cli *c, const char *method, const char *target, struct str body,
+            struct cli_answer *out)
+{
+    struct err err = {0};
+    struct cli_request request = {.method = method, .target = target, .body = body};
+    struct cli_answer answer = {0};
+    int rc = cli_open(c, &err);
+    if (rc == 0)
+        rc = cli_call(c, &request, &answer, &err);
+    if (rc)
+        return cli_fail(c, &err);
+    if (answer.status >= 200 && answer.status < 300) {
+        *out = answer;
+        return 0;
+    }
+    int code = cli_problem(c, &answer);
+    cli_answer_free(&answer);
+    return code;
+}
+
+/* ---- pages ---- */
+
+enum { PAGE = 500 };
+
+static void page_target(const char *target, const char *after, int64_t count, struct buf *out)
+{
+    buf_clear(out);
+    buf_printf(out, "%s%climit=%lld", target, strchr(target, '?') ? '&' : '?', (long long)count);
+    if (*after) {
+        buf_cstr(out, "&after=");
+        target_add(out, str_of(after));
+    }
+}
+
+/* A cursor is text, or a number where the list is numbered. */
+static void next_cursor(const json_t *page, struct buf *out)
+{
+    const json_t *next = json_object_get(page, "next");
+    buf_clear(out);
+    if (json_is_string(next))
+        buf_cstr(out, json_string_value(next));
+    else if (json_is_integer(next))
+        buf_int(out, json_integer_value(next));
+}
+
+static void take_page(struct cli *c, const json_t *page, json_t *all,
+                      void (*row)(struct cli *c, const json_t *item))
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(page, "items"), i, item) {
+        if (c->json)
+            json_array_append(all, item);
+        else
+            row(c, item);
+    }
+}
+
+static void print_list(json_t *items, struct str next)
+{
+    _cleanup_json json_t *list = json_object();
+    json_object_set(list, "items", items);
+    json_object_set_new(list, "next", next.n ? json_stringn(next.p, next.n) : json_null());
+    json_dumpf(list, stdout, JSON_COMPACT);
+    putchar('\n');
+}
+
+int cli_list(struct cli *c, const char *target, const char *after, int64_t limit,
+             void (*row)(struct cli *c, const json_t *item))
+{
+    _cleanup_buf struct buf path = {0};
+    _cleanup_buf struct buf cursor = {0};
+    _cleanup_json json_t *all = json_array();
+    int64_t seen = 0;
+    buf_cstr(&cursor, after ? after : "");
+    do {
+        _cleanup_answer struct cli_answer a = {0};
+        int64_t count = limit && limit - seen < PAGE ? limit - seen : PAGE;
+        page_target(target, cursor.n ? cursor.p : "", count, &path);
+        int code = cli_ask(c, "GET", path.p, (struct str){0}, &a);
+        if (code)
+            return code;
+        seen += (int64_t)json_array_size(json_object_get(a.json, "items"));
+        take_page(c, a.json, all, row);
+        next_cursor(a.json, &cursor);
+    } while (cursor.n && (!limit || seen < limit));
+    if (c->json)
+        print_list(all, buf_view(&cursor));
+    return CLI_YES;
+}

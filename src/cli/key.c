@@ -1,0 +1,91 @@
+/* key.c - lov key create|revoke|list. */
+#include "base/json.h"
+#include "cli/cli.h"
+
+/* Makes a key, which is shown this once: only its hash is kept. */
+static int run_create(struct cli *c)
+{
+    _cleanup_buf struct buf body = {0};
+    _cleanup_answer struct cli_answer a = {0};
+    struct str recipient = cli_text(c, "recipient"), staff = cli_text(c, "staff");
+    if (!recipient.n == !staff.n)
+        return cli_usage(c, "a key is for --recipient ID or for --staff ROLE: say one of them");
+    struct jw w = {.out = &body};
+    jw_object_start(&w);
+    jw_str_member(&w, recipient.n ? "recipient" : "staff", recipient.n ? recipient : staff);
+    jw_object_end(&w);
+    int code = cli_ask(c, "POST", "/v1/keys", buf_view(&body), &a);
+    if (code)
+        return code;
+    if (c->json)
+        cli_print_json(&a);
+    else
+        printf("%s\n", json_cstr(a.json, "key"));
+    return CLI_YES;
+}
+
+static const struct cli_option create_options[] = {
+    {"recipient", "ID", "a key with which this recipient asks for itself", NULL, false},
+    {"staff", "ROLE", "a key for staff",
+     "admin privacy_officer analyst support marketing auditor collector", false},
+};
+const struct cli_command cmd_key_create = {
+    .name = "key create",
+    .arguments = "",
+    .summary = "make an API key, and show it this once",
+    .text = "Prints the key, to be sent as \"Authorization: Bearer KEY\". Only its hash is kept, so it\n"
+            "cannot be shown again. Every key is made for one recipient or one staff role.",
+    CLI_OPTIONS(create_options),
+    .run = run_create,
+};
+
+/* Ends a key's life at once. */
+static int run_revoke(struct cli *c)
+{
+    _cleanup_buf struct buf target = {0};
+    _cleanup_answer struct cli_answer a = {0};
+    buf_cstr(&target, "/v1/keys/");
+    target_add(&target, str_of(c->args[0]));
+    int code = cli_ask(c, "DELETE", target.p, (struct str){0}, &a);
+    if (code)
+        return code;
+    if (c->json)
+        cli_print_json(&a);
+    else
+        printf("key %s is revoked\n", c->args[0]);
+    return CLI_YES;
+}
+
+const struct cli_command cmd_key_revoke = {
+    .name = "key revoke",
+    .arguments = "ID",
+    .least = 1,
+    .most = 1,
+    .summary = "end a key",
+    .text = "The key is refused from the next request on. ID is the one that lov key list shows: in\n"
+            "lov_ID_secret it is the part in the middle.",
+    .run = run_revoke,
+};
+
+static void print_key(struct cli *c, const json_t *key)
+{
+    (void)c;
+    const char *revoked = json_cstr(key, "revoked_at");
+    printf("%s  %-9s  %-16s  made %s%s%s\n", json_cstr(key, "id"), json_cstr(key, "kind"),
+           json_cstr(key, "subject"), json_cstr(key, "created_at"), *revoked ? ", revoked " : "",
+           revoked);
+}
+
+/* Lists keys, those that were revoked too. */
+static int run_list(struct cli *c)
+{
+    return cli_list(c, "/v1/keys", NULL, 0, print_key);
+}
+
+const struct cli_command cmd_key_list = {
+    .name = "key list",
+    .arguments = "",
+    .summary = "list the keys",
+    .text = "Lists each key's id, whose it is, and when it was made and revoked; never the key itself.",
+    .run = run_list,
+};

@@ -1,0 +1,208 @@
+/* serve.c - lov serve. Signals are taken by the main thread alone, with sigwait(3): they are blocked
+ * before the first thread starts, so that nothing has to run inside a signal handler. */
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "api/api.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/cli.h"
+
+enum { STOP_SECONDS = 30 };
+
+struct serving {
+    struct cli *c;
+    const char *dir;
+    struct buf socket;
+    struct engine *engine;
+    struct api *api;
+    struct http_server *server;
+    struct http_options options;
+};
+
+/* ---- settings ---- */
+
+static int read_numbers(struct cli *c, struct http_options *o, struct err *err)
+{
+    int64_t threads = 0, rate = 0;
+    int rc = cli_number(c, "threads", 1, 256, &threads, err);
+    if (rc == 0)
+        rc = cli_number(c, "rate-limit", 1, 10000000, &rate, err);
+    o->threads = (unsigned)threads;
+    o->requests_per_second = (unsigned)rate;
+    return rc;
+}
+
+static int read_options(struct serving *s, struct err *err)
+{
+    struct cli *c = s->c;
+    struct http_options *o = &s->options;
+    const char *listen = cli_value(c, "listen");
+    int rc = cli_dir(c, &s->dir, err);
+    if (rc)
+        return rc;
+    buf_printf(&s->socket, "%s/socket", s->dir);
+    o->listen = listen ? listen : "127.0.0.1:8787";
+    o->socket_path = s->socket.p;
+    o->tls_cert = cli_value(c, "tls-cert");
+    o->tls_key = cli_value(c, "tls-key");
+    o->allow_remote = cli_value(c, "allow-remote") != NULL;
+    o->log = &c->log;
+    if (!o->tls_cert != !o->tls_key)
+        return err_reason(err, LOV_EINVAL, "usage", "give --tls-cert and --tls-key, or neither");
+    rc = o->tls_key ? file_check_private(o->tls_key, err) : 0;
+    return rc ? rc : read_numbers(c, o, err);
+}
+
+/* DIR/log-level, where there is one, holds one word and wins over --log-level, so that the level of
+ * a server that runs can be changed: write it and send SIGHUP. */
+static int read_level(struct serving *s, struct err *err)
+{
+    _cleanup_buf struct buf path = {0};
+    _cleanup_buf struct buf text = {0};
+    enum log_level level = LOG_INFO;
+    const char *option = cli_value(s->c, "log-level");
+    buf_printf(&path, "%s/log-level", s->dir);
+    if (option)
+        log_level_parse(str_of(option), &level);
+    if (file_exists(path.p)) {
+        int rc = file_read(path.p, 64, &text, err);
+        if (rc)
+            return rc;
+        if (!log_level_parse(str_trim(buf_view(&text)), &level))
+            return err_set(err, LOV_EINVAL, "%s holds one of: error warn info debug", path.p);
+    }
+    atomic_store_explicit(&s->c->log.level, (int)level, memory_order_relaxed);
+    return 0;
+}
+
+/* ---- life ---- */
+
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+static int start(struct serving *s, struct err *err)
+{
+    struct api_options options = {.base_url = cli_value(s->c, "base-url")};
+    int rc = cli_open_engine(s->c, s->dir, &s->engine, err);
+    if (rc == 0)
+        rc = api_open(s->engine, &options, &s->api, err);
+    if (rc == 0)
+        rc = http_server_start(&s->options, api_app(s->api), &s->server, err);
+    if (rc)
+        return rc;
+    api_set_server(s->api, s->server);
+    return api_start_housekeeping(s->api, err);
+}
+
+static void announce(const struct serving *s)
+{
+    const char *scheme = s->options.tls_cert ? "https" : "http";
+    struct str address = http_server_address(s->server);
+    if (!s->c->json) {
+        printf("lov serves %s on %s://%.*s\n", s->dir, scheme, STR_ARG(address));
+        fflush(stdout);
+        return;
+    }
+    _cleanup_buf struct buf out = {0};
+    _cleanup_buf struct buf url = {0};
+    struct jw w = {.out = &out};
+    buf_printf(&url, "%s://%.*s", scheme, STR_ARG(address));
+    jw_object_start(&w);
+    jw_cstr_member(&w, "dir", s->dir);
+    jw_str_member(&w, "url", buf_view(&url));
+    jw_str_member(&w, "socket", buf_view(&s->socket));
+    jw_object_end(&w);
+    puts(out.p);
+    fflush(stdout);
+}
+
+/* A reload that fails leaves everything as it was. */
+static void reload(struct serving *s)
+{
+    struct err err = {0};
+    int rc = read_level(s, &err);
+    if (rc == 0 && s->options.tls_cert)
+        rc = file_check_private(s->options.tls_key, &err);
+    if (rc == 0)
+        rc = http_server_reload(s->server, &err);
+    if (rc)
+        log_printf(&s->c->log, LOG_ERROR, "reload failed, nothing changed: %s", err.text);
+    else
+        log_printf(&s->c->log, LOG_INFO, "reloaded certificates and log level");
+}
+
+static void wait_for_the_end(struct serving *s, const sigset_t *set)
+{
+    int signal = 0;
+    while (sigwait(set, &signal) == 0 && signal == SIGHUP)
+        reload(s);
+    log_printf(&s->c->log, LOG_INFO, "stopping: finishing what is in flight");
+}
+
+static void stop(struct serving *s)
+{
+    if (s->server) {
+        api_set_server(s->api, NULL);
+        http_server_stop(s->server, STOP_SECONDS);
+    }
+    if (s->api)
+        api_close(s->api);
+    engine_close(s->engine);
+    buf_free(&s->socket);
+}
+
+/* Serves the API until SIGTERM or SIGINT. */
+static int run_serve(struct cli *c)
+{
+    struct err err = {0};
+    sigset_t signals;
+    struct serving s = {.c = c};
+    block_signals(&signals);
+    int rc = read_options(&s, &err);
+    if (rc == 0)
+        rc = read_level(&s, &err);
+    if (rc == 0)
+        rc = start(&s, &err);
+    if (rc == 0) {
+        announce(&s);
+        wait_for_the_end(&s, &signals);
+    }
+    int code = rc ? cli_fail(c, &err) : CLI_YES;
+    stop(&s);
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"listen", "ADDRESS:PORT", "where to listen; 127.0.0.1:8787 when not given, port 0: a free one",
+     NULL, false},
+    {"tls-cert", "FILE", "certificate chain (PEM): serve HTTPS", NULL, false},
+    {"tls-key", "FILE", "its key (PEM), readable by its owner alone", NULL, false},
+    {"threads", "N", "threads that serve; one for each core when not given", NULL, false},
+    {"rate-limit", "N", "requests a second of one caller; no limit when not given", NULL, false},
+    {"allow-remote", NULL, "listen on other than loopback addresses without TLS", NULL, false},
+    {"log-level", "LEVEL", "what is logged; info when not given", "error warn info debug", false},
+    {"base-url", "URL", "what callers reach the server by, for its metadata", NULL, false},
+};
+const struct cli_command cmd_serve = {
+    .name = "serve",
+    .arguments = "",
+    .summary = "serve the HTTP API",
+    .text =
+        "Prints one line when it serves, and logs JSON lines without personal data on stderr. Other\n"
+        "commands with the same DIR then speak to it over DIR/socket.\n"
+        "\n"
+        "SIGTERM and SIGINT finish what is in flight and end with exit code 0. SIGHUP reads the\n"
+        "certificate, the key and DIR/log-level again; that file, where there is one, holds one\n"
+        "word and wins over --log-level. It does not start when others than the owner can read the\n"
+        "folder or a key in it.",
+    CLI_OPTIONS(options),
+    .run = run_serve,
+};
