@@ -79,8 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     struct policy_file files[] = {
-        {STR("activities.yaml"), str_of(activities)}, {STR("categories.yaml"), str_of(categories)},
-        {STR("controller.yaml"), str_of(controller)}, {STR("laws/gdpr.yaml"), str_of(law)},
+        {STR("activities.yaml"), str_of(activities)},  {STR("categories.yaml"), str_of(categories)},
+        {STR("controller.yaml"), str_of(controller)},  {STR("laws/gdpr.yaml"), str_of(law)},
         {STR("notices/offers.en.md"), str_of(notice)}, {STR("purposes.yaml"), str_of(purposes)},
         {STR("recipients.yaml"), str_of(recipients)},
     };

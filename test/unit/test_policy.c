@@ -237,8 +237,7 @@ static void test_all_findings_are_told_in_reading_order(void **state)
 static bool has_finding(const struct fixture *f, const char *file, const char *rule)
 {
     for (size_t i = 0; i < f->findings.count; i++) {
-        if (str_is(f->findings.items[i].file, file) &&
-            strcmp(f->findings.items[i].rule, rule) == 0)
+        if (str_is(f->findings.items[i].file, file) && strcmp(f->findings.items[i].rule, rule) == 0)
             return true;
     }
     return false;
@@ -419,9 +418,8 @@ static void test_a_consent_holds_from_the_last_material_version(void **state)
 {
     (void)state;
     struct sha256 other = {{1}};
-    struct policy_past_notice before[] = {
-        past("en", 1, false, other), past("en", 2, true, other), past("sv", 2, true, other),
-        past("en", 3, false, other)};
+    struct policy_past_notice before[] = {past("en", 1, false, other), past("en", 2, true, other),
+                                          past("sv", 2, true, other), past("en", 3, false, other)};
     assert_int_equal(sufficient_from("version: 4", "material: false", before, 4), 2);
     assert_int_equal(sufficient_from("version: 4", "material: true", before, 4), 4);
     assert_int_equal(sufficient_from("version: 2", "material: false", before, 1), 1);
@@ -452,11 +450,13 @@ static void test_a_bundle_survives_json(void **state)
 static void test_a_bundle_with_a_path_out_of_its_folder_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "{\"files\": {\"../x.yaml\": \"\"}}",   "{\"files\": {\"/etc/passwd\": \"\"}}",
-        "{\"files\": {\"laws/../x\": \"\"}}",   "{\"files\": {\"a b.yaml\": \"\"}}",
-        "{\"files\": {\"\": \"\"}}",            "{\"files\": {\"a//b.yaml\": \"\"}}",
-        "{\"files\": {\".hidden.yaml\": \"\"}}"};
+    static const char *const bad[] = {"{\"files\": {\"../x.yaml\": \"\"}}",
+                                      "{\"files\": {\"/etc/passwd\": \"\"}}",
+                                      "{\"files\": {\"laws/../x\": \"\"}}",
+                                      "{\"files\": {\"a b.yaml\": \"\"}}",
+                                      "{\"files\": {\"\": \"\"}}",
+                                      "{\"files\": {\"a//b.yaml\": \"\"}}",
+                                      "{\"files\": {\".hidden.yaml\": \"\"}}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct policy_bundle b = {0};
         struct err err = {0};
@@ -469,8 +469,12 @@ static void test_a_bundle_with_a_path_out_of_its_folder_is_refused(void **state)
 static void test_a_bundle_of_another_shape_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"[]", "{}", "{\"files\": []}", "{\"files\": {\"a.yaml\": 1}}",
-                                      "{\"files\": {}, \"more\": 1}", "{\"files\": {\"a\": null}}",
+    static const char *const bad[] = {"[]",
+                                      "{}",
+                                      "{\"files\": []}",
+                                      "{\"files\": {\"a.yaml\": 1}}",
+                                      "{\"files\": {}, \"more\": 1}",
+                                      "{\"files\": {\"a\": null}}",
                                       "{\"files\": {\"a\": \"x\\u0000y\"}}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct policy_bundle b = {0};

@@ -75,8 +75,7 @@ static inline void fixture_remove(struct fixture *f, const char *path)
 
 static inline void fixture_add(struct fixture *f, const char *path, const char *text)
 {
-    struct policy_file *files =
-        arena_array(&f->bundle.arena, f->bundle.count + 1, sizeof *files);
+    struct policy_file *files = arena_array(&f->bundle.arena, f->bundle.count + 1, sizeof *files);
     memcpy(files, f->bundle.files, f->bundle.count * sizeof *files);
     files[f->bundle.count] = (struct policy_file){str_of(path), str_of(text)};
     f->bundle.files = files;
