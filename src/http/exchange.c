@@ -3,9 +3,9 @@
  * A handler that answers later races with the thread that resumes it: http_resume() may come before
  * the handler has even returned. One atomic word decides. The worker suspends the connection and
  * then moves RUNNING to SUSPENDED; http_resume() moves either to RESUMED and wakes the connection
- * only if it was SUSPENDED; a worker that finds RESUMED goes on by itself. When the server stops
- * without waiting any longer, it moves SUSPENDED to ABANDONED: the connection gets its 503 and the
- * exchange lives on until its work resumes it, so that work never touches freed memory.
+ * only if it was SUSPENDED; a worker that finds RESUMED wakes the connection itself. When the
+ * server stops without waiting any longer, it moves SUSPENDED to ABANDONED: the connection gets its
+ * 503 and the exchange lives on until its work resumes it, so that work never touches freed memory.
  *
  * A refused call whose body is small is read to its end and dropped, because closing a socket with
  * unread bytes resets it, and the client would never see why it was refused. */
@@ -184,8 +184,7 @@ static struct MHD_Response *response_of(struct http_call *call)
 {
     struct MHD_Response *response;
     if (call->out.n) {
-        response =
-            MHD_create_response_from_buffer(call->out.n, call->out.p, MHD_RESPMEM_MUST_FREE);
+        response = MHD_create_response_from_buffer(call->out.n, call->out.p, MHD_RESPMEM_MUST_FREE);
         if (response)
             call->out = (struct buf){0};
     } else {
@@ -254,12 +253,11 @@ static bool try_abandon(struct exchange *x, int from)
     return false;
 }
 
-/* True if the connection now waits; false if the call was resumed or abandoned meanwhile. */
+/* True if the connection now waits; false when the server is closing: then the call is abandoned,
+ * or was resumed already. */
 static bool suspend(struct exchange *x)
 {
     struct http_server *s = x->server;
-    if (atomic_load(&x->later) == LATER_RESUMED)
-        return false;
     pthread_mutex_lock(&s->later_lock);
     if (s->closing) {
         try_abandon(x, LATER_RUNNING);
@@ -381,8 +379,7 @@ static enum MHD_Result take_body(struct exchange *x, const char *upload, size_t 
     *size = 0;
     if (!x->discard && x->body.n + n > x->call.route->body_max) {
         /* Only chunked bodies come here: the others were refused by their length. */
-        http_problem_status(&x->call, 413, "too_large",
-                            "the body is larger than this call admits");
+        http_problem_status(&x->call, 413, "too_large", "the body is larger than this call admits");
         x->discard = true;
         buf_clear(&x->body);
     }

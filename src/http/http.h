@@ -42,7 +42,7 @@ struct http_call {
     struct str method, path;
     struct str param[HTTP_PARAMS];
     struct str body;
-    bool local;        /* came over the local socket or http_dispatch(): the caller is the operator */
+    bool local;        /* over the local socket or http_dispatch(): the caller is the operator */
     void *principal;   /* who calls: set by http_app.authenticate, NULL on public routes */
     const struct http_route *route;
 
@@ -115,7 +115,7 @@ struct http_options {
     unsigned idle_seconds;   /* 0: 30 */
     unsigned requests_per_second; /* per caller; 0: no limit */
     unsigned later_max;      /* calls that wait for http_resume; more answer 503; 0: 10000 */
-    bool allow_remote;       /* without it only loopback addresses may be listened on in plain HTTP */
+    bool allow_remote;       /* without it plain HTTP is for loopback addresses only */
     struct log *log;
 };
 

@@ -81,11 +81,11 @@ void metrics_count(struct metrics_shard *shard, const struct http_route *route, 
 {
     const struct metrics *m = shard->all;
     size_t i = route ? (size_t)(route - m->routes) : m->route_count;
-    int class = status >= 100 && status < 600 ? status / 100 - 1 : CLASSES - 1;
+    int kind = status >= 100 && status < 600 ? status / 100 - 1 : CLASSES - 1;
     size_t bucket = 0;
     while (bucket < BUCKETS - 1 && ns > bucket_ns[bucket])
         bucket++;
-    add(&shard->requests[i * CLASSES + (size_t)class], 1);
+    add(&shard->requests[i * CLASSES + (size_t)kind], 1);
     add(&shard->buckets[bucket], 1);
     add(&shard->ns, (uint64_t)ns);
     add(&shard->in, in);
@@ -108,16 +108,16 @@ static void print_requests(const struct metrics *m, struct buf *out)
                   "# TYPE lov_http_requests_total counter\n");
     for (size_t i = 0; i <= m->route_count; i++) {
         const struct http_route *route = i < m->route_count ? &m->routes[i] : NULL;
-        for (size_t class = 0; class < CLASSES; class++) {
+        for (size_t kind = 0; kind < CLASSES; kind++) {
             uint64_t sum = 0;
             for (size_t s = 0; s < m->shard_count; s++)
-                sum += get(&m->shards[s].requests[i * CLASSES + class]);
+                sum += get(&m->shards[s].requests[i * CLASSES + kind]);
             if (sum)
                 buf_printf(out,
                            "lov_http_requests_total{route=\"%s\",method=\"%s\",status=\"%zuxx\"} "
                            "%llu\n",
-                           route ? route->pattern : "none", route ? route->method : "any",
-                           class + 1, (unsigned long long)sum);
+                           route ? route->pattern : "none", route ? route->method : "any", kind + 1,
+                           (unsigned long long)sum);
         }
     }
 }

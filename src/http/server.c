@@ -183,8 +183,8 @@ void http_server_metrics(const struct http_server *s, struct buf *out)
     pthread_mutex_lock(&shared->connections_lock);
     size_t connections = s->connection_count;
     pthread_mutex_unlock(&shared->connections_lock);
-    metrics_print(s->metrics, connections,
-                  atomic_load_explicit(&s->waiting, memory_order_relaxed), out);
+    metrics_print(s->metrics, connections, atomic_load_explicit(&s->waiting, memory_order_relaxed),
+                  out);
 }
 
 /* Until `done` holds or the time is over. */

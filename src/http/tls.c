@@ -1,7 +1,7 @@
-/* tls.c - certificate and key. Each pair that was read is a generation; a handshake takes the newest
- * one through a callback. Older generations stay until the server ends, because a handshake in
- * another thread may still use them, and certificates are renewed a few times a year; a reload that
- * finds the same files makes no new one. */
+/* tls.c - certificate and key. Each pair that was read is a generation; a handshake takes the
+ * newest one through a callback. Older generations stay until the server ends, because a handshake
+ * in another thread may still use them, and certificates are renewed a few times a year; a reload
+ * that finds the same files makes no new one. */
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <stdlib.h>
@@ -76,8 +76,9 @@ static int parse(const struct tls *tls, const struct buf *cert, const struct buf
         return err_set(err, LOV_EINVAL, "%s holds no usable private key: %s", tls->key_path,
                        gnutls_strerror(rc));
     if (!key_fits(g))
-        return err_set(err, LOV_EINVAL, "the private key in %s is not that of the certificate in %s",
-                       tls->key_path, tls->cert_path);
+        return err_set(err, LOV_EINVAL,
+                       "the private key in %s is not that of the certificate in %s", tls->key_path,
+                       tls->cert_path);
     return 0;
 }
 

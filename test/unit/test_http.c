@@ -307,9 +307,17 @@ static const struct http_route routes[] = {
     {.method = "GET", .pattern = "/v1/p/{x}", .handler = say_param, .open = true},
     {.method = "POST", .pattern = "/v1/echo", .handler = echo, .open = true, .body_max = 16},
     {.method = "POST", .pattern = "/access/v1/e", .handler = echo, .open = true, .body_max = 16},
-    {.method = "PUT", .pattern = "/v1/raw", .handler = echo, .open = true, .body_max = 16,
+    {.method = "PUT",
+     .pattern = "/v1/raw",
+     .handler = echo,
+     .open = true,
+     .body_max = 16,
      .raw = true},
-    {.method = "POST", .pattern = "/v1/maybe", .handler = echo, .open = true, .body_max = 16,
+    {.method = "POST",
+     .pattern = "/v1/maybe",
+     .handler = echo,
+     .open = true,
+     .body_max = 16,
      .body_optional = true},
     {.method = "GET", .pattern = "/v1/closed", .handler = nothing, .allow = 7},
     {.method = "GET", .pattern = "/v1/forgets", .handler = forget_answer, .open = true},
@@ -332,9 +340,8 @@ static int authenticate(struct http_call *call, struct err *err)
     return err_set(err, LOV_EAUTH, "no key, or an unknown one");
 }
 
-static struct http_app app = {.routes = routes,
-                              .route_count = sizeof routes / sizeof *routes,
-                              .authenticate = authenticate};
+static struct http_app app = {
+    .routes = routes, .route_count = sizeof routes / sizeof *routes, .authenticate = authenticate};
 
 struct header {
     const char *name, *value;
@@ -467,9 +474,9 @@ static void test_errors_become_their_status(void **state)
 {
     (void)state;
     static const int statuses[][2] = {
-        {LOV_EINVAL, 400},    {LOV_EAUTH, 401},  {LOV_EFORBIDDEN, 403},
-        {LOV_ENOTFOUND, 404}, {LOV_ECONFLICT, 409}, {LOV_ELIMIT, 413},
-        {LOV_EUNAVAILABLE, 503}, {LOV_EIO, 500}, {LOV_ECORRUPT, 500}, {LOV_EVERSION, 500},
+        {LOV_EINVAL, 400},    {LOV_EAUTH, 401},    {LOV_EFORBIDDEN, 403},   {LOV_ENOTFOUND, 404},
+        {LOV_ECONFLICT, 409}, {LOV_ELIMIT, 413},   {LOV_EUNAVAILABLE, 503}, {LOV_EIO, 500},
+        {LOV_ECORRUPT, 500},  {LOV_EVERSION, 500},
     };
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         int code = statuses[i][0];
