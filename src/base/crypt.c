@@ -69,12 +69,12 @@ void seal(const struct secret *key, struct str associated, struct str plain, str
     random_bytes(p, NONCE);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int n = 0, rest = 0;
-    int ok = ctx && EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key->b, p) &&
-             EVP_EncryptUpdate(ctx, NULL, &n, (const unsigned char *)associated.p,
-                               (int)associated.n) &&
-             EVP_EncryptUpdate(ctx, p + NONCE, &n, (const unsigned char *)plain.p, (int)plain.n) &&
-             EVP_EncryptFinal_ex(ctx, p + NONCE + n, &rest) &&
-             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG, p + NONCE + plain.n);
+    int ok =
+        ctx && EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key->b, p) &&
+        EVP_EncryptUpdate(ctx, NULL, &n, (const unsigned char *)associated.p, (int)associated.n) &&
+        EVP_EncryptUpdate(ctx, p + NONCE, &n, (const unsigned char *)plain.p, (int)plain.n) &&
+        EVP_EncryptFinal_ex(ctx, p + NONCE + n, &rest) &&
+        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG, p + NONCE + plain.n);
     EVP_CIPHER_CTX_free(ctx);
     if (!ok)
         bug("AES-256-GCM failed");

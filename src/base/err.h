@@ -37,7 +37,7 @@ int err_set(struct err *err, int code, const char *format, ...)
 int err_reason(struct err *err, int code, const char *reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* A broken invariant: says so on stderr and stops the process. A wrong answer is worse than none. */
+/* A broken invariant: says so on stderr and stops the process (a wrong answer is worse). */
 void bug(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn, cold));
 
 /* malloc and friends that never return NULL. */

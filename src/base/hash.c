@@ -1,5 +1,5 @@
-/* hash.c - see hash.h. SHA-256 is OpenSSL's. SipHash is ours because OpenSSL reaches it only through
- * a context that must be allocated for each call, which costs ten times the hash. */
+/* hash.c - see hash.h. SHA-256 is OpenSSL's. SipHash is ours because OpenSSL reaches it only
+ * through a context that must be allocated for each call, which costs ten times the hash. */
 #include "base/hash.h"
 
 #include <openssl/crypto.h>

@@ -47,8 +47,8 @@ int json_read(struct str text, json_t **out, struct err *err)
     if (!json) {
         /* jansson quotes the input in its text, which may be personal: only the place is told. */
         if (json_error_code(&error) == json_error_duplicate_key)
-            return err_reason(err, LOV_EINVAL, "invalid_json", "duplicate member at line %d column %d",
-                              error.line, error.column);
+            return err_reason(err, LOV_EINVAL, "invalid_json",
+                              "duplicate member at line %d column %d", error.line, error.column);
         return err_reason(err, LOV_EINVAL, "invalid_json", "not valid JSON at line %d column %d",
                           error.line, error.column);
     }

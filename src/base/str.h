@@ -33,7 +33,7 @@ bool str_ends(struct str s, struct str suffix);
 int str_cmp(struct str a, struct str b);
 /* Index of the first `c`, or s.n. */
 size_t str_find(struct str s, char c);
-/* Cuts `s` at the first `c`: returns what is before it and leaves the rest in *s (empty if none). */
+/* Cuts `s` at the first `c`: returns what is before it, leaves the rest in *s (empty if none). */
 struct str str_cut(struct str *s, char c);
 struct str str_trim(struct str s);
 /* A malloc'd, NUL-terminated copy; the caller frees it. */
