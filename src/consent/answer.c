@@ -1,5 +1,5 @@
-/* answer.c - a consumer's yes or no: recorded as a new consent, which takes its categories over from
- * the older ones of the same recipient and purpose. */
+/* answer.c - a consumer's yes or no: recorded as a new consent, which takes its categories over
+ * from the older ones of the same recipient and purpose. */
 #include <string.h>
 
 #include "consent/engine.h"
@@ -13,8 +13,7 @@ struct older {
 static int keep(void *ctx, const struct consent *c)
 {
     struct older *older = ctx;
-    struct consent *grown =
-        arena_array(older->work->w->arena, older->count + 1, sizeof *grown);
+    struct consent *grown = arena_array(older->work->w->arena, older->count + 1, sizeof *grown);
     if (older->count)
         memcpy(grown, older->items, older->count * sizeof *grown);
     grown[older->count++] = *c;

@@ -136,8 +136,8 @@ static int clashes(void *ctx, const struct consent *c)
     struct others *o = ctx;
     for (size_t i = 0; c->seq != o->self->seq && i < o->work->w->category_count; i++) {
         struct str name = o->work->w->categories[i];
-        bool held = c->status != CONSENT_SUPERSEDED &&
-                    names_have(c->categories, c->category_count, name);
+        bool held =
+            c->status != CONSENT_SUPERSEDED && names_have(c->categories, c->category_count, name);
         o->clash |= held || names_have(c->narrowed, c->narrowed_count, name);
     }
     return 0;
@@ -209,8 +209,7 @@ struct due {
     int64_t seq;
 };
 
-static int list_due(struct work *k, struct due *due, int64_t limit, int64_t *count,
-                    struct err *err)
+static int list_due(struct work *k, struct due *due, int64_t limit, int64_t *count, struct err *err)
 {
     static const char sql[] = "select shard, cid, seq from consent where status = 'active' and "
                               "expires_at <= $1 order by expires_at limit $2";

@@ -95,21 +95,22 @@ const char *decision_reason_text(enum decision_reason reason);
 struct decision {
     bool permit;
     enum decision_reason reason;
-    enum policy_basis basis;                /* BASIS_NONE where no activity was found */
-    const struct policy_law *law;           /* NULL where the consumer is unknown */
-    const struct policy_activity *activity; /* NULL where there is none; lives as long as the rules */
-    int64_t consent;                        /* seq of the consent that decided, -1: none */
-    uint32_t shard;                         /* of the consumer, where known */
+    enum policy_basis basis;      /* BASIS_NONE where no activity was found */
+    const struct policy_law *law; /* NULL where the consumer is unknown */
+    const struct policy_activity
+        *activity;   /* NULL where there is none; lives as long as the rules */
+    int64_t consent; /* seq of the consent that decided, -1: none */
+    uint32_t shard;  /* of the consumer, where known */
     bool has_consumer;
-    struct uid cid;                         /* where has_consumer */
+    struct uid cid; /* where has_consumer */
 };
 /* The one implementation (DESIGN §4). `r` may be NULL: denies as unavailable. Never fails, takes no
  * memory, counts nothing. */
 void decide(struct engine *e, const struct rules *r, const struct question *q,
             struct decision *out);
 /* Calls `row` for each consumer, in order of number from `from` on, whose decision is a permit;
- * stops when row returns non-zero or after `limit` consumers looked at; *next is the number to go on
- * from, -1 at the end. */
+ * stops when row returns non-zero or after `limit` consumers looked at; *next is the number to go
+ * on from, -1 at the end. */
 int decide_each(struct engine *e, const struct rules *r, const struct question *q, int64_t from,
                 int64_t limit, int (*row)(void *ctx, int64_t number, const struct uid *cid),
                 void *ctx, int64_t *next);
@@ -134,7 +135,8 @@ struct consent {
     size_t category_count;
     struct str *narrowed; /* taken out by the consumer through amend */
     size_t narrowed_count;
-    enum consent_status status; /* as of the time it was read: an active one past its end is expired */
+    enum consent_status
+        status; /* as of the time it was read: an active one past its end is expired */
     struct str notice, notice_language;
     int notice_version;
     struct sha256 notice_hash;
@@ -154,8 +156,8 @@ int consent_get(struct engine *e, uint32_t shard, int64_t seq, struct arena *are
                 struct consent *out, struct err *err);
 /* A consumer's consents, in order of seq, those with seq > after. */
 int consent_list(struct engine *e, const struct identity_row *consumer, int64_t after,
-                 int64_t limit, struct arena *arena,
-                 int (*row)(void *ctx, const struct consent *c), void *ctx, struct err *err);
+                 int64_t limit, struct arena *arena, int (*row)(void *ctx, const struct consent *c),
+                 void *ctx, struct err *err);
 /* {"evidence": ..., "guardian": ..., ...}, opened with the consumer's key, appended; nothing is
  * appended when there is nothing or the consumer was erased. */
 int consent_unseal(struct engine *e, const struct consent *c, struct buf *json, struct err *err);
@@ -176,12 +178,14 @@ int consumer_get(struct engine *e, struct str id, struct arena *arena, struct co
 /* ---- writes ---- */
 
 enum write_kind {
-    WRITE_GIVE,     /* consumer, purpose, recipient, categories, notice; evidence, guardian, expires_at */
+    WRITE_GIVE, /* consumer, purpose, recipient, categories, notice; evidence, guardian, expires_at
+                 */
     WRITE_REFUSE,   /* the same */
     WRITE_WITHDRAW, /* consent; detail */
     WRITE_RENEW,    /* consent, notice; evidence, guardian, expires_at */
-    WRITE_AMEND,    /* consent, categories; notice (demanded to widen), evidence, guardian, expires_at */
-    WRITE_EXPIRE,   /* nothing: records up to `limit` consents as expired; written says how many */
+    WRITE_AMEND,  /* consent, categories; notice (demanded to widen), evidence, guardian, expires_at
+                   */
+    WRITE_EXPIRE, /* nothing: records up to `limit` consents as expired; written says how many */
     WRITE_CONSUMER, /* consumer; the members of `set` that has_... says */
     WRITE_ERASE,    /* consumer */
     WRITE_ACCESS,   /* question + decision of a use; out_seq is its event */
@@ -190,7 +194,7 @@ enum write_kind {
 
 struct notice_shown {
     struct str id, language;
-    int64_t version;      /* 0: not said */
+    int64_t version; /* 0: not said */
     bool has_hash;
     struct sha256 hash; /* when the caller sends it, it must be the notice's */
 };
@@ -199,7 +203,7 @@ struct engine_write {
     struct write_job job; /* private; first */
     struct engine *engine;
     enum write_kind kind;
-    struct str actor; /* "staff:admin/3f2a" */
+    struct str actor;    /* "staff:admin/3f2a" */
     struct arena *arena; /* of the caller: what `out` points to; the writer's thread uses it */
 
     /* Input, by kind. */
@@ -210,13 +214,13 @@ struct engine_write {
     struct str *categories;
     size_t category_count;
     struct notice_shown notice;
-    struct str channel;           /* web app phone paper cmp oauth import; empty: as it was */
+    struct str channel; /* web app phone paper cmp oauth import; empty: as it was */
     struct str evidence, guardian, detail; /* JSON; empty: none */
-    int64_t expires_at;           /* TIME_NONE: the longest that policy and law allow */
-    int64_t given_at;             /* TIME_NONE: now; earlier only with channel import or paper */
+    int64_t expires_at;                    /* TIME_NONE: the longest that policy and law allow */
+    int64_t given_at; /* TIME_NONE: now; earlier only with channel import or paper */
     bool idempotent;
-    struct sha256 idempotency;    /* of caller and key */
-    struct sha256 request;        /* of what was asked */
+    struct sha256 idempotency; /* of caller and key */
+    struct sha256 request;     /* of what was asked */
     int64_t limit;
     struct {
         bool has_residence, has_restricted, has_opt_out_signal, has_born;
@@ -224,20 +228,20 @@ struct engine_write {
         bool restricted, opt_out_signal;
         int32_t born;
     } set;
-    struct question question;     /* access: who used what of whom for what, and when */
+    struct question question; /* access: who used what of whom for what, and when */
     struct decision decision;
     int policy_version;
-    bool reported;                /* the use was made elsewhere and is told afterwards */
+    bool reported; /* the use was made elsewhere and is told afterwards */
     const struct policy_bundle *bundle;
-    bool confirm_version;         /* policy: apply only on top of expected_version */
+    bool confirm_version; /* policy: apply only on top of expected_version */
     int expected_version;
 
     /* Output, valid in done() when job.rc is 0. */
     struct consent out;
     int64_t out_seq;
     int64_t written;
-    bool replayed; /* the idempotency key was known: nothing was written */
-    struct policy *policy;      /* WRITE_POLICY: one reference for the caller */
+    bool replayed;                   /* the idempotency key was known: nothing was written */
+    struct policy *policy;           /* WRITE_POLICY: one reference for the caller */
     struct policy_findings findings; /* WRITE_POLICY: the caller frees */
 
     void (*done)(struct engine_write *w);
@@ -249,16 +253,17 @@ struct engine_write {
 /* Refusals come back in job.rc and job.err: LOV_EINVAL, LOV_ENOTFOUND, LOV_ECONFLICT with reasons
  * unknown_purpose, unknown_recipient, unknown_category, not_in_policy, unknown_notice,
  * notice_not_in_force, notice_language_missing, notice_hash_mismatch, notice_required,
- * expires_too_late, expires_in_the_past, guardian_required, unknown_consent, unknown_consumer, erased, not_active,
- * superseded, idempotency_key_reused, nothing_to_amend, policy_invalid, policy_moved_on, no_policy. */
+ * expires_too_late, expires_in_the_past, guardian_required, unknown_consent, unknown_consumer,
+ * erased, not_active, superseded, idempotency_key_reused, nothing_to_amend, policy_invalid,
+ * policy_moved_on, no_policy. */
 void engine_submit(struct engine *e, struct engine_write *w);
 int engine_run(struct engine *e, struct engine_write *w, struct err *err);
 
 /* ---- effects of a policy before it is applied ---- */
 
 struct policy_effect {
-    int64_t consumers; /* for whom at least one decision on the activity changes */
-    int64_t consents;  /* active consents whose decision changes */
+    int64_t consumers;                 /* for whom at least one decision on the activity changes */
+    int64_t consents;                  /* active consents whose decision changes */
     int64_t permits_lost, permits_won; /* decisions (consumer and category) that turn */
 };
 /* For each change of `diff` that names a recipient and purpose, effects[i]; others are zero. */

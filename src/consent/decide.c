@@ -1,11 +1,12 @@
-/* decide.c - may this recipient use this category of this consumer for this purpose now? The rules of
- * DESIGN §4 in their order; the first that applies wins. */
+/* decide.c - may this recipient use this category of this consumer for this purpose now? The rules
+ * of DESIGN §4 in their order; the first that applies wins. */
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "consent/engine.h"
 
-/* Clocks are stepped back by this much in ordinary corrections; more is a clock not to be trusted. */
+/* Clocks are stepped back by this much in ordinary corrections; more is a clock not to be trusted.
+ */
 enum { CLOCK_TOLERANCE_MS = 5000 };
 
 struct reason {
@@ -202,8 +203,7 @@ void decide_for(const struct engine *e, const struct rules *r, const struct ques
     out->reason = by_policy(r, q, &out->activity, &position);
     if (out->reason != REASON_PERMITTED)
         return;
-    out->reason =
-        c ? by_consumer(e, r, q, c, position, out) : REASON_UNKNOWN_CONSUMER;
+    out->reason = c ? by_consumer(e, r, q, c, position, out) : REASON_UNKNOWN_CONSUMER;
     out->permit = out->reason == REASON_PERMITTED;
 }
 

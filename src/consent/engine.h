@@ -21,16 +21,18 @@ struct engine {
     struct cipher_block *ids;
     pthread_mutex_t rules_lock; /* guards `rules` and the count of the one it points to */
     struct rules *rules;
-    /* The newest instant in the ledger; relaxed: a decision may miss the last event's, never more. */
+    /* The newest instant in the ledger; relaxed: a decision may miss the last event's, never more.
+     */
     _Atomic int64_t latest;
 };
 
 struct rules {
     _Atomic long refs;
     struct policy *policy;
-    uint32_t **keys;          /* by activity->index, then by position of the category */
-    uint32_t *notices;        /* index number by notice->index */
-    const struct policy_law **laws; /* by residence number, for those known when the rules were made */
+    uint32_t **keys;   /* by activity->index, then by position of the category */
+    uint32_t *notices; /* index number by notice->index */
+    const struct policy_law *
+        *laws; /* by residence number, for those known when the rules were made */
     uint32_t law_count;
 };
 
@@ -116,8 +118,8 @@ int work_consumer(struct work *k, struct str id, bool add, struct err *err);
 /* The same by what a consent's event says. */
 int work_consumer_of(struct work *k, uint32_t shard, int64_t seq, struct err *err);
 /* Appends an event about the consumer and moves the head of their chain. */
-int work_event(struct work *k, const char *kind, struct str activity, struct str body,
-               int64_t *seq, struct err *err);
+int work_event(struct work *k, const char *kind, struct str activity, struct str body, int64_t *seq,
+               struct err *err);
 /* Writes a consent with the event that says so; `kind` "consent.give" ... */
 int work_consent(struct work *k, const char *kind, struct consent *c, struct err *err);
 /* After the last event: writes the consumer's row. */
@@ -125,8 +127,8 @@ int work_finish(struct work *k, struct err *err);
 struct str work_activity(struct work *k, struct str recipient, struct str purpose);
 /* Checks purpose, recipient, categories against the policy in force. */
 int work_check_names(struct work *k, const struct policy_activity **activity, struct err *err);
-int work_check_notice(struct work *k, const struct policy_activity *activity,
-                      struct consent *out, struct err *err);
+int work_check_notice(struct work *k, const struct policy_activity *activity, struct consent *out,
+                      struct err *err);
 int work_check_expiry(struct work *k, const struct policy_activity *activity, int64_t from,
                       int64_t *expires_at, struct err *err);
 int work_check_guardian(struct work *k, struct err *err);

@@ -238,8 +238,7 @@ static uint32_t *name_slot(struct name_table *names, struct str name)
     size_t mask = names->table.size - 1;
     for (size_t i = hash64(name) & mask;; i = (i + 1) & mask) {
         uint32_t *slot = &names->table.slot[i];
-        if (*slot == EMPTY ||
-            str_eq(name, (struct str){names->text[*slot], names->length[*slot]}))
+        if (*slot == EMPTY || str_eq(name, (struct str){names->text[*slot], names->length[*slot]}))
             return slot;
     }
 }

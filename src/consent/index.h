@@ -1,10 +1,11 @@
 /*
- * index.h - the permit index: what a decision needs to know of a consumer, found by the keyed hash of
- * their id. Derived from the stores, never the truth.
+ * index.h - the permit index: what a decision needs to know of a consumer, found by the keyed hash
+ * of their id. Derived from the stores, never the truth.
  *
- * One writer (the writer's thread, or opening), any number of readers. Readers hold the index between
- * index_read_lock and index_read_unlock; what they find is valid until then. A writer changes a
- * consumer between index_write_lock and index_write_unlock, all at once: no reader sees half of it.
+ * One writer (the writer's thread, or opening), any number of readers. Readers hold the index
+ * between index_read_lock and index_read_unlock; what they find is valid until then. A writer
+ * changes a consumer between index_write_lock and index_write_unlock, all at once: no reader sees
+ * half of it.
  */
 #ifndef LOV_CONSENT_INDEX_H
 #define LOV_CONSENT_INDEX_H
@@ -65,8 +66,7 @@ uint32_t index_name_count(const struct index *ix);
 /* The number of a name, given once and kept. */
 uint32_t index_number(struct index *ix, struct str name);
 /* The number of (recipient, purpose, category). */
-uint32_t index_key(struct index *ix, struct str recipient, struct str purpose,
-                   struct str category);
+uint32_t index_key(struct index *ix, struct str recipient, struct str purpose, struct str category);
 struct index_consumer *index_add(struct index *ix, const struct hash128 *lookup,
                                  const struct uid *cid, uint32_t shard);
 /* NULL where there is none. */

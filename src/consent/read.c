@@ -1,7 +1,8 @@
 /* read.c - reading consents and consumers, and the public id of a consent.
  *
- * The id is shard and seq under one block of AES: no index is needed to find a consent by it, and it
- * tells nothing of how many there are. A block that does not decrypt to our mark is nobody's id. */
+ * The id is shard and seq under one block of AES: no index is needed to find a consent by it, and
+ * it tells nothing of how many there are. A block that does not decrypt to our mark is nobody's id.
+ */
 #include <string.h>
 
 #include "consent/engine.h"
@@ -77,8 +78,8 @@ static int list_row(void *ctx, const struct consent *c)
 }
 
 int consent_list(struct engine *e, const struct identity_row *consumer, int64_t after,
-                 int64_t limit, struct arena *arena,
-                 int (*row)(void *ctx, const struct consent *c), void *ctx, struct err *err)
+                 int64_t limit, struct arena *arena, int (*row)(void *ctx, const struct consent *c),
+                 void *ctx, struct err *err)
 {
     struct db *lov;
     struct listing listing = {row, ctx};

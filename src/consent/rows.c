@@ -171,8 +171,8 @@ int row_consent_read(struct db_stmt *s, struct arena *arena, struct consent *out
 int row_consent_get(struct db *lov, uint32_t shard, const struct uid *cid, int64_t seq,
                     struct arena *arena, struct consent *out, struct err *err)
 {
-    static const char sql[] = "select " CONSENT_COLUMNS
-                              " from consent where shard = $1 and cid = $2 and seq = $3";
+    static const char sql[] =
+        "select " CONSENT_COLUMNS " from consent where shard = $1 and cid = $2 and seq = $3";
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
     db_bind_blob(s, 2, uid_str(cid));

@@ -13,8 +13,7 @@ struct rules *rules_new(struct index *ix, struct policy *policy)
         const struct policy_activity *a = &policy->activities[i];
         r->keys[i] = mem_zero(a->category_count * sizeof **r->keys);
         for (size_t k = 0; k < a->category_count; k++)
-            r->keys[i][k] =
-                index_key(ix, a->recipient->id, a->purpose->id, a->categories[k]->id);
+            r->keys[i][k] = index_key(ix, a->recipient->id, a->purpose->id, a->categories[k]->id);
     }
     r->notices = mem_zero(policy->notice_count * sizeof *r->notices);
     for (size_t i = 0; i < policy->notice_count; i++)

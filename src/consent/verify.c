@@ -1,6 +1,6 @@
 /* verify.c - does the state say what the ledger says? Each row of a consumer or consent must equal
- * the body of the event that it names, and no later event may speak of it: so neither can be changed
- * without the other. Constant memory: rows are looked up, not collected. */
+ * the body of the event that it names, and no later event may speak of it: so neither can be
+ * changed without the other. Constant memory: rows are looked up, not collected. */
 #include <stdio.h>
 #include <string.h>
 
@@ -143,7 +143,8 @@ struct gone {
 
 static int check_consumer_event(struct checking *c, struct db_stmt *s, struct gone *gone)
 {
-    static const char sql[] = "select event, last_event from consumer where shard = $1 and cid = $2";
+    static const char sql[] =
+        "select event, last_event from consumer where shard = $1 and cid = $2";
     struct str kind = db_text(s, 1), cid = db_blob(s, 2);
     int64_t seq = db_int(s, 0), event = -1;
     uint64_t sum = 0;

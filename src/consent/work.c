@@ -1,5 +1,5 @@
-/* work.c - what every kind of write needs: the consumer, the event, the checks against the policy in
- * force, the idempotency key. A write refuses before it writes anything. */
+/* work.c - what every kind of write needs: the consumer, the event, the checks against the policy
+ * in force, the idempotency key. A write refuses before it writes anything. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +16,7 @@ static int consumer_row(struct work *k, bool add, struct err *err)
                               &k->consumer, err);
     if (rc != 0 || !add)
         return rc;
-    struct str residence =
-        k->rules ? k->rules->policy->default_residence : STR("");
+    struct str residence = k->rules ? k->rules->policy->default_residence : STR("");
     k->consumer = (struct consumer_row){
         .cid = k->change->who.cid,
         .shard = k->change->who.shard,
@@ -78,8 +77,8 @@ struct str work_activity(struct work *k, struct str recipient, struct str purpos
     return arena_printf(k->w->arena, "%.*s/%.*s", STR_ARG(recipient), STR_ARG(purpose));
 }
 
-int work_event(struct work *k, const char *kind, struct str activity, struct str body,
-               int64_t *seq, struct err *err)
+int work_event(struct work *k, const char *kind, struct str activity, struct str body, int64_t *seq,
+               struct err *err)
 {
     struct ledger_event event = {
         .shard = k->consumer.shard,
@@ -108,15 +107,14 @@ int work_consent(struct work *k, const char *kind, struct consent *c, struct err
         c->seq = seq;
     c->event = seq;
     row_consent_body(c, &body);
-    int rc = work_event(k, kind, work_activity(k, c->recipient, c->purpose), buf_view(&body), &seq,
-                        err);
+    int rc =
+        work_event(k, kind, work_activity(k, c->recipient, c->purpose), buf_view(&body), &seq, err);
     if (rc == 0)
         rc = row_consent_put(k->lov, c, err);
     if (rc)
         return rc;
     struct engine_change *change = k->change;
-    struct consent *grown =
-        arena_array(k->w->arena, change->consent_count + 1, sizeof *grown);
+    struct consent *grown = arena_array(k->w->arena, change->consent_count + 1, sizeof *grown);
     if (change->consent_count)
         memcpy(grown, change->consents, change->consent_count * sizeof *grown);
     grown[change->consent_count++] = *c;
@@ -270,7 +268,8 @@ int work_check_guardian(struct work *k, struct err *err)
 
 int work_check_channel(struct work *k, bool required, struct err *err)
 {
-    static const char *const channels[] = {"web", "app", "phone", "paper", "cmp", "oauth", "import"};
+    static const char *const channels[] = {"web", "app",   "phone", "paper",
+                                           "cmp", "oauth", "import"};
     if (k->w->channel.n == 0 && !required)
         return 0;
     for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)

@@ -6,11 +6,11 @@
 typedef int write_run(struct work *k, struct err *err);
 
 static write_run *const kinds[] = {
-    [WRITE_GIVE] = write_answer,     [WRITE_REFUSE] = write_answer,
+    [WRITE_GIVE] = write_answer,       [WRITE_REFUSE] = write_answer,
     [WRITE_WITHDRAW] = write_withdraw, [WRITE_RENEW] = write_renew,
-    [WRITE_AMEND] = write_amend,     [WRITE_EXPIRE] = write_expire,
+    [WRITE_AMEND] = write_amend,       [WRITE_EXPIRE] = write_expire,
     [WRITE_CONSUMER] = write_consumer, [WRITE_ERASE] = write_erase,
-    [WRITE_ACCESS] = write_access,   [WRITE_POLICY] = write_policy,
+    [WRITE_ACCESS] = write_access,     [WRITE_POLICY] = write_policy,
 };
 
 /* ---- idempotency ---- */

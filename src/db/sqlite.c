@@ -31,7 +31,7 @@ struct db {
 static int sqlite_error(struct db *db, int rc, struct err *err)
 {
     int primary = rc & 0xFF;
-    int code = primary == SQLITE_BUSY || primary == SQLITE_LOCKED ? LOV_EUNAVAILABLE
+    int code = primary == SQLITE_BUSY || primary == SQLITE_LOCKED      ? LOV_EUNAVAILABLE
                : primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB ? LOV_ECORRUPT
                                                                        : LOV_EIO;
     /* SQLite's own message may quote values; the name of the code never does. */

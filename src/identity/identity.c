@@ -241,8 +241,8 @@ static int open_sealed(const struct identity *who, struct db *db, const char *sq
     return rc ? rc : 1;
 }
 
-int identity_name(const struct identity *who, struct db *db, const struct uid *cid,
-                  struct buf *id, struct err *err)
+int identity_name(const struct identity *who, struct db *db, const struct uid *cid, struct buf *id,
+                  struct err *err)
 {
     static const char sql[] = "select sealed_id from consumer where cid = $1";
     return open_sealed(who, db, sql, SEALED_ID, cid, id, err);

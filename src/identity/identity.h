@@ -6,8 +6,8 @@
  * key-encryption key with the cid as associated data, the id itself and the consumer's data key.
  * Deleting that row is erasure: what remains elsewhere points at nobody and can't be read.
  *
- * The key-encryption key (KEK) is 32 bytes in hexadecimal, from $LOV_KEY or the file `key` (0600) of
- * the installation's folder. A struct identity is immutable after opening: any thread.
+ * The key-encryption key (KEK) is 32 bytes in hexadecimal, from $LOV_KEY or the file `key` (0600)
+ * of the installation's folder. A struct identity is immutable after opening: any thread.
  */
 #ifndef LOV_IDENTITY_IDENTITY_H
 #define LOV_IDENTITY_IDENTITY_H
@@ -55,8 +55,8 @@ int identity_was_erased(struct db *db, const struct hash128 *lookup, struct err 
 int identity_add(const struct identity *who, struct db *db, struct str id, int64_t now,
                  struct identity_row *out, struct err *err);
 /* 1 and the controller's id appended, or 0 when nobody (any more) has that cid. */
-int identity_name(const struct identity *who, struct db *db, const struct uid *cid,
-                  struct buf *id, struct err *err);
+int identity_name(const struct identity *who, struct db *db, const struct uid *cid, struct buf *id,
+                  struct err *err);
 /* 1 and the consumer's data key, or 0. */
 int identity_data_key(const struct identity *who, struct db *db, const struct uid *cid,
                       struct secret *out, struct err *err);

@@ -49,8 +49,8 @@ int ledger_open(struct db *lov, struct ledger **out, struct err *err)
         if (!event_read_frontier(db_int(s, 1), db_blob(s, 2), &h->tree)) {
             db_done(s);
             ledger_close(ledger);
-            return err_set(err, LOV_ECORRUPT, "the head of ledger %u is damaged: run lov log verify",
-                           h->shard);
+            return err_set(err, LOV_ECORRUPT,
+                           "the head of ledger %u is damaged: run lov log verify", h->shard);
         }
         h->committed = h->tree;
     }

@@ -57,7 +57,7 @@ int ledger_head(struct db *lov, uint32_t shard, int64_t *size, struct sha256 *ro
 
 struct ledger_filter {
     uint32_t shard;
-    int64_t after;       /* events with seq > after; -1: from the first */
+    int64_t after; /* events with seq > after; -1: from the first */
     int64_t limit;
     struct str recipient; /* of the activity; empty: all */
 };
@@ -81,7 +81,8 @@ struct ledger_report {
     char wrong[200];   /* in what way */
 };
 /* Recomputes one shard from its events, in constant memory. 0 whether it verifies or not (look at
- * wrong_seq); negative when it could not be read. `progress` (may be NULL) is called now and then. */
+ * wrong_seq); negative when it could not be read. `progress` (may be NULL) is called now and then.
+ */
 int ledger_verify(struct db *lov, uint32_t shard, void (*progress)(void *ctx, int64_t done),
                   void *ctx, struct ledger_report *out, struct err *err);
 /* The shards that there are, in order, appended as uint32_t to *out. */

@@ -113,8 +113,7 @@ int ledger_read(struct db *lov, const struct ledger_filter *filter, ledger_row *
 int ledger_get(struct db *lov, uint32_t shard, int64_t seq, ledger_row *row, void *ctx,
                struct err *err)
 {
-    static const char sql[] =
-        "select " EVENT_COLUMNS " from event where shard = $1 and seq = $2";
+    static const char sql[] = "select " EVENT_COLUMNS " from event where shard = $1 and seq = $2";
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
     db_bind_int(s, 2, seq);

@@ -1,6 +1,7 @@
 /* test_consent_model.c - random histories against a naive model: after each step every decision of
- * the real engine must be the one that a reader of DESIGN §4 would work out by hand. The model keeps
- * plain arrays, shares no code with the engine, and knows the policy only through its compiled form. */
+ * the real engine must be the one that a reader of DESIGN §4 would work out by hand. The model
+ * keeps plain arrays, shares no code with the engine, and knows the policy only through its
+ * compiled form. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -296,7 +297,8 @@ static size_t some_categories(struct world *w, const struct policy_activity *a, 
     return n;
 }
 
-static void show_notice(struct world *w, const struct policy_activity *a, struct engine_write *write)
+static void show_notice(struct world *w, const struct policy_activity *a,
+                        struct engine_write *write)
 {
     const struct policy_notice *n = a->notice;
     write->notice = (struct notice_shown){
@@ -343,9 +345,9 @@ static void answer(struct world *w, size_t who)
     assert_int_equal(rc, 0);
     c->known = true;
     for (size_t i = 0; i < write.category_count; i++)
-        c->says[activity][position_of(a, categories[i])] = (struct model_answer){
-            yes ? YES : NO, yes ? write.out.expires_at : INT64_MAX, a->notice->version,
-            write.guardian.n > 0, write.out.seq};
+        c->says[activity][position_of(a, categories[i])] =
+            (struct model_answer){yes ? YES : NO, yes ? write.out.expires_at : INT64_MAX,
+                                  a->notice->version, write.guardian.n > 0, write.out.seq};
     w->consents = realloc(w->consents, (w->consent_count + 1) * sizeof *w->consents);
     w->consents[w->consent_count++] = (struct model_consent){
         .consumer = (int)who, .activity = (int)activity, .seq = write.out.seq};
