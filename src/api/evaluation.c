@@ -127,6 +127,9 @@ void evaluation_settle(struct api *api, struct evaluation *ev)
     if (ev->write->job.rc < 0) {
         ev->decision.permit = false;
         ev->decision.reason = REASON_UNAVAILABLE;
+    } else {
+        /* Recording decides again, in the order of the ledger. */
+        ev->decision = ev->write->decision;
     }
     counters_add(api->counters, ev->decision.reason);
 }

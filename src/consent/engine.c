@@ -208,7 +208,7 @@ static int start(struct engine *e, const char *dir, struct err *err)
     if (rc == 0)
         rc = ledger_open(lov, &e->ledger, err);
     if (rc == 0) {
-        struct write_observer observer = ledger_observer(e->ledger);
+        struct write_observer observer = engine_observer(e);
         rc = writer_start(identities, lov, &observer, e->log, &e->writer, err);
     }
     if (rc) {
@@ -252,6 +252,7 @@ void engine_close(struct engine *e)
     ledger_close(e->ledger);
     db_pool_free(e->lov);
     db_pool_free(e->identities);
+    free(e->changed);
     rules_unref(e->rules);
     index_free(e->index);
     cipher_block_free(e->ids);

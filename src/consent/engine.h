@@ -21,6 +21,10 @@ struct engine {
     struct cipher_block *ids;
     pthread_mutex_t rules_lock; /* guards `rules` and the count of the one it points to */
     struct rules *rules;
+    /* Consumers whom the batch under way has changed, and the index does not show yet; the writer's
+     * thread only. */
+    struct hash128 *changed;
+    size_t changed_count, changed_cap;
     /* The newest instant in the ledger; relaxed: a decision may miss the last event's, never more.
      */
     _Atomic int64_t latest;
@@ -136,6 +140,10 @@ int work_check_channel(struct work *k, bool required, struct err *err);
 /* Adds evidence, guardian and detail of the write to what is sealed with the consent. */
 int work_seal(struct work *k, struct consent *c, struct err *err);
 
+/* The ledger's observer, which also ends what a batch has noted in the engine. */
+struct write_observer engine_observer(struct engine *e);
+/* Has an earlier write of this batch changed the consumer? */
+bool engine_changed(const struct engine *e, const struct hash128 *lookup);
 /* Sets what a consent says in the index; under its write lock. */
 void index_consent(struct index *ix, struct index_consumer *who, const struct consent *c);
 

@@ -1,4 +1,8 @@
-/* use.c - an access: a use of data, or one that was denied, in the ledger. */
+/* use.c - an access: a use of data, or one that was denied, in the ledger.
+ *
+ * A use that is about to happen was decided before it came here, and a withdrawal may have come in
+ * between. So a permit is decided again in the order of the ledger: after a withdrawal no access
+ * follows that it should have stopped. */
 #include "base/json.h"
 #include "consent/engine.h"
 
@@ -28,11 +32,25 @@ static void body_of(const struct engine_write *w, struct buf *out)
     jw_object_end(&j);
 }
 
+static int decide_again(struct work *k, struct err *err)
+{
+    struct engine_write *w = k->w;
+    struct hash128 lookup = identity_lookup(k->e->identity, w->question.consumer);
+    bool moved = !k->rules || k->rules->policy->version != w->policy_version;
+    if (moved || engine_changed(k->e, &lookup))
+        return err_reason(err, LOV_EUNAVAILABLE, "unavailable",
+                          "policy or consumer changed while the use was recorded: ask again");
+    decide(k->e, k->rules, &w->question, &w->decision);
+    return 0;
+}
+
 int write_access(struct work *k, struct err *err)
 {
     struct engine_write *w = k->w;
     _cleanup_buf struct buf body = {0};
-    int rc = 0;
+    int rc = w->decision.permit && !w->reported ? decide_again(k, err) : 0;
+    if (rc)
+        return rc;
     if (w->decision.has_consumer) {
         rc = work_consumer(k, w->question.consumer, false, err);
         if (rc < 0)

@@ -78,6 +78,56 @@ static int remember(struct work *k, struct err *err)
     return db_run(s, err);
 }
 
+/* ---- what a batch has changed so far ---- */
+
+static void batch_committed(void *ctx)
+{
+    struct engine *e = ctx;
+    e->changed_count = 0;
+    struct write_observer ledger = ledger_observer(e->ledger);
+    ledger.committed(ledger.ctx);
+}
+
+static void batch_rolled_back(void *ctx)
+{
+    struct engine *e = ctx;
+    e->changed_count = 0;
+    struct write_observer ledger = ledger_observer(e->ledger);
+    ledger.rolled_back(ledger.ctx);
+}
+
+static int batch_before_commit(void *ctx, struct write_stores *stores, struct err *err)
+{
+    struct engine *e = ctx;
+    struct write_observer ledger = ledger_observer(e->ledger);
+    return ledger.before_commit(ledger.ctx, stores, err);
+}
+
+struct write_observer engine_observer(struct engine *e)
+{
+    return (struct write_observer){e, batch_before_commit, batch_committed, batch_rolled_back};
+}
+
+bool engine_changed(const struct engine *e, const struct hash128 *lookup)
+{
+    for (size_t i = 0; i < e->changed_count; i++)
+        if (memcmp(e->changed[i].b, lookup->b, sizeof lookup->b) == 0)
+            return true;
+    return false;
+}
+
+static void note_change(struct engine *e, const struct engine_change *change)
+{
+    bool says_something = change->attributes || change->erase || change->consent_count > 0;
+    if (!change->has_who || !says_something)
+        return;
+    if (e->changed_count == e->changed_cap) {
+        e->changed_cap = e->changed_cap ? e->changed_cap * 2 : 64;
+        e->changed = mem_grow(e->changed, e->changed_cap, sizeof *e->changed);
+    }
+    e->changed[e->changed_count++] = change->who.lookup;
+}
+
 /* ---- running ---- */
 
 static int run(struct write_job *job, struct write_stores *stores, struct err *err)
@@ -98,7 +148,11 @@ static int run(struct write_job *job, struct write_stores *stores, struct err *e
     if (rc != 0)
         return rc < 0 ? rc : 0;
     rc = kinds[w->kind](&k, err);
-    return rc ? rc : remember(&k, err);
+    if (rc == 0)
+        rc = remember(&k, err);
+    if (rc == 0)
+        note_change(k.e, k.change);
+    return rc;
 }
 
 /* ---- the index ---- */

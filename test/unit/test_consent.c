@@ -503,6 +503,64 @@ static void test_without_a_policy_everything_is_denied_and_nothing_recorded(void
     refused(f, &w, "no_policy");
 }
 
+/* ---- uses ---- */
+
+static struct engine_write use_of(struct fixture *f, const char *category)
+{
+    struct engine_write w = write_of(f, WRITE_ACCESS);
+    struct rules *r = engine_rules(f->e);
+    w.question = (struct question){w.recipient, w.purpose, str_of(category), w.consumer,
+                                   clock_now()};
+    w.policy_version = rules_policy(r)->version;
+    decide(f->e, r, &w.question, &w.decision);
+    rules_unref(r);
+    return w;
+}
+
+static void test_a_use_decided_before_a_withdrawal_is_not_recorded_after_it(void **state)
+{
+    struct fixture *f = *state;
+    struct consent c = give(f, "p");
+    struct engine_write use = use_of(f, "purchases");
+    assert_true(use.decision.permit);
+    struct engine_write w = write_of(f, WRITE_WITHDRAW);
+    w.consent = c.seq;
+    run(f, &w);
+    run(f, &use);
+    assert_false(use.decision.permit);
+    assert_int_equal(use.decision.reason, REASON_WITHDRAWN);
+}
+
+static void note_done(struct engine_write *w)
+{
+    *(_Atomic int *)w->ctx += 1;
+}
+
+static void test_a_use_in_the_same_commit_as_a_withdrawal_is_not_permitted(void **state)
+{
+    struct fixture *f = *state;
+    int refusals = 0;
+    for (int round = 0; round < 50; round++) {
+        struct consent c = give(f, "p");
+        _Atomic int done = 0;
+        struct engine_write use = use_of(f, "purchases");
+        struct engine_write w = write_of(f, WRITE_WITHDRAW), other = write_of(f, WRITE_CONSUMER);
+        other.consumer = STR("00002");
+        w.consent = c.seq;
+        other.done = w.done = use.done = note_done;
+        other.ctx = w.ctx = use.ctx = &done;
+        /* The first keeps the writer busy, so that the other two wait and share a commit. */
+        engine_submit(f->e, &other);
+        engine_submit(f->e, &w);
+        engine_submit(f->e, &use);
+        while (done < 3)
+            usleep(100);
+        assert_false(use.job.rc == 0 && use.decision.permit);
+        refusals += use.job.rc == LOV_EUNAVAILABLE;
+    }
+    assert_true(refusals > 0);
+}
+
 /* ---- the rest ---- */
 
 static void test_public_ids_lead_back_and_others_lead_nowhere(void **state)
@@ -583,6 +641,8 @@ int main(void)
         WITH_POLICY(test_restriction_and_erasure_stop_every_use),
         WITH_POLICY(test_evidence_is_sealed_and_opens_for_the_consent_only),
         WITH_POLICY(test_every_reason_that_needs_no_consent_is_given),
+        WITH_POLICY(test_a_use_decided_before_a_withdrawal_is_not_recorded_after_it),
+        WITH_POLICY(test_a_use_in_the_same_commit_as_a_withdrawal_is_not_permitted),
         WITH_POLICY(test_public_ids_lead_back_and_others_lead_nowhere),
         WITH_POLICY(test_two_processes_cannot_hold_one_installation),
         WITH_POLICY(test_a_state_that_the_ledger_did_not_make_is_found),
