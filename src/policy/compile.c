@@ -95,8 +95,10 @@ int policy_compile(const struct policy_bundle *bundle, const struct policy_past_
                    struct err *err)
 {
     struct policy *p = policy_new();
+    _cleanup_arena struct arena scratch = {0};
     struct draft d = {.policy = p,
                       .arena = &p->private->arena,
+                      .scratch = &scratch,
                       .bundle = bundle,
                       .past = past,
                       .past_count = past_count,

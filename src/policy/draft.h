@@ -51,7 +51,8 @@ struct policy_private {
 
 struct draft {
     struct policy *policy;
-    struct arena *arena; /* the policy's: trees and texts live as long as it */
+    struct arena *arena;   /* the policy's: trees and texts live as long as it */
+    struct arena *scratch; /* gone with the draft: what only checks need, which can be much */
     const struct policy_bundle *bundle;
     const struct policy_past_notice *past;
     size_t past_count;
@@ -136,6 +137,8 @@ bool notice_path(struct str path, struct str *id, struct str *language);
 
 /* ---- the linter ---- */
 
+/* The same text in every language, folded. */
+struct policy_text text_fold_all(struct draft *d, const struct policy_text *text);
 void lint_names(struct draft *d);
 void lint_purposes(struct draft *d);
 void lint_recipients(struct draft *d);

@@ -124,7 +124,7 @@ struct str find_hint(struct draft *d, struct str typed, const struct str *words,
     }
     if (!nearest.n)
         return STR("");
-    return arena_printf(d->arena, " (did you mean %.*s?)", STR_ARG(nearest));
+    return arena_printf(d->scratch, " (did you mean %.*s?)", STR_ARG(nearest));
 }
 
 static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }

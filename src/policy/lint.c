@@ -199,7 +199,7 @@ void lint_names(struct draft *d)
 
 static bool has_any(struct draft *d, struct str text, const char *const *phrases, size_t count)
 {
-    struct str folded = text_fold(d->arena, text);
+    struct str folded = text_fold(d->scratch, text);
     for (size_t i = 0; i < count; i++) {
         if (text_has_phrase(folded, str_of(phrases[i])))
             return true;
@@ -242,7 +242,7 @@ static const char *const root_terms[] = {"dpv:Purpose", "dpv:CommercialPurpose",
 
 static bool id_is_wide(struct draft *d, struct str id)
 {
-    char *words = arena_cstr(d->arena, id);
+    char *words = arena_cstr(d->scratch, id);
     for (size_t i = 0; i < id.n; i++)
         words[i] = words[i] == '_' ? ' ' : words[i];
     return has_any(d, str_of(words), wide_names, sizeof wide_names / sizeof *wide_names);
@@ -282,47 +282,71 @@ static void check_catch_all(struct draft *d, size_t i)
     }
 }
 
-static bool names_other(struct draft *d, const struct policy_purpose *p,
-                        const struct policy_purpose *other)
+struct policy_text text_fold_all(struct draft *d, const struct policy_text *text)
+{
+    struct policy_text out = {0};
+    for (size_t l = 0; l < d->policy->language_count; l++)
+        out.in[l] = text_fold(d->scratch, text->in[l]);
+    return out;
+}
+
+/* The language in which one of two folded texts names the label of another purpose, or -1. */
+static int names_other(const struct draft *d, const struct policy_purpose *folded,
+                       const struct policy_purpose *other)
 {
     for (size_t l = 0; l < d->policy->language_count; l++) {
-        struct str label = text_fold(d->arena, other->label.in[l]);
-        if (text_has_phrase(text_fold(d->arena, p->label.in[l]), label) ||
-            text_has_phrase(text_fold(d->arena, p->description.in[l]), label))
-            return true;
+        if (text_has_phrase(folded->label.in[l], other->label.in[l]) ||
+            text_has_phrase(folded->description.in[l], other->label.in[l]))
+            return (int)l;
+    }
+    return -1;
+}
+
+static bool holds_other(struct draft *d, size_t i, const struct policy_purpose *folded)
+{
+    const struct policy_purpose *p = &d->policy->purposes[i];
+    for (size_t j = 0; j < d->policy->purpose_count; j++) {
+        const struct policy_purpose *other = &d->policy->purposes[j];
+        int language = names_other(d, &folded[i], &folded[j]);
+        if (j == i || str_eq(p->id, other->id) || language < 0)
+            continue;
+        bool in_label = text_has_phrase(folded[i].label.in[language], folded[j].label.in[language]);
+        find_error(d, STR("purposes.yaml"),
+                   text_line(d, i, in_label ? "label" : "description", (size_t)language),
+                   "bundled_purpose",
+                   "%.*s holds the purpose %.*s: each is asked for by itself (GDPR art. 7(4))",
+                   STR_ARG(p->id), STR_ARG(other->id));
+        return true;
     }
     return false;
 }
 
-static void check_bundled(struct draft *d, size_t i)
+static void check_joined(struct draft *d, size_t i)
 {
     static const char *const joints[] = {"and", "och", "&", "+"};
-    const struct policy *all = d->policy;
-    const struct policy_purpose *p = &all->purposes[i];
-    int line = node_line(d->purposes[i], "label");
-    for (size_t j = 0; j < all->purpose_count; j++) {
-        const struct policy_purpose *other = &all->purposes[j];
-        if (j == i || str_eq(p->id, other->id) || !names_other(d, p, other))
+    const struct policy_text *label = &d->policy->purposes[i].label;
+    for (size_t l = 0; l < d->policy->language_count; l++) {
+        if (!has_any(d, label->in[l], joints, 4))
             continue;
-        find_error(d, STR("purposes.yaml"), line, "bundled_purpose",
-                   "%.*s holds the purpose %.*s: each is asked for by itself (GDPR art. 7(4))",
-                   STR_ARG(p->id), STR_ARG(other->id));
-        return;
-    }
-    for (size_t l = 0; l < all->language_count; l++) {
-        if (!has_any(d, p->label.in[l], joints, 4))
-            continue;
-        find(d, POLICY_WARNING, STR("purposes.yaml"), line, "bundled_purpose",
-             "\"%.*s\" may be two purposes: each is asked for by itself", STR_ARG(p->label.in[l]));
+        find(d, POLICY_WARNING, STR("purposes.yaml"), text_line(d, i, "label", l),
+             "bundled_purpose", "\"%.*s\" may be two purposes: each is asked for by itself",
+             STR_ARG(label->in[l]));
         return;
     }
 }
 
 void lint_purposes(struct draft *d)
 {
-    for (size_t i = 0; i < d->policy->purpose_count; i++) {
+    size_t count = d->policy->purpose_count;
+    struct policy_purpose *folded = arena_array(d->scratch, count + 1, sizeof *folded);
+    for (size_t i = 0; i < count; i++) {
+        folded[i].label = text_fold_all(d, &d->policy->purposes[i].label);
+        folded[i].description = text_fold_all(d, &d->policy->purposes[i].description);
+    }
+    for (size_t i = 0; i < count; i++) {
         check_catch_all(d, i);
-        check_bundled(d, i);
+        if (!holds_other(d, i, folded))
+            check_joined(d, i);
     }
 }
 

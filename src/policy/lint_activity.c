@@ -174,10 +174,10 @@ static struct str field_hint(struct draft *d, const struct policy_activity *a, s
     size_t count = 0, n = 0;
     for (size_t i = 0; i < a->category_count; i++)
         count += a->categories[i]->field_count;
-    struct str *names = arena_array(d->arena, count + 1, sizeof *names);
+    struct str *names = arena_array(d->scratch, count + 1, sizeof *names);
     for (size_t i = 0; i < a->category_count; i++) {
         for (size_t j = 0; j < a->categories[i]->field_count; j++)
-            names[n++] = arena_printf(d->arena, "%.*s.%.*s", STR_ARG(a->categories[i]->id),
+            names[n++] = arena_printf(d->scratch, "%.*s.%.*s", STR_ARG(a->categories[i]->id),
                                       STR_ARG(a->categories[i]->fields[j].name));
     }
     return find_hint(d, name, names, n);
@@ -191,7 +191,7 @@ static void check_fields(struct draft *d, size_t i)
     for (const struct node *item = list ? list->first : NULL; item; item = item->next) {
         struct str rest = item->text;
         struct str category = str_cut(&rest, '.');
-        if (item->kind == TREE_TEXT && !field_exists(a, item->text)) {
+        if (item->kind == TREE_TEXT && a->category_count && !field_exists(a, item->text)) {
             struct str hint = field_hint(d, a, item->text);
             find_error(d, file, item->line, "unknown_field",
                        "%.*s is no field of the activity's categories%.*s", STR_ARG(item->text),

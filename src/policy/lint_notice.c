@@ -54,23 +54,44 @@ static void check_kept(struct draft *d, const struct notice_draft *t, size_t lan
                    "the section does not say how long: give a time, or what ends it");
 }
 
-/* Headings too are lines that a reader sees, so a missing section is told once, not twice. */
+/* Labels as they are compared with the sections. */
+struct labels {
+    struct policy_text *categories, *recipients;
+};
+
+static struct labels fold_labels(struct draft *d)
+{
+    const struct policy *p = d->policy;
+    struct labels l = {
+        arena_array(d->scratch, p->category_count + 1, sizeof *l.categories),
+        arena_array(d->scratch, p->recipient_count + 1, sizeof *l.recipients),
+    };
+    for (size_t i = 0; i < p->category_count; i++)
+        l.categories[i] = text_fold_all(d, &p->categories[i].label);
+    for (size_t i = 0; i < p->recipient_count; i++)
+        l.recipients[i] = text_fold_all(d, &p->recipients[i].label);
+    return l;
+}
+
+/* A section that is missing has its finding already, and is passed over here. */
 static void check_says(struct draft *d, const struct notice_draft *t, size_t language,
-                       const struct policy_activity *a)
+                       const struct policy_activity *a, const struct labels *labels)
 {
     struct str what = t->section[SECTION_WHAT], shared = t->section[SECTION_SHARED];
     for (size_t i = 0; what.n && i < a->category_count; i++) {
-        struct str label = a->categories[i]->label.in[language];
-        if (label.n && !text_has_phrase(what, text_fold(d->arena, label)))
+        const struct policy_category *c = a->categories[i];
+        struct str label = labels->categories[c->index].in[language];
+        if (label.n && !text_has_phrase(what, label))
             find_error(d, t->file, t->heading_line[SECTION_WHAT], "notice_category",
-                       "the section does not name \"%.*s\", which %.*s uses", STR_ARG(label),
-                       STR_ARG(a->id));
+                       "the section does not name \"%.*s\", which %.*s uses",
+                       STR_ARG(c->label.in[language]), STR_ARG(a->id));
     }
-    struct str label = a->recipient ? a->recipient->label.in[language] : (struct str){0};
-    if (shared.n && label.n && !text_has_phrase(shared, text_fold(d->arena, label)))
+    const struct policy_recipient *r = a->recipient;
+    struct str label = r ? labels->recipients[r->index].in[language] : (struct str){0};
+    if (shared.n && label.n && !text_has_phrase(shared, label))
         find_error(d, t->file, t->heading_line[SECTION_SHARED], "notice_recipient",
-                   "the section does not name \"%.*s\", which %.*s gives data to", STR_ARG(label),
-                   STR_ARG(a->id));
+                   "the section does not name \"%.*s\", which %.*s gives data to",
+                   STR_ARG(r->label.in[language]), STR_ARG(a->id));
 }
 
 static void want_sections(const struct draft *d, const struct policy_activity *a, bool *wanted)
@@ -83,7 +104,7 @@ static void want_sections(const struct draft *d, const struct policy_activity *a
     }
 }
 
-static void check_text(struct draft *d, size_t notice, size_t language)
+static void check_text(struct draft *d, size_t notice, size_t language, const struct labels *labels)
 {
     const struct policy *p = d->policy;
     const struct notice_draft *t = text_of(d, notice, language);
@@ -95,7 +116,7 @@ static void check_text(struct draft *d, size_t notice, size_t language)
         if (p->activities[i].notice != &p->notices[notice])
             continue;
         want_sections(d, &p->activities[i], wanted);
-        check_says(d, t, language, &p->activities[i]);
+        check_says(d, t, language, &p->activities[i], labels);
     }
     check_sections(d, t, language, wanted);
     check_kept(d, t, language);
@@ -110,7 +131,7 @@ static void check_languages(struct draft *d, size_t notice)
     for (size_t l = 0; l < p->language_count; l++) {
         const struct notice_draft *t = text_of(d, notice, l);
         if (!t->file.n) {
-            struct str missing = arena_printf(d->arena, "notices/%.*s.%.*s.md", STR_ARG(n->id),
+            struct str missing = arena_printf(d->scratch, "notices/%.*s.%.*s.md", STR_ARG(n->id),
                                               STR_ARG(p->languages[l]));
             find_error(d, missing, 0, "missing_language", "notice %.*s has no text in %.*s",
                        STR_ARG(n->id), STR_ARG(p->languages[l]));
@@ -155,7 +176,7 @@ static void check_purpose(struct draft *d, size_t notice, size_t language)
 {
     const struct policy *p = d->policy;
     const struct notice_draft *t = text_of(d, notice, language);
-    struct str *ids = arena_array(d->arena, p->purpose_count + 1, sizeof *ids);
+    struct str *ids = arena_array(d->scratch, p->purpose_count + 1, sizeof *ids);
     for (size_t i = 0; i < p->purpose_count; i++) {
         ids[i] = p->purposes[i].id;
         if (str_eq(ids[i], t->purpose))
@@ -184,6 +205,7 @@ static void check_used(struct draft *d, size_t notice)
 
 void lint_notices(struct draft *d)
 {
+    const struct labels labels = fold_labels(d);
     for (size_t i = 0; i < d->policy->notice_count; i++) {
         check_languages(d, i);
         check_used(d, i);
@@ -191,7 +213,7 @@ void lint_notices(struct draft *d)
             /* Without readable front matter the text has its finding already. */
             if (!text_of(d, i, l)->version_line)
                 continue;
-            check_text(d, i, l);
+            check_text(d, i, l, &labels);
             check_purpose(d, i, l);
             check_past(d, i, l);
         }

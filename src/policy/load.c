@@ -37,14 +37,12 @@ static void load_language(struct draft *d, const struct node *item)
     }
     take(d, file, item, members, SECTION_COUNT, sections);
     for (size_t i = 0; i < SECTION_COUNT; i++)
-        sections[i] = text_fold(d->arena, sections[i]);
+        sections[i] = text_fold(d->scratch, sections[i]);
     p->languages[p->language_count++] = item->key;
 }
 
 static void load_languages(struct draft *d, const struct node *list)
 {
-    struct policy *p = d->policy;
-    p->languages = arena_array(d->arena, MAX_LANGUAGES, sizeof *p->languages);
     if (list && list->count > MAX_LANGUAGES)
         find_error(d, STR("controller.yaml"), list->key_line, "too_many",
                    "%zu languages: %d is the limit", list->count, MAX_LANGUAGES);
@@ -220,7 +218,7 @@ void load_categories(struct draft *d)
     const struct node *list = take_list(d, STR("categories.yaml"), root, "categories", MAX_THINGS);
     size_t n = list ? list->count : 0;
     d->policy->categories = arena_array(d->arena, n + 1, sizeof *d->policy->categories);
-    d->categories = arena_array(d->arena, n + 1, sizeof *d->categories);
+    d->categories = arena_array(d->scratch, n + 1, sizeof *d->categories);
     for (const struct node *item = list ? list->first : NULL; item; item = item->next)
         load_category(d, item);
 }
@@ -252,7 +250,7 @@ void load_purposes(struct draft *d)
     size_t n = list ? list->count : 0;
     struct policy *p = d->policy;
     p->purposes = arena_array(d->arena, n + 1, sizeof *p->purposes);
-    d->purposes = arena_array(d->arena, n + 1, sizeof *d->purposes);
+    d->purposes = arena_array(d->scratch, n + 1, sizeof *d->purposes);
     for (const struct node *item = list ? list->first : NULL; item; item = item->next) {
         struct policy_purpose in = {0};
         if (!take(d, STR("purposes.yaml"), item, members, 4, &in) || !in.id.n)
@@ -356,7 +354,7 @@ void load_recipients(struct draft *d)
     const struct node *list = take_list(d, STR("recipients.yaml"), root, "recipients", MAX_THINGS);
     size_t n = list ? list->count : 0;
     d->policy->recipients = arena_array(d->arena, n + 1, sizeof *d->policy->recipients);
-    d->recipients = arena_array(d->arena, n + 1, sizeof *d->recipients);
+    d->recipients = arena_array(d->scratch, n + 1, sizeof *d->recipients);
     for (const struct node *item = list ? list->first : NULL; item; item = item->next)
         load_recipient(d, item);
 }

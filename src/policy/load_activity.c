@@ -31,7 +31,7 @@ static void unknown_name(struct draft *d, int line, const char *what, struct str
 static const struct policy_purpose *find_purpose(struct draft *d, struct str id, int line)
 {
     const struct policy *p = d->policy;
-    struct str *ids = arena_array(d->arena, p->purpose_count + 1, sizeof *ids);
+    struct str *ids = arena_array(d->scratch, p->purpose_count + 1, sizeof *ids);
     for (size_t i = 0; i < p->purpose_count; i++) {
         ids[i] = p->purposes[i].id;
         if (str_eq(ids[i], id))
@@ -45,7 +45,7 @@ static const struct policy_purpose *find_purpose(struct draft *d, struct str id,
 static const struct policy_recipient *find_recipient(struct draft *d, struct str id, int line)
 {
     const struct policy *p = d->policy;
-    struct str *ids = arena_array(d->arena, p->recipient_count + 1, sizeof *ids);
+    struct str *ids = arena_array(d->scratch, p->recipient_count + 1, sizeof *ids);
     for (size_t i = 0; i < p->recipient_count; i++) {
         ids[i] = p->recipients[i].id;
         if (str_eq(ids[i], id))
@@ -59,7 +59,7 @@ static const struct policy_recipient *find_recipient(struct draft *d, struct str
 static const struct policy_notice *find_notice(struct draft *d, struct str id, int line)
 {
     const struct policy *p = d->policy;
-    struct str *ids = arena_array(d->arena, p->notice_count + 1, sizeof *ids);
+    struct str *ids = arena_array(d->scratch, p->notice_count + 1, sizeof *ids);
     for (size_t i = 0; i < p->notice_count; i++) {
         ids[i] = p->notices[i].id;
         if (str_eq(ids[i], id))
@@ -73,7 +73,7 @@ static const struct policy_notice *find_notice(struct draft *d, struct str id, i
 static const struct policy_category *find_category(struct draft *d, struct str id, int line)
 {
     const struct policy *p = d->policy;
-    struct str *ids = arena_array(d->arena, p->category_count + 1, sizeof *ids);
+    struct str *ids = arena_array(d->scratch, p->category_count + 1, sizeof *ids);
     for (size_t i = 0; i < p->category_count; i++) {
         ids[i] = p->categories[i].id;
         if (str_eq(ids[i], id))
@@ -114,7 +114,7 @@ static void load_basis(struct draft *d, const struct node *map, struct policy_ac
     a->basis = arena_array(d->arena, p->law_count + 1, sizeof *a->basis);
     for (size_t i = 0; i < p->law_count; i++) {
         ids[i] = p->laws[i].id;
-        if (map && !node_get(map, arena_cstr(d->arena, ids[i])))
+        if (map && !node_get(map, arena_cstr(d->scratch, ids[i])))
             find_error(d, file, map->key_line, "missing_basis",
                        "%.*s has no legal basis under %.*s", STR_ARG(a->id), STR_ARG(ids[i]));
     }
@@ -244,7 +244,7 @@ void load_activities(struct draft *d)
     const struct node *list = take_list(d, STR("activities.yaml"), root, "activities", MAX_THINGS);
     size_t n = list ? list->count : 0;
     d->policy->activities = arena_array(d->arena, n + 1, sizeof *d->policy->activities);
-    d->activities = arena_array(d->arena, n + 1, sizeof *d->activities);
+    d->activities = arena_array(d->scratch, n + 1, sizeof *d->activities);
     for (const struct node *item = list ? list->first : NULL; item; item = item->next)
         load_activity(d, item);
 }

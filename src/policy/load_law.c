@@ -242,8 +242,8 @@ void load_laws(struct draft *d)
 {
     struct policy *p = d->policy;
     p->laws = arena_array(d->arena, MAX_LAWS, sizeof *p->laws);
-    d->laws = arena_array(d->arena, MAX_LAWS, sizeof *d->laws);
-    d->law_files = arena_array(d->arena, MAX_LAWS, sizeof *d->law_files);
+    d->laws = arena_array(d->scratch, MAX_LAWS, sizeof *d->laws);
+    d->law_files = arena_array(d->scratch, MAX_LAWS, sizeof *d->law_files);
     size_t files = 0;
     for (size_t i = 0; i < d->bundle->count; i++) {
         struct str path = d->bundle->files[i].path;

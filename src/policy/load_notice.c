@@ -98,7 +98,7 @@ static void refuse_html(struct draft *d, struct str file, int offset, cmark_node
 
 static int section_of(struct draft *d, size_t language, struct str heading)
 {
-    struct str folded = text_fold(d->arena, heading);
+    struct str folded = text_fold(d->scratch, heading);
     for (int i = 0; i < SECTION_COUNT; i++) {
         if (folded.n && str_eq(folded, d->section[language][i]))
             return i;
@@ -113,20 +113,20 @@ static void load_body(struct draft *d, struct str body, int offset, size_t langu
     struct buf text[SECTION_COUNT] = {{0}};
     int current = -1;
     for (cmark_node *n = cmark_node_first_child(document); n; n = cmark_node_next(n)) {
-        struct str words = visible_text(d->arena, n);
+        struct str words = visible_text(d->scratch, n);
         if (cmark_node_get_type(n) == CMARK_NODE_HEADING) {
             current = section_of(d, language, words);
             if (current >= 0 && !out->heading_line[current])
                 out->heading_line[current] = cmark_node_get_start_line(n) + offset;
             if (!title->n && cmark_node_get_heading_level(n) == 1)
-                *title = words;
+                *title = arena_str(d->arena, words);
         } else if (current >= 0) {
             buf_str(&text[current], words);
             buf_char(&text[current], ' ');
         }
     }
     for (int i = 0; i < SECTION_COUNT; i++) {
-        out->section[i] = text_fold(d->arena, buf_view(&text[i]));
+        out->section[i] = text_fold(d->scratch, buf_view(&text[i]));
         buf_free(&text[i]);
     }
     refuse_html(d, out->file, offset, document);
@@ -223,7 +223,8 @@ void load_notices(struct draft *d)
 {
     struct policy *p = d->policy;
     p->notices = arena_array(d->arena, d->bundle->count + 1, sizeof *p->notices);
-    d->notices = arena_array(d->arena, (d->bundle->count + 1) * MAX_LANGUAGES, sizeof *d->notices);
+    d->notices =
+        arena_array(d->scratch, (d->bundle->count + 1) * MAX_LANGUAGES, sizeof *d->notices);
     for (size_t i = 0; i < d->bundle->count; i++) {
         struct policy_file file = {arena_str(d->arena, d->bundle->files[i].path),
                                    arena_str(d->arena, d->bundle->files[i].text)};

@@ -192,7 +192,7 @@ const struct policy_activity *policy_activity(const struct policy *p,
                                               const struct policy_purpose *purpose);
 bool policy_activity_covers(const struct policy_activity *a, const struct policy_category *c);
 /* The law that covers a residence ("SE", "US-CA"): the most specific territory that matches, then
- * the law of the controller's default residence. Never NULL. */
+ * the controller's default law, or else that of its default residence. Never NULL. */
 const struct policy_law *policy_law_of(const struct policy *p, struct str residence);
 /* Years below which a guardian must act there. */
 int policy_guardian_below(const struct policy_law *law, struct str residence);

@@ -76,7 +76,7 @@ static void take_texts(struct draft *d, struct str file, const struct node *n,
             out->in[i] = text;
     }
     for (size_t i = 0; i < p->language_count; i++) {
-        if (!out->in[i].p && !node_get(n, arena_cstr(d->arena, p->languages[i])))
+        if (!out->in[i].p && !node_get(n, arena_cstr(d->scratch, p->languages[i])))
             find_error(d, file, node_own_line(n), "missing_language", "%.*s has no text in %.*s",
                        STR_ARG(n->key), STR_ARG(p->languages[i]));
     }

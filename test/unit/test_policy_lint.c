@@ -32,6 +32,17 @@ static const struct lint_case cases[] = {
     {"test_deep_nesting_is_refused", "purposes.yaml", "dpv: dpv:CustomerCare",
      "dpv: [[[[[[[[[[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]]]]]]]]]", "too_large", "[[[[", NULL, false,
      NULL},
+    {"test_deep_nesting_of_mappings_is_refused", "purposes.yaml", "dpv: dpv:CustomerCare",
+     "dpv: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: x}}}}}}}}}}}}}", "too_large",
+     "{a: {a", NULL, false, NULL},
+    {"test_a_control_character_is_refused", "purposes.yaml", "dpv: dpv:CustomerCare",
+     "dpv: \"dpv:\\x07Bell\"", "syntax", "Bell", NULL, false, NULL},
+    {"test_a_null_is_no_value", "purposes.yaml", "dpv: dpv:CustomerCare", "dpv: ~",
+     "missing_member", "dpv: ~", NULL, false, NULL},
+    {"test_a_residence_in_words_is_refused", "controller.yaml", "default_residence: SE",
+     "default_residence: SE-", "bad_territory", "SE-", NULL, false, NULL},
+    {"test_a_language_that_is_no_code_is_refused", "controller.yaml", "  en:\n", "  EN:\n",
+     "bad_name", "  EN:", NULL, false, NULL},
     {"test_an_unknown_member_is_refused_with_a_suggestion", "recipients.yaml", "kind: broker",
      "kind: broker\n    statos: active", "unknown_member", "statos", "did you mean status?", false,
      NULL},
@@ -146,7 +157,7 @@ static const struct lint_case cases[] = {
      "dpv: dpv:Purpose", "catch_all_purpose", "dpv:Purpose", NULL, false, NULL},
     {"test_a_purpose_that_holds_another_is_refused", "purposes.yaml",
      "We send you our newsletter by e-mail once a month.",
-     "We send you a letter with personal offers.", "bundled_purpose", "{en: Newsletter",
+     "We send you a letter with personal offers.", "bundled_purpose", "with personal offers",
      "personal_offers", false, NULL},
     {"test_a_purpose_of_two_is_told", "purposes.yaml", "{en: Newsletter, sv: Nyhetsbrev}",
      "{en: Newsletter and competitions, sv: Nyhetsbrev}", "bundled_purpose", "competitions", NULL,
@@ -246,6 +257,78 @@ static const struct lint_case cases[] = {
      "material: true", "material: false", "notice_differs", "material: false", NULL, false, NULL},
 };
 
+/* Edits after which the policy is still without any finding: where each rule ends. */
+static const struct lint_case sound[] = {
+    {.name = "test_a_consent_as_long_as_the_law_allows_is_fine",
+     .file = "laws/gdpr.yaml",
+     .from = "  model: opt_in\n",
+     .to = "  model: opt_in\n  max_days: {days: 1095, source: x}\n"},
+    {.name = "test_an_aggregate_of_five_is_fine",
+     .file = ACTIVITIES,
+     .from = "{form: aggregate, k: 20}",
+     .to = "{form: aggregate, k: 5}"},
+    {.name = "test_labels_are_found_in_capitals",
+     .file = "notices/personal_offers.sv.md",
+     .from = "**Köp**",
+     .to = "**KÖP**"},
+    {.name = "test_a_label_may_break_over_lines",
+     .file = OFFERS,
+     .from = "Nordhandel's marketing department",
+     .to = "Nordhandel's marketing\ndepartment"},
+    {.name = "test_a_term_of_a_dpv_extension_is_fine",
+     .file = "purposes.yaml",
+     .from = "dpv: dpv:CreditChecking",
+     .to = "dpv: eu-aiact2:Credit-Checking_1"},
+    {.name = "test_a_time_in_words_is_fine",
+     .file = "notices/nearby_offers.en.md",
+     .from = "For 7 days. Your yes holds for 365 days.",
+     .to = "Until you take it back."},
+    {.name = "test_a_word_that_only_begins_like_a_wide_one_is_fine",
+     .file = "purposes.yaml",
+     .from = "{en: Newsletter, sv: Nyhetsbrev}",
+     .to = "{en: Anyone's allotment letter, sv: Nyhetsbrev}"},
+    {.name = "test_a_suspended_recipient_is_fine",
+     .file = "recipients.yaml",
+     .from = "kind: broker\n",
+     .to = "kind: broker\n    status: suspended\n"},
+    {.name = "test_a_region_as_residence_is_fine",
+     .file = "controller.yaml",
+     .from = "default_residence: SE",
+     .to = "default_residence: SE-AB1"},
+};
+
+static void test_sound(void **state)
+{
+    const struct lint_case *c = *state;
+    struct fixture f;
+    fixture_open(&f);
+    fixture_edit(&f, c->file, c->from, c->to);
+    fixture_compile(&f, NULL, 0);
+    if (f.findings.count)
+        fixture_show(&f);
+    assert_int_equal(f.rc, 0);
+    assert_int_equal(f.findings.count, 0);
+    fixture_close(&f);
+}
+
+static void test_more_than_512_items_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct buf values = {0};
+    fixture_open(&f);
+    buf_cstr(&values, "values: [food");
+    for (int i = 0; i < 512; i++)
+        buf_printf(&values, ", v%d", i);
+    fixture_edit(&f, "categories.yaml", "values: [food", values.p);
+    fixture_compile(&f, NULL, 0);
+    assert_int_equal(f.rc, LOV_EINVAL);
+    assert_int_equal(f.findings.count, 1);
+    assert_string_equal(f.findings.items[0].rule, "too_large");
+    buf_free(&values);
+    fixture_close(&f);
+}
+
 static const struct policy_finding *finding_of(const struct fixture *f, const char *file,
                                                const struct lint_case *c, int line)
 {
@@ -284,12 +367,16 @@ static void test_case(void **state)
     fixture_close(&f);
 }
 
-enum { CASES = sizeof cases / sizeof *cases };
+enum { CASES = sizeof cases / sizeof *cases, SOUND = sizeof sound / sizeof *sound };
 
 int main(void)
 {
-    struct CMUnitTest tests[CASES];
+    struct CMUnitTest tests[CASES + SOUND + 1] = {
+        cmocka_unit_test(test_more_than_512_items_are_refused)};
+    struct CMUnitTest *next = tests + 1;
     for (size_t i = 0; i < CASES; i++)
-        tests[i] = (struct CMUnitTest){cases[i].name, test_case, NULL, NULL, (void *)&cases[i]};
-    return _cmocka_run_group_tests("policy_lint", tests, CASES, NULL, NULL);
+        *next++ = (struct CMUnitTest){cases[i].name, test_case, NULL, NULL, (void *)&cases[i]};
+    for (size_t i = 0; i < SOUND; i++)
+        *next++ = (struct CMUnitTest){sound[i].name, test_sound, NULL, NULL, (void *)&sound[i]};
+    return _cmocka_run_group_tests("policy_lint", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
