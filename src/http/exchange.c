@@ -239,6 +239,7 @@ static void unlink_suspended(struct exchange *x)
     if (x->next)
         x->next->prev = x->prev;
     x->prev = x->next = NULL;
+    x->linked = false;
     atomic_fetch_sub_explicit(&s->waiting, 1, memory_order_relaxed);
     pthread_mutex_unlock(&s->later_lock);
 }
@@ -268,6 +269,7 @@ static bool suspend(struct exchange *x)
     if (x->next)
         x->next->prev = x;
     s->suspended = x;
+    x->linked = true;
     atomic_fetch_add_explicit(&s->waiting, 1, memory_order_relaxed);
     pthread_mutex_unlock(&s->later_lock);
     MHD_suspend_connection(x->mhd);
@@ -431,9 +433,18 @@ void exchange_end(void *cls, struct MHD_Connection *mhd, void **ctx,
     (void)cls;
     (void)why;
     struct connection *connection = connection_of(mhd);
-    if (*ctx)
-        exchange_reset(*ctx);
+    struct exchange *x = *ctx;
     *ctx = NULL;
+    /* A client that left while its call waited is noticed when the call is resumed, and then the
+     * request ends without coming back to exchange_handle. */
+    if (x && x->linked)
+        unlink_suspended(x);
+    if (x && atomic_load(&x->later) == LATER_ABANDONED) {
+        connection->exchange = NULL;
+        release_abandoned(x);
+    } else if (x) {
+        exchange_reset(x);
+    }
     if (atomic_load_explicit(&connection->phase, memory_order_relaxed) != PHASE_CUT)
         set_phase(connection, PHASE_IDLE, clock_monotonic());
 }

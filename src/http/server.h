@@ -62,6 +62,7 @@ struct exchange {
     _Atomic int later;
     _Atomic int owners; /* of an abandoned exchange: its worker and who will resume it */
     struct exchange *prev, *next; /* among the suspended, under http_server.later_lock */
+    bool linked;                  /* there; the worker's own */
 };
 
 struct http_server {

@@ -125,6 +125,11 @@ static const struct http_route routes[] = {
     {.method = "GET", .pattern = "/v1/later", .handler = later, .open = true},
     {.method = "GET", .pattern = "/v1/at-once", .handler = at_once, .open = true},
     {.method = "GET", .pattern = "/v1/wait", .handler = until_told, .open = true},
+    {.method = "POST",
+     .pattern = "/v1/wait",
+     .handler = until_told,
+     .open = true,
+     .body_max = 1000},
     {.method = "GET", .pattern = "/healthz", .handler = hello, .open = true, .last_to_shed = true},
 };
 
