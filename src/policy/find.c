@@ -10,8 +10,10 @@
 
 enum { MAX_WORD = 64 };
 
-static void add(struct draft *d, enum policy_severity severity, struct str file, int line,
-                const char *rule, const char *format, va_list args)
+__attribute__((format(printf, 6, 0))) static void add(struct draft *d,
+                                                      enum policy_severity severity,
+                                                      struct str file, int line, const char *rule,
+                                                      const char *format, va_list args)
 {
     struct policy_findings *f = d->findings;
     if (severity == POLICY_ERROR)

@@ -112,50 +112,53 @@ static void load_consent(struct draft *d, struct str file, const struct node *no
     law->reask_after_days = load_number(d, file, in.reask_after_days, "days", 36525);
 }
 
+struct deadline_in {
+    int right, months, days, extend_months, extend_days;
+    struct str source, note;
+};
+
+static const char *const rights[] = {"access",  "portability", "rectification",
+                                     "erasure", "restriction", "objection",
+                                     "opt_out", "limit_use",   "automated_decision"};
+static const struct member deadline_members[] = {
+    {.name = "right",
+     .kind = MEMBER_WORD,
+     .offset = offsetof(struct deadline_in, right),
+     .required = true,
+     .words = rights,
+     .word_count = 9},
+    {.name = "months",
+     .kind = MEMBER_INT,
+     .offset = offsetof(struct deadline_in, months),
+     .min = 1,
+     .max = 24},
+    {.name = "days",
+     .kind = MEMBER_INT,
+     .offset = offsetof(struct deadline_in, days),
+     .min = 1,
+     .max = 730},
+    {.name = "extend_months",
+     .kind = MEMBER_INT,
+     .offset = offsetof(struct deadline_in, extend_months),
+     .min = 0,
+     .max = 24},
+    {.name = "extend_days",
+     .kind = MEMBER_INT,
+     .offset = offsetof(struct deadline_in, extend_days),
+     .min = 0,
+     .max = 730},
+    {.name = "source",
+     .kind = MEMBER_TEXT,
+     .offset = offsetof(struct deadline_in, source),
+     .required = true},
+    {.name = "note", .kind = MEMBER_TEXT, .offset = offsetof(struct deadline_in, note)},
+};
+
 static void load_deadline(struct draft *d, struct str file, const struct node *item,
                           struct policy_law *law)
 {
-    static const char *const rights[] = {"access",  "portability", "rectification",
-                                         "erasure", "restriction", "objection",
-                                         "opt_out", "limit_use",   "automated_decision"};
-    struct {
-        int right, months, days, extend_months, extend_days;
-        struct str source, note;
-    } in = {.right = -1};
-    const struct member members[] = {
-        {.name = "right",
-         .kind = MEMBER_WORD,
-         .offset = offsetof(typeof(in), right),
-         .required = true,
-         .words = rights,
-         .word_count = 9},
-        {.name = "months",
-         .kind = MEMBER_INT,
-         .offset = offsetof(typeof(in), months),
-         .min = 1,
-         .max = 24},
-        {.name = "days",
-         .kind = MEMBER_INT,
-         .offset = offsetof(typeof(in), days),
-         .min = 1,
-         .max = 730},
-        {.name = "extend_months",
-         .kind = MEMBER_INT,
-         .offset = offsetof(typeof(in), extend_months),
-         .min = 0,
-         .max = 24},
-        {.name = "extend_days",
-         .kind = MEMBER_INT,
-         .offset = offsetof(typeof(in), extend_days),
-         .min = 0,
-         .max = 730},
-        {.name = "source",
-         .kind = MEMBER_TEXT,
-         .offset = offsetof(typeof(in), source),
-         .required = true},
-        {.name = "note", .kind = MEMBER_TEXT, .offset = offsetof(typeof(in), note)},
-    };
-    if (!take(d, file, item, members, 7, &in) || in.right < 0)
+    struct deadline_in in = {.right = -1};
+    if (!take(d, file, item, deadline_members, 7, &in) || in.right < 0)
         return;
     struct str right = str_of(rights[in.right]);
     if ((in.months > 0) == (in.days > 0))
@@ -182,40 +185,38 @@ static void load_territories(struct draft *d, struct str file, const struct node
     }
 }
 
+static const struct member law_members[] = {
+    {.name = "id", .kind = MEMBER_NAME, .offset = offsetof(struct law_in, id), .required = true},
+    {.name = "name",
+     .kind = MEMBER_TEXT,
+     .offset = offsetof(struct law_in, name),
+     .required = true},
+    {.name = "citation",
+     .kind = MEMBER_TEXT,
+     .offset = offsetof(struct law_in, citation),
+     .required = true},
+    {.name = "effective",
+     .kind = MEMBER_DATE,
+     .offset = offsetof(struct law_in, effective),
+     .required = true},
+    {.name = "territories",
+     .kind = MEMBER_LIST,
+     .offset = offsetof(struct law_in, territories),
+     .required = true},
+    {.name = "consent",
+     .kind = MEMBER_MAP,
+     .offset = offsetof(struct law_in, consent),
+     .required = true},
+    {.name = "deadlines",
+     .kind = MEMBER_LIST,
+     .offset = offsetof(struct law_in, deadlines),
+     .required = true},
+};
+
 static void load_law(struct draft *d, struct str file, const struct node *root)
 {
-    static const struct member members[] = {
-        {.name = "id",
-         .kind = MEMBER_NAME,
-         .offset = offsetof(struct law_in, id),
-         .required = true},
-        {.name = "name",
-         .kind = MEMBER_TEXT,
-         .offset = offsetof(struct law_in, name),
-         .required = true},
-        {.name = "citation",
-         .kind = MEMBER_TEXT,
-         .offset = offsetof(struct law_in, citation),
-         .required = true},
-        {.name = "effective",
-         .kind = MEMBER_DATE,
-         .offset = offsetof(struct law_in, effective),
-         .required = true},
-        {.name = "territories",
-         .kind = MEMBER_LIST,
-         .offset = offsetof(struct law_in, territories),
-         .required = true},
-        {.name = "consent",
-         .kind = MEMBER_MAP,
-         .offset = offsetof(struct law_in, consent),
-         .required = true},
-        {.name = "deadlines",
-         .kind = MEMBER_LIST,
-         .offset = offsetof(struct law_in, deadlines),
-         .required = true},
-    };
     struct law_in in = {0};
-    if (!take(d, file, root, members, 7, &in))
+    if (!take(d, file, root, law_members, 7, &in))
         return;
     struct str expected = {file.p + strlen("laws/"), file.n - strlen("laws/.yaml")};
     if (in.id.n && !str_eq(in.id, expected))
