@@ -104,22 +104,25 @@ int cli_open_engine(struct cli *c, const char *dir, struct engine **out, struct 
     return open_or_find(c, dir, NULL, out, err);
 }
 
+int cli_open_at(struct cli *c, const char *dir, struct err *err)
+{
+    struct cli_line *line = mem_zero(sizeof *line);
+    pthread_mutex_init(&line->lock, NULL);
+    buf_printf(&line->socket, "%s/socket", dir);
+    c->line = line;
+    int rc = open_or_find(c, dir, line->socket.p, &line->engine, err);
+    if (rc == 0 && line->engine)
+        rc = api_open(line->engine, NULL, &line->api, err);
+    return rc;
+}
+
 int cli_open(struct cli *c, struct err *err)
 {
     const char *dir;
     if (c->line)
         return 0;
     int rc = cli_dir(c, &dir, err);
-    if (rc)
-        return rc;
-    struct cli_line *line = mem_zero(sizeof *line);
-    pthread_mutex_init(&line->lock, NULL);
-    buf_printf(&line->socket, "%s/socket", dir);
-    c->line = line;
-    rc = open_or_find(c, dir, line->socket.p, &line->engine, err);
-    if (rc == 0 && line->engine)
-        rc = api_open(line->engine, NULL, &line->api, err);
-    return rc;
+    return rc ? rc : cli_open_at(c, dir, err);
 }
 
 void cli_close(struct cli *c)
@@ -138,9 +141,9 @@ void cli_close(struct cli *c)
     c->line = NULL;
 }
 
-bool cli_is_remote(const struct cli *c)
+struct engine *cli_engine(const struct cli *c)
 {
-    return c->line && !c->line->engine;
+    return c->line->engine;
 }
 
 /* ---- in this process ---- */

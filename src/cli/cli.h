@@ -19,7 +19,6 @@
 #include "base/log.h"
 #include "base/str.h"
 
-#define LOV_VERSION_TEXT "0.1.0"
 
 /* Exit codes: part of the interface, see docs/cli.md. */
 enum cli_exit { CLI_YES = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_UNAVAILABLE = 3 };
@@ -95,7 +94,6 @@ bool help_group(const char *group, FILE *out);
 /* ---- call.c ---- */
 
 struct engine;
-struct http_app;
 
 struct cli_request {
     const char *method, *target; /* "GET", "/v1/events?after=5" */
@@ -110,14 +108,15 @@ struct cli_answer {
 #define _cleanup_answer __attribute__((cleanup(cli_answer_free)))
 void cli_answer_free(struct cli_answer *a);
 
-/* Finds the installation and who holds it. */
+/* Finds the installation and who holds it. Opening twice is nothing. */
 int cli_open(struct cli *c, struct err *err);
+int cli_open_at(struct cli *c, const char *dir, struct err *err);
+/* The engine, where this process holds it; NULL where a server does. */
+struct engine *cli_engine(const struct cli *c);
 /* Opens the engine in this process; LOV_EUNAVAILABLE when a server (or a command that does not end)
  * holds it. */
 int cli_open_engine(struct cli *c, const char *dir, struct engine **out, struct err *err);
 void cli_close(struct cli *c);
-/* True when a server answers. */
-bool cli_is_remote(const struct cli *c);
 /* 0 when there is an answer, whatever its status. */
 int cli_call(struct cli *c, const struct cli_request *request, struct cli_answer *out,
              struct err *err);

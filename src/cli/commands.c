@@ -2,13 +2,31 @@
 #include "cli/cli.h"
 
 const struct cli_command *const cli_commands[] = {
-    &cmd_init,           &cmd_demo,         &cmd_serve,          &cmd_check,
-    &cmd_consent_give,   &cmd_consent_refuse, &cmd_consent_withdraw, &cmd_consent_renew,
-    &cmd_consent_amend,  &cmd_consent_list, &cmd_policy_check,   &cmd_policy_diff,
-    &cmd_policy_apply,   &cmd_policy_show,  &cmd_policy_history, &cmd_import_consents,
-    &cmd_import_consumers, &cmd_log_show,   &cmd_log_verify,     &cmd_log_root,
-    &cmd_key_create,     &cmd_key_revoke,   &cmd_key_list,       &cmd_version,
-    &cmd_help,           &cmd_completion,   &cmd_man,
+    &cmd_init,
+    &cmd_demo,
+    &cmd_serve,
+    &cmd_check,
+    &cmd_consent_give,
+    &cmd_consent_refuse,
+    &cmd_consent_withdraw,
+    &cmd_consent_renew,
+    &cmd_consent_amend,
+    &cmd_consent_list,
+    &cmd_policy_check,
+    &cmd_policy_diff,
+    &cmd_policy_apply,
+    &cmd_policy_show,
+    &cmd_policy_history,
+    &cmd_log_show,
+    &cmd_log_verify,
+    &cmd_log_root,
+    &cmd_key_create,
+    &cmd_key_revoke,
+    &cmd_key_list,
+    &cmd_version,
+    &cmd_help,
+    &cmd_completion,
+    &cmd_man,
 };
 const size_t cli_command_count = sizeof cli_commands / sizeof *cli_commands;
 

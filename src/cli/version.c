@@ -5,9 +5,9 @@
 static int run_version(struct cli *c)
 {
     if (c->json)
-        puts("{\"version\":\"" LOV_VERSION_TEXT "\"}");
+        puts("{\"version\":\"" LOV_VERSION "\"}");
     else
-        puts("lov " LOV_VERSION_TEXT);
+        puts("lov " LOV_VERSION);
     return CLI_YES;
 }
 
