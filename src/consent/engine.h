@@ -147,6 +147,9 @@ bool engine_changed(const struct engine *e, const struct hash128 *lookup);
 /* Sets what a consent says in the index; under its write lock. */
 void index_consent(struct index *ix, struct index_consumer *who, const struct consent *c);
 
+/* decide() as of an earlier time, for the consumer whose row is in work->consumer. */
+int decide_past(struct work *k, const struct question *q, struct decision *out, struct err *err);
+
 /* One function a kind of write. */
 int write_answer(struct work *k, struct err *err);
 int write_withdraw(struct work *k, struct err *err);

@@ -57,6 +57,11 @@ int write_access(struct work *k, struct err *err)
             return rc;
     }
     bool has_row = rc == 1;
+    if (has_row && w->reported) {
+        rc = decide_past(k, &w->question, &w->decision, err);
+        if (rc)
+            return rc;
+    }
     k->change->has_who = has_row;
     if (!has_row)
         k->consumer = (struct consumer_row){.last_event = -1};

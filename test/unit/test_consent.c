@@ -509,8 +509,8 @@ static struct engine_write use_of(struct fixture *f, const char *category)
 {
     struct engine_write w = write_of(f, WRITE_ACCESS);
     struct rules *r = engine_rules(f->e);
-    w.question = (struct question){w.recipient, w.purpose, str_of(category), w.consumer,
-                                   clock_now()};
+    w.question =
+        (struct question){w.recipient, w.purpose, str_of(category), w.consumer, clock_now()};
     w.policy_version = rules_policy(r)->version;
     decide(f->e, r, &w.question, &w.decision);
     rules_unref(r);
@@ -529,6 +529,32 @@ static void test_a_use_decided_before_a_withdrawal_is_not_recorded_after_it(void
     run(f, &use);
     assert_false(use.decision.permit);
     assert_int_equal(use.decision.reason, REASON_WITHDRAWN);
+}
+
+static enum decision_reason reported(struct fixture *f, const char *category, int64_t at)
+{
+    struct engine_write use = use_of(f, category);
+    use.reported = true;
+    use.question.at = at;
+    run(f, &use);
+    return use.decision.reason;
+}
+
+static void test_a_use_told_afterwards_is_judged_by_what_was_said_then(void **state)
+{
+    struct fixture *f = *state;
+    int64_t before = clock_now() - 1000;
+    struct consent c = give(f, "pc");
+    int64_t between = clock_now();
+    while (clock_now() < between + 3)
+        usleep(1000);
+    struct engine_write w = write_of(f, WRITE_WITHDRAW);
+    w.consent = c.seq;
+    run(f, &w);
+    assert_int_equal(reported(f, "purchases", before), REASON_NO_CONSENT);
+    assert_int_equal(reported(f, "purchases", between), REASON_PERMITTED);
+    assert_int_equal(reported(f, "profile", between), REASON_NO_CONSENT);
+    assert_int_equal(reported(f, "purchases", clock_now()), REASON_WITHDRAWN);
 }
 
 static void note_done(struct engine_write *w)
@@ -642,6 +668,7 @@ int main(void)
         WITH_POLICY(test_evidence_is_sealed_and_opens_for_the_consent_only),
         WITH_POLICY(test_every_reason_that_needs_no_consent_is_given),
         WITH_POLICY(test_a_use_decided_before_a_withdrawal_is_not_recorded_after_it),
+        WITH_POLICY(test_a_use_told_afterwards_is_judged_by_what_was_said_then),
         WITH_POLICY(test_a_use_in_the_same_commit_as_a_withdrawal_is_not_permitted),
         WITH_POLICY(test_public_ids_lead_back_and_others_lead_nowhere),
         WITH_POLICY(test_two_processes_cannot_hold_one_installation),
