@@ -171,6 +171,11 @@ static bool take_zone(struct str *s, int *minutes)
     return h <= 23 && m <= 59;
 }
 
+int64_t date_start(int32_t day)
+{
+    return (int64_t)day * DAY_MS;
+}
+
 bool time_parse(struct str s, int64_t *out)
 {
     int32_t day;
@@ -181,11 +186,16 @@ bool time_parse(struct str s, int64_t *out)
         !take_char(&s, ':') || !take_digits(&s, 2, &sec) || !take_fraction(&s, &ms) ||
         !take_zone(&s, &zone) || s.n != 0)
         return false;
-    if (h > 23 || m > 59 || sec > 60 || day < days_from_civil((struct civil){1900, 1, 1}))
+    if (h > 23 || m > 59 || sec > 60)
         return false;
     if (sec == 60)
         sec = 59;
-    *out = (int64_t)day * DAY_MS + ((h * 60 + m - zone) * 60 + sec) * INT64_C(1000) + ms;
+    int64_t at = date_start(day) + ((h * 60 + m - zone) * 60 + sec) * INT64_C(1000) + ms;
+    /* The zone may lead into a year that has no text of its own in UTC. */
+    if (at < date_start(days_from_civil((struct civil){1900, 1, 1})) ||
+        at >= date_start(days_from_civil((struct civil){10000, 1, 1})))
+        return false;
+    *out = at;
     return true;
 }
 
@@ -194,9 +204,4 @@ int32_t date_add_years(int32_t day, int years)
     struct civil c = civil_from_days(day);
     c.year += years;
     return days_from_civil(c);
-}
-
-int64_t date_start(int32_t day)
-{
-    return (int64_t)day * DAY_MS;
 }

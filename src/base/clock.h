@@ -20,7 +20,7 @@ int64_t clock_monotonic(void);
 
 /* "2026-11-23T15:54:27.120Z"; milliseconds are left out where they are zero. */
 void time_format(int64_t at, struct buf *out);
-/* RFC 3339 §5.6 date-time, years 1900 to 9999, zone required, a leap second read as :59. */
+/* RFC 3339 §5.6 date-time, years 1900 to 9999 in UTC, zone required, a leap second read as :59. */
 bool time_parse(struct str text, int64_t *out);
 
 /* "2026-11-23", Gregorian, years 1800 to 9999. */

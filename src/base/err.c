@@ -6,16 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+
 static void fill(struct err *err, int code, const char *reason, const char *format, va_list args)
 {
     if (!err)
         return;
-    err->code = code;
-    snprintf(err->reason, sizeof err->reason, "%s", reason);
-    /* The arguments may point into err->text itself when context is added. */
-    char text[sizeof err->text];
+    /* The arguments may point into *err itself when context is added. The text has room for one
+     * byte more, which tells whether a character ends where it is cut. */
+    char text[sizeof err->text + 1], word[sizeof err->reason];
     vsnprintf(text, sizeof text, format, args);
-    memcpy(err->text, text, sizeof text);
+    snprintf(word, sizeof word, "%s", reason);
+    struct str head = str_utf8_head(str_of(text), sizeof err->text - 1);
+    err->code = code;
+    memcpy(err->reason, word, sizeof word);
+    memcpy(err->text, head.p, head.n);
+    err->text[head.n] = '\0';
 }
 
 int err_set(struct err *err, int code, const char *format, ...)

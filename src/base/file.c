@@ -101,20 +101,36 @@ int file_check_private(const char *path, struct err *err)
     return 0;
 }
 
+static int make_folder(const char *path, mode_t mode, struct err *err)
+{
+    if (mkdir(path, mode) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return io_error(err, "create folder", path);
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return io_error(err, "look at", path);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(err, LOV_EIO, "cannot create folder %s: a file has that name", path);
+    return 0;
+}
+
 int dir_create(const char *path, mode_t mode, struct err *err)
 {
     char *copy = str_dup(str_of(path));
+    /* A slash at the end would make the folder itself one of those above it, with their mode. */
+    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
+        copy[n - 1] = '\0';
     int rc = 0;
-    for (char *p = copy + 1; rc == 0 && *p; p++) {
+    for (char *p = *copy ? copy + 1 : copy; rc == 0 && *p; p++) {
         if (*p != '/')
             continue;
         *p = '\0';
-        if (mkdir(copy, 0755) != 0 && errno != EEXIST)
-            rc = io_error(err, "create folder", copy);
+        rc = make_folder(copy, 0755, err);
         *p = '/';
     }
-    if (rc == 0 && mkdir(copy, mode) != 0 && errno != EEXIST)
-        rc = io_error(err, "create folder", copy);
+    if (rc == 0)
+        rc = make_folder(copy, mode, err);
     free(copy);
     return rc;
 }

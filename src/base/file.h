@@ -22,9 +22,9 @@ int dir_create(const char *path, mode_t mode, struct err *err);
 /* Syncs the folder itself, so that names created in it survive a crash. */
 int dir_sync(const char *path, struct err *err);
 
-/* Calls `visit` with the path of each regular file under `root`, relative to it, in byte order,
- * at most 8 levels deep; hidden names are left out; links are not followed. Stops when `visit`
- * returns non-zero and returns that. */
+/* Calls `visit` with the path of each regular file under `root`, relative to it, folder by folder
+ * with the names of each in byte order, at most 8 levels deep; hidden names are left out; links are
+ * not followed. Stops when `visit` returns non-zero and returns that. */
 int dir_walk(const char *root, int (*visit)(void *ctx, const char *relative, struct err *err),
              void *ctx, struct err *err);
 

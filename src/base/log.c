@@ -41,10 +41,12 @@ void log_line(struct log *log, enum log_level level, const char *message, struct
 
 void log_printf(struct log *log, enum log_level level, const char *format, ...)
 {
-    char message[512];
+    enum { MOST = 511 };
+    char message[MOST + 2];
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    message[str_utf8_head(str_of(message), MOST).n] = '\0';
     log_line(log, level, message, (struct str){0});
 }

@@ -126,6 +126,15 @@ bool str_utf8_valid(struct str s)
     return true;
 }
 
+struct str str_utf8_head(struct str s, size_t max)
+{
+    if (s.n <= max)
+        return s;
+    while (max && ((unsigned char)s.p[max] & 0xC0) == 0x80)
+        max--;
+    return (struct str){s.p, max};
+}
+
 bool str_no_controls(struct str s, bool allow_lines)
 {
     const unsigned char *p = (const unsigned char *)s.p;

@@ -41,6 +41,8 @@ char *str_dup(struct str s);
 
 /* True if `s` is well-formed UTF-8 (Unicode §3.9, no surrogates, no overlong forms). */
 bool str_utf8_valid(struct str s);
+/* The longest head of at most `max` bytes that does not end inside a character of UTF-8. */
+struct str str_utf8_head(struct str s, size_t max);
 /* True if no byte is a control character (C0, DEL); `allow_lines` admits \n and \t. C1 controls
  * (U+0080-U+009F) count as control characters too. */
 bool str_no_controls(struct str s, bool allow_lines);
