@@ -149,11 +149,24 @@ static int run_single(struct http_call *call, json_t *body, const struct entitie
     return run_batch(call, body, &batch);
 }
 
+static int run_plain(struct http_call *call, const struct plain_question *plain)
+{
+    struct err err = {0};
+    struct evaluation *ev = arena_alloc(&call->arena, sizeof *ev);
+    struct batch batch = {.items = ev, .count = 1, .single = true};
+    if (evaluation_take_plain(call, plain, ev, &err))
+        return answer_problem(call, &err);
+    return run_batch(call, NULL, &batch);
+}
+
 int authzen_evaluation(struct http_call *call)
 {
     struct err err = {0};
     struct request request = {0};
+    struct plain_question plain;
     json_t *body = NULL;
+    if (plain_question_read(call->body, &plain))
+        return run_plain(call, &plain);
     int rc = request_body(call, request_fields, SINGLE_FIELDS, JSON_IGNORE_UNKNOWN, &request,
                           &body, &err);
     return rc ? answer_problem(call, &err) : run_single(call, body, &request.defaults);

@@ -20,14 +20,23 @@ struct evaluation {
     bool other_subject; /* its type is none that Lov knows: denied */
     bool record;        /* asked for, or demanded by the activity */
     struct decision decision;
-    struct err err;              /* code < 0: not evaluated */
-    struct engine_write *write;  /* where recorded */
+    struct err err;             /* code < 0: not evaluated */
+    struct engine_write *write; /* where recorded */
 };
 
 /* Fills the question; refuses (LOV_EINVAL) what lacks a required member or has a wrong type, and
  * (LOV_EFORBIDDEN) a recipient that asks for another. Unknown members are ignored. */
 int evaluation_read(struct http_call *call, const struct entities *entities, enum wanted wanted,
                     struct evaluation *out, struct err *err);
+/* The plainest form of a single evaluation: false when the body is of another form, right or wrong.
+ */
+struct plain_question {
+    struct str subject_type, recipient, purpose, category, consumer; /* borrowed from the body */
+};
+bool plain_question_read(struct str body, struct plain_question *out);
+/* evaluation_read() for it. */
+int evaluation_take_plain(struct http_call *call, const struct plain_question *plain,
+                          struct evaluation *out, struct err *err);
 /* Decides, and counts when nothing is to be recorded first. */
 void evaluation_decide(struct api *api, const struct rules *rules, struct evaluation *ev);
 /* Prepares the write that records it. */

@@ -96,6 +96,20 @@ int evaluation_read(struct http_call *call, const struct entities *entities, enu
     return check_caller(call, out, wanted, err);
 }
 
+int evaluation_take_plain(struct http_call *call, const struct plain_question *plain,
+                          struct evaluation *out, struct err *err)
+{
+    out->question = (struct question){
+        .recipient = plain->recipient,
+        .purpose = plain->purpose,
+        .category = plain->category,
+        .consumer = plain->consumer,
+        .at = clock_now(),
+    };
+    out->other_subject = !str_is(plain->subject_type, "recipient");
+    return check_caller(call, out, WANT_DECISION, err);
+}
+
 void evaluation_decide(struct api *api, const struct rules *rules, struct evaluation *ev)
 {
     if (ev->other_subject)
@@ -136,26 +150,6 @@ void evaluation_settle(struct api *api, struct evaluation *ev)
 
 /* ---- the answer ---- */
 
-static void write_obligations(const struct policy_activity *a, struct jw *w)
-{
-    jw_key(w, "obligations");
-    jw_object_start(w);
-    jw_key(w, "view");
-    jw_object_start(w);
-    jw_cstr_member(w, "form", view_form_name(a->view));
-    jw_key(w, "fields");
-    jw_array_start(w);
-    for (size_t i = 0; i < a->view_field_count; i++)
-        jw_str(w, a->view_fields[i]);
-    jw_array_end(w);
-    if (a->view == VIEW_AGGREGATE)
-        jw_int_member(w, "k", a->aggregate_k);
-    jw_object_end(w);
-    jw_int_member(w, "retention_days", a->retention_days);
-    jw_bool_member(w, "no_automated_decision", a->no_automated_decision);
-    jw_object_end(w);
-}
-
 static void write_consent_id(struct api *api, const struct decision *d, struct jw *w)
 {
     jw_key(w, "consent");
@@ -191,8 +185,10 @@ static void write_context(struct api *api, const struct rules *rules, const stru
         jw_str(w, str_of(policy_basis_name(d->basis)));
     write_consent_id(api, d, w);
     jw_int_member(w, "policy_version", rules ? rules_policy(rules)->version : 0);
-    if (d->permit && d->activity)
-        write_obligations(d->activity, w);
+    if (d->permit && d->activity) {
+        jw_key(w, "obligations");
+        jw_raw(w, rules_obligations(rules, d->activity));
+    }
     if (ev->write && ev->write->job.rc >= 0)
         jw_int_member(w, "event", ev->write->out_seq);
 }

@@ -211,8 +211,8 @@ struct due {
 
 static int list_due(struct work *k, struct due *due, int64_t limit, int64_t *count, struct err *err)
 {
-    static const char sql[] = "select shard, cid, seq from consent where status = 'active' and "
-                              "expires_at <= $1 order by expires_at limit $2";
+    static const char sql[] = "select shard, cid, seq from consent where shard = 0 and "
+                              "status = 'active' and expires_at <= $1 order by expires_at limit $2";
     struct db_stmt *s = db_use(k->lov, sql);
     db_bind_int(s, 1, k->now);
     db_bind_int(s, 2, limit);
@@ -248,7 +248,7 @@ static int expire_one(struct work *k, const struct due *due, struct err *err)
 static int forget_old_keys(struct work *k, struct err *err)
 {
     enum { KEEP_DAYS = 7 };
-    static const char sql[] = "delete from idempotency where at < $1";
+    static const char sql[] = "delete from idempotency where shard = 0 and at < $1";
     struct db_stmt *s = db_use(k->lov, sql);
     db_bind_int(s, 1, k->now - KEEP_DAYS * (int64_t)DAY_MS);
     return db_run(s, err);

@@ -59,6 +59,9 @@ struct rules;
 struct rules *engine_rules(struct engine *e);
 void rules_unref(struct rules *r);
 struct policy *rules_policy(const struct rules *r);
+/* What travels with a permit for the activity, as a JSON object {view, retention_days,
+ * no_automated_decision}: text made once per policy, since every permit carries it. */
+struct str rules_obligations(const struct rules *r, const struct policy_activity *activity);
 
 struct question {
     struct str recipient, purpose, category, consumer;

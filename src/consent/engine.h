@@ -33,8 +33,9 @@ struct engine {
 struct rules {
     _Atomic long refs;
     struct policy *policy;
-    uint32_t **keys;   /* by activity->index, then by position of the category */
-    uint32_t *notices; /* index number by notice->index */
+    struct buf *obligations; /* by activity->index: JSON */
+    uint32_t **keys;         /* by activity->index, then by position of the category */
+    uint32_t *notices;       /* index number by notice->index */
     const struct policy_law *
         *laws; /* by residence number, for those known when the rules were made */
     uint32_t law_count;

@@ -1,7 +1,28 @@
 /* rules.c - the rules in force: taken by readers, replaced by the writer's thread. */
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "consent/engine.h"
+
+static void write_obligations(const struct policy_activity *a, struct buf *out)
+{
+    struct jw w = {.out = out};
+    jw_object_start(&w);
+    jw_key(&w, "view");
+    jw_object_start(&w);
+    jw_cstr_member(&w, "form", view_form_name(a->view));
+    jw_key(&w, "fields");
+    jw_array_start(&w);
+    for (size_t i = 0; i < a->view_field_count; i++)
+        jw_str(&w, a->view_fields[i]);
+    jw_array_end(&w);
+    if (a->view == VIEW_AGGREGATE)
+        jw_int_member(&w, "k", a->aggregate_k);
+    jw_object_end(&w);
+    jw_int_member(&w, "retention_days", a->retention_days);
+    jw_bool_member(&w, "no_automated_decision", a->no_automated_decision);
+    jw_object_end(&w);
+}
 
 struct rules *rules_new(struct index *ix, struct policy *policy)
 {
@@ -15,6 +36,9 @@ struct rules *rules_new(struct index *ix, struct policy *policy)
         for (size_t k = 0; k < a->category_count; k++)
             r->keys[i][k] = index_key(ix, a->recipient->id, a->purpose->id, a->categories[k]->id);
     }
+    r->obligations = mem_zero(policy->activity_count * sizeof *r->obligations);
+    for (size_t i = 0; i < policy->activity_count; i++)
+        write_obligations(&policy->activities[i], &r->obligations[i]);
     r->notices = mem_zero(policy->notice_count * sizeof *r->notices);
     for (size_t i = 0; i < policy->notice_count; i++)
         r->notices[i] = index_number(ix, policy->notices[i].id);
@@ -30,9 +54,12 @@ void rules_unref(struct rules *r)
     /* Release: our reads of it come before another thread frees it; acquire: theirs before ours. */
     if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
         return;
-    for (size_t i = 0; i < r->policy->activity_count; i++)
+    for (size_t i = 0; i < r->policy->activity_count; i++) {
         free(r->keys[i]);
+        buf_free(&r->obligations[i]);
+    }
     free(r->keys);
+    free(r->obligations);
     free(r->notices);
     free(r->laws);
     policy_unref(r->policy);
@@ -61,4 +88,9 @@ void engine_set_rules(struct engine *e, struct rules *r)
 struct policy *rules_policy(const struct rules *r)
 {
     return r->policy;
+}
+
+struct str rules_obligations(const struct rules *r, const struct policy_activity *activity)
+{
+    return buf_view(&r->obligations[activity->index]);
 }
