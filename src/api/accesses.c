@@ -1,6 +1,6 @@
-/* accesses.c - POST /v1/accesses: uses that were made elsewhere, told afterwards. Each is decided as
- * of its time and recorded whatever the decision is: a use that was not permitted is the one that
- * somebody must hear of. */
+/* accesses.c - POST /v1/accesses: uses that were made elsewhere, told afterwards. Each is decided
+ * as of its time and recorded whatever the decision is: a use that was not permitted is the one
+ * that somebody must hear of. */
 #include "api/authzen.h"
 
 static const int64_t REPORT_BACK_MS = 30 * (int64_t)DAY_MS;
@@ -10,16 +10,15 @@ struct access_request {
     int64_t at;
     const json_t *detail;
 };
-#define MEMBER(name, kind, required, max) \
-    {#name, kind, offsetof(struct access_request, name), required, max ? 1 : 0, max}
+#define MEMBER(name, kind, required, max)                                                          \
+    {                                                                                              \
+#name, kind, offsetof(struct access_request, name), required, max ? 1 : 0, max             \
+    }
 
 static const struct json_field access_fields[] = {
-    MEMBER(recipient, JSON_K_NAME, true, 0),
-    MEMBER(purpose, JSON_K_NAME, true, 0),
-    MEMBER(category, JSON_K_NAME, true, 0),
-    MEMBER(consumer, JSON_K_STRING, true, CONSUMER_ID_MAX),
-    MEMBER(at, JSON_K_TIME, false, 0),
-    MEMBER(detail, JSON_K_ANY, false, 0),
+    MEMBER(recipient, JSON_K_NAME, true, 0), MEMBER(purpose, JSON_K_NAME, true, 0),
+    MEMBER(category, JSON_K_NAME, true, 0),  MEMBER(consumer, JSON_K_STRING, true, CONSUMER_ID_MAX),
+    MEMBER(at, JSON_K_TIME, false, 0),       MEMBER(detail, JSON_K_ANY, false, 0),
 };
 
 struct report_request {

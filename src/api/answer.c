@@ -3,8 +3,9 @@
 
 #include "api/private.h"
 
-/* The engine's refusals. What is not well-formed is a 400; what is well-formed but against the rules
- * is a 422, so that a client can tell its bugs from the consumer's or the company's choice. */
+/* The engine's refusals. What is not well-formed is a 400; what is well-formed but against the
+ * rules is a 422, so that a client can tell its bugs from the consumer's or the company's choice.
+ */
 static const struct {
     const char *reason;
     int status;
@@ -37,8 +38,8 @@ static const struct {
 static const struct {
     int code, status;
 } status_of_code[] = {
-    {LOV_EINVAL, 400},    {LOV_EAUTH, 401},     {LOV_EFORBIDDEN, 403},   {LOV_ENOTFOUND, 404},
-    {LOV_ECONFLICT, 409}, {LOV_ELIMIT, 413},    {LOV_EUNAVAILABLE, 503},
+    {LOV_EINVAL, 400},    {LOV_EAUTH, 401},  {LOV_EFORBIDDEN, 403},   {LOV_ENOTFOUND, 404},
+    {LOV_ECONFLICT, 409}, {LOV_ELIMIT, 413}, {LOV_EUNAVAILABLE, 503},
 };
 
 static int status_of_reason(const char *reason)
@@ -90,8 +91,8 @@ struct jw answer_start(struct http_call *call, int status)
     return (struct jw){.out = &call->out};
 }
 
-int consumer_name_write(struct api *api, struct db *identities, const struct uid *cid,
-                        struct jw *w, struct err *err)
+int consumer_name_write(struct api *api, struct db *identities, const struct uid *cid, struct jw *w,
+                        struct err *err)
 {
     _cleanup_buf struct buf name = {0};
     int rc = identity_name(engine_identity(api->engine), identities, cid, &name, err);

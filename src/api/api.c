@@ -13,69 +13,144 @@ enum { KIB = 1024, MIB = 1024 * KIB };
 
 /* Withdrawing is the last thing refused under load: a consumer's no must always come through. */
 static const struct http_route routes[] = {
-    {.method = "POST", .pattern = "/v1/consents", .handler = consents_create,
-     .allow = MAY_WRITE_CONSENTS, .body_max = 64 * KIB},
-    {.method = "POST", .pattern = "/v1/consents/batch", .handler = consents_batch,
-     .allow = MAY_WRITE_CONSENTS, .body_max = 8 * MIB},
-    {.method = "GET", .pattern = "/v1/consents/{id}", .handler = consents_get,
+    {.method = "POST",
+     .pattern = "/v1/consents",
+     .handler = consents_create,
+     .allow = MAY_WRITE_CONSENTS,
+     .body_max = 64 * KIB},
+    {.method = "POST",
+     .pattern = "/v1/consents/batch",
+     .handler = consents_batch,
+     .allow = MAY_WRITE_CONSENTS,
+     .body_max = 8 * MIB},
+    {.method = "GET",
+     .pattern = "/v1/consents/{id}",
+     .handler = consents_get,
      .allow = MAY_READ_CONSENTS},
-    {.method = "POST", .pattern = "/v1/consents/{id}/withdraw", .handler = consents_withdraw,
-     .allow = MAY_WRITE_CONSENTS, .body_max = 64 * KIB, .body_optional = true,
+    {.method = "POST",
+     .pattern = "/v1/consents/{id}/withdraw",
+     .handler = consents_withdraw,
+     .allow = MAY_WRITE_CONSENTS,
+     .body_max = 64 * KIB,
+     .body_optional = true,
      .last_to_shed = true},
-    {.method = "POST", .pattern = "/v1/consents/{id}/renew", .handler = consents_renew,
-     .allow = MAY_WRITE_CONSENTS, .body_max = 64 * KIB},
-    {.method = "POST", .pattern = "/v1/consents/{id}/amend", .handler = consents_amend,
-     .allow = MAY_WRITE_CONSENTS, .body_max = 64 * KIB},
+    {.method = "POST",
+     .pattern = "/v1/consents/{id}/renew",
+     .handler = consents_renew,
+     .allow = MAY_WRITE_CONSENTS,
+     .body_max = 64 * KIB},
+    {.method = "POST",
+     .pattern = "/v1/consents/{id}/amend",
+     .handler = consents_amend,
+     .allow = MAY_WRITE_CONSENTS,
+     .body_max = 64 * KIB},
 
-    {.method = "GET", .pattern = "/v1/consumers/{consumer}", .handler = consumers_get,
+    {.method = "GET",
+     .pattern = "/v1/consumers/{consumer}",
+     .handler = consumers_get,
      .allow = MAY_READ_CONSUMERS},
-    {.method = "PUT", .pattern = "/v1/consumers/{consumer}", .handler = consumers_put,
-     .allow = MAY_WRITE_CONSUMERS, .body_max = 4 * KIB},
-    {.method = "POST", .pattern = "/v1/consumers/{consumer}/erase", .handler = consumers_erase,
-     .allow = MAY_ERASE, .body_max = 4 * KIB, .body_optional = true},
-    {.method = "GET", .pattern = "/v1/consumers/{consumer}/consents",
-     .handler = consumers_consents, .allow = MAY_READ_CONSENTS},
-    {.method = "GET", .pattern = "/v1/consumers/{consumer}/history", .handler = history_list,
+    {.method = "PUT",
+     .pattern = "/v1/consumers/{consumer}",
+     .handler = consumers_put,
+     .allow = MAY_WRITE_CONSUMERS,
+     .body_max = 4 * KIB},
+    {.method = "POST",
+     .pattern = "/v1/consumers/{consumer}/erase",
+     .handler = consumers_erase,
+     .allow = MAY_ERASE,
+     .body_max = 4 * KIB,
+     .body_optional = true},
+    {.method = "GET",
+     .pattern = "/v1/consumers/{consumer}/consents",
+     .handler = consumers_consents,
+     .allow = MAY_READ_CONSENTS},
+    {.method = "GET",
+     .pattern = "/v1/consumers/{consumer}/history",
+     .handler = history_list,
      .allow = MAY_READ_HISTORY},
     {.method = "GET", .pattern = "/v1/events", .handler = events_list, .allow = MAY_READ_EVENTS},
 
     {.method = "GET", .pattern = "/v1/policy", .handler = policy_get, .allow = MAY_READ_POLICY},
-    {.method = "GET", .pattern = "/v1/policy/history", .handler = policy_history,
+    {.method = "GET",
+     .pattern = "/v1/policy/history",
+     .handler = policy_history,
      .allow = MAY_READ_POLICY},
-    {.method = "POST", .pattern = "/v1/policy", .handler = policy_apply,
-     .allow = MAY_WRITE_POLICY, .body_max = 16 * MIB},
-    {.method = "POST", .pattern = "/v1/policy/check", .handler = policy_check,
-     .allow = MAY_WRITE_POLICY, .body_max = 16 * MIB},
-    {.method = "POST", .pattern = "/v1/policy/diff", .handler = policy_compare,
-     .allow = MAY_WRITE_POLICY, .body_max = 16 * MIB},
-    {.method = "GET", .pattern = "/v1/notices/{id}", .handler = notices_get,
+    {.method = "POST",
+     .pattern = "/v1/policy",
+     .handler = policy_apply,
+     .allow = MAY_WRITE_POLICY,
+     .body_max = 16 * MIB},
+    {.method = "POST",
+     .pattern = "/v1/policy/check",
+     .handler = policy_check,
+     .allow = MAY_WRITE_POLICY,
+     .body_max = 16 * MIB},
+    {.method = "POST",
+     .pattern = "/v1/policy/diff",
+     .handler = policy_compare,
+     .allow = MAY_WRITE_POLICY,
+     .body_max = 16 * MIB},
+    {.method = "GET",
+     .pattern = "/v1/notices/{id}",
+     .handler = notices_get,
      .allow = MAY_READ_NOTICES},
 
-    {.method = "POST", .pattern = "/v1/accesses", .handler = accesses_report,
-     .allow = MAY_REPORT_USES, .body_max = 4 * MIB},
-    {.method = "POST", .pattern = "/access/v1/evaluation", .handler = authzen_evaluation,
-     .allow = MAY_DECIDE, .body_max = 64 * KIB},
-    {.method = "POST", .pattern = "/access/v1/evaluations", .handler = authzen_evaluations,
-     .allow = MAY_DECIDE, .body_max = 4 * MIB},
-    {.method = "POST", .pattern = "/access/v1/search/subject", .handler = search_subject,
-     .allow = MAY_DECIDE, .body_max = 64 * KIB},
-    {.method = "POST", .pattern = "/access/v1/search/resource", .handler = search_resource,
-     .allow = MAY_DECIDE, .body_max = 64 * KIB},
-    {.method = "POST", .pattern = "/access/v1/search/action", .handler = search_action,
-     .allow = MAY_DECIDE, .body_max = 64 * KIB},
-    {.method = "GET", .pattern = "/.well-known/authzen-configuration",
-     .handler = authzen_metadata, .open = true},
+    {.method = "POST",
+     .pattern = "/v1/accesses",
+     .handler = accesses_report,
+     .allow = MAY_REPORT_USES,
+     .body_max = 4 * MIB},
+    {.method = "POST",
+     .pattern = "/access/v1/evaluation",
+     .handler = authzen_evaluation,
+     .allow = MAY_DECIDE,
+     .body_max = 64 * KIB},
+    {.method = "POST",
+     .pattern = "/access/v1/evaluations",
+     .handler = authzen_evaluations,
+     .allow = MAY_DECIDE,
+     .body_max = 4 * MIB},
+    {.method = "POST",
+     .pattern = "/access/v1/search/subject",
+     .handler = search_subject,
+     .allow = MAY_DECIDE,
+     .body_max = 64 * KIB},
+    {.method = "POST",
+     .pattern = "/access/v1/search/resource",
+     .handler = search_resource,
+     .allow = MAY_DECIDE,
+     .body_max = 64 * KIB},
+    {.method = "POST",
+     .pattern = "/access/v1/search/action",
+     .handler = search_action,
+     .allow = MAY_DECIDE,
+     .body_max = 64 * KIB},
+    {.method = "GET",
+     .pattern = "/.well-known/authzen-configuration",
+     .handler = authzen_metadata,
+     .open = true},
 
-    {.method = "POST", .pattern = "/v1/keys", .handler = keys_create, .allow = MAY_MANAGE_KEYS,
+    {.method = "POST",
+     .pattern = "/v1/keys",
+     .handler = keys_create,
+     .allow = MAY_MANAGE_KEYS,
      .body_max = 4 * KIB},
     {.method = "GET", .pattern = "/v1/keys", .handler = keys_list, .allow = MAY_MANAGE_KEYS},
-    {.method = "DELETE", .pattern = "/v1/keys/{id}", .handler = keys_revoke,
+    {.method = "DELETE",
+     .pattern = "/v1/keys/{id}",
+     .handler = keys_revoke,
      .allow = MAY_MANAGE_KEYS},
 
     {.method = "GET", .pattern = "/metrics", .handler = operations_metrics, .open = true},
-    {.method = "GET", .pattern = "/healthz", .handler = operations_alive, .open = true,
+    {.method = "GET",
+     .pattern = "/healthz",
+     .handler = operations_alive,
+     .open = true,
      .last_to_shed = true},
-    {.method = "GET", .pattern = "/readyz", .handler = operations_ready, .open = true,
+    {.method = "GET",
+     .pattern = "/readyz",
+     .handler = operations_ready,
+     .open = true,
      .last_to_shed = true},
 };
 
@@ -118,23 +193,30 @@ static uint64_t caller_hash(const struct http_call *call)
 
 enum { HOUSEKEEPING_SECONDS = 1, EXPIRE_BATCH = 1000 };
 
-static void expire(struct api *api)
+/* False when it failed; said once, until it works again. */
+static bool expire(struct api *api, bool worked)
 {
     int64_t written;
     do {
         _cleanup_arena struct arena arena = {0};
         struct err err = {0};
         struct engine_write w = {
-            .kind = WRITE_EXPIRE, .actor = STR("lov"), .arena = &arena, .limit = EXPIRE_BATCH,
-            .expires_at = TIME_NONE, .given_at = TIME_NONE,
+            .kind = WRITE_EXPIRE,
+            .actor = STR("lov"),
+            .arena = &arena,
+            .limit = EXPIRE_BATCH,
+            .expires_at = TIME_NONE,
+            .given_at = TIME_NONE,
         };
         if (engine_run(api->engine, &w, &err)) {
-            log_printf(engine_log(api->engine), LOG_ERROR, "recording expiry failed: %s",
-                       err.text);
-            return;
+            if (worked)
+                log_printf(engine_log(api->engine), LOG_ERROR, "recording expiry failed: %s",
+                           err.text);
+            return false;
         }
         written = w.written;
     } while (written == EXPIRE_BATCH);
+    return true;
 }
 
 /* False when it is time to stop. */
@@ -155,8 +237,9 @@ static bool wait_a_second(struct api *api)
 static void *keep_house(void *arg)
 {
     struct api *api = arg;
+    bool worked = true;
     while (wait_a_second(api))
-        expire(api);
+        worked = expire(api, worked);
     return NULL;
 }
 
@@ -195,8 +278,7 @@ static void init_sync(struct api *api)
     pthread_mutex_init(&api->lock, NULL);
 }
 
-int api_open(struct engine *e, const struct api_options *options, struct api **out,
-             struct err *err)
+int api_open(struct engine *e, const struct api_options *options, struct api **out, struct err *err)
 {
     struct keys *keys;
     int rc = keys_open(e, &keys, err);

@@ -23,8 +23,10 @@ struct consent_request {
     const json_t *notice, *evidence, *guardian;
     int64_t expires_at, given_at;
 };
-#define MEMBER(name, kind, required, min, max) \
-    {#name, kind, offsetof(struct consent_request, name), required, min, max}
+#define MEMBER(name, kind, required, min, max)                                                     \
+    {                                                                                              \
+#name, kind, offsetof(struct consent_request, name), required, min, max                    \
+    }
 
 static const struct json_field give_fields[] = {
     MEMBER(consumer, JSON_K_STRING, true, 1, CONSUMER_ID_MAX),
@@ -44,19 +46,14 @@ static const struct json_field withdraw_fields[] = {
     MEMBER(channel, JSON_K_STRING, false, 0, 0),
 };
 static const struct json_field renew_fields[] = {
-    MEMBER(notice, JSON_K_OBJECT, true, 0, 0),
-    MEMBER(channel, JSON_K_STRING, false, 0, 0),
-    MEMBER(evidence, JSON_K_ANY, false, 0, 0),
-    MEMBER(guardian, JSON_K_ANY, false, 0, 0),
+    MEMBER(notice, JSON_K_OBJECT, true, 0, 0),    MEMBER(channel, JSON_K_STRING, false, 0, 0),
+    MEMBER(evidence, JSON_K_ANY, false, 0, 0),    MEMBER(guardian, JSON_K_ANY, false, 0, 0),
     MEMBER(expires_at, JSON_K_TIME, false, 0, 0),
 };
 static const struct json_field amend_fields[] = {
-    MEMBER(categories, JSON_K_NAMES, true, 1, 64),
-    MEMBER(notice, JSON_K_OBJECT, false, 0, 0),
-    MEMBER(channel, JSON_K_STRING, false, 0, 0),
-    MEMBER(evidence, JSON_K_ANY, false, 0, 0),
-    MEMBER(guardian, JSON_K_ANY, false, 0, 0),
-    MEMBER(expires_at, JSON_K_TIME, false, 0, 0),
+    MEMBER(categories, JSON_K_NAMES, true, 1, 64), MEMBER(notice, JSON_K_OBJECT, false, 0, 0),
+    MEMBER(channel, JSON_K_STRING, false, 0, 0),   MEMBER(evidence, JSON_K_ANY, false, 0, 0),
+    MEMBER(guardian, JSON_K_ANY, false, 0, 0),     MEMBER(expires_at, JSON_K_TIME, false, 0, 0),
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -298,7 +295,7 @@ struct batch {
     struct batch_item {
         struct engine_write *write; /* NULL: refused before it came to the engine */
         struct err err;
-    } *items;
+    } * items;
 };
 
 static int answer_batch_item(struct http_call *call, const struct batch_item *item, struct jw *j,
@@ -361,8 +358,11 @@ static int fill_batch(struct http_call *call, const json_t *items, struct pendin
         }
         /* The next item takes its place. */
         *w = (struct engine_write){
-            .actor = w->actor, .arena = w->arena, .ctx = w->ctx,
-            .expires_at = TIME_NONE, .given_at = TIME_NONE,
+            .actor = w->actor,
+            .arena = w->arena,
+            .ctx = w->ctx,
+            .expires_at = TIME_NONE,
+            .given_at = TIME_NONE,
         };
     }
     return 0;

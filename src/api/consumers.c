@@ -12,8 +12,7 @@ static const struct json_field consumer_fields[] = {
     {"residence", JSON_K_STRING, offsetof(struct consumer_request, residence), false, 2, 6},
     {"birth_date", JSON_K_DATE, offsetof(struct consumer_request, birth_date), false, 0, 0},
     {"restricted", JSON_K_BOOL, offsetof(struct consumer_request, restricted), false, 0, 0},
-    {"opt_out_signal", JSON_K_BOOL, offsetof(struct consumer_request, opt_out_signal), false, 0,
-     0},
+    {"opt_out_signal", JSON_K_BOOL, offsetof(struct consumer_request, opt_out_signal), false, 0, 0},
 };
 
 enum { BORN_UNKNOWN = INT32_MIN };
@@ -194,8 +193,8 @@ static int list_all(struct http_call *call, const struct identity_row *who, int6
     jw_object_start(&list->w);
     jw_key(&list->w, "items");
     jw_array_start(&list->w);
-    int rc = consent_list(api->engine, who, after, INT64_MAX, &call->arena, list_row, list,
-                          &list->err);
+    int rc =
+        consent_list(api->engine, who, after, INT64_MAX, &call->arena, list_row, list, &list->err);
     jw_array_end(&list->w);
     jw_key(&list->w, "next");
     if (list->more) {

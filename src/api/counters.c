@@ -1,5 +1,6 @@
-/* counters.c - decisions by reason. Each processor adds to a line of its own, so that counting costs
- * the hot path one uncontended addition; reading sums the lines and may miss one under way. */
+/* counters.c - decisions by reason. Each processor adds to a line of its own, so that counting
+ * costs the hot path one uncontended addition; reading sums the lines and may miss one under way.
+ */
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* events.c - the ledger as callers see it: one consumer's history, and all events in order.
  *
- * The body of an event is JSON that names a consent by its number in the ledger, which callers never
- * see elsewhere: it becomes the public id. What is sealed stays sealed but in the history of one
- * consumer, for those who may see evidence. */
+ * The body of an event is JSON that names a consent by its number in the ledger, which callers
+ * never see elsewhere: it becomes the public id. What is sealed stays sealed but in the history of
+ * one consumer, for those who may see evidence. */
 #include <string.h>
 
 #include "api/private.h"
@@ -10,7 +10,7 @@
 struct event_list {
     struct http_call *call;
     struct jw w;
-    struct db *identities;  /* NULL: no names (one consumer's history) */
+    struct db *identities; /* NULL: no names (one consumer's history) */
     bool open_sealed;
     int64_t limit, count, last;
     bool more;
@@ -82,8 +82,9 @@ static int write_event(struct event_list *list, const struct ledger_event *event
     _cleanup_json json_t *body = NULL;
     int rc = json_read(event->body, &body, NULL);
     if (rc || !json_is_object(body))
-        return err_set(&list->err, LOV_ECORRUPT, "the body of an event is not a JSON object: run "
-                                                 "lov log verify");
+        return err_set(&list->err, LOV_ECORRUPT,
+                       "the body of an event is not a JSON object: run "
+                       "lov log verify");
     set_consent_id(api, event, body);
     set_activity(event, body);
     rc = open_sealed(list, event, body);
@@ -179,8 +180,7 @@ int history_list(struct http_call *call)
     if (rc == 0 && id.n <= CONSUMER_ID_MAX)
         rc = consumer_get(api_of(call)->engine, id, &call->arena, &who, &list.err);
     if (rc == 0 && !list.err.code)
-        rc = err_reason(&list.err, LOV_ENOTFOUND, "unknown_consumer",
-                        "there is no such consumer");
+        rc = err_reason(&list.err, LOV_ENOTFOUND, "unknown_consumer", "there is no such consumer");
     if (rc == 1)
         rc = read_history(&list, &who, seq);
     return rc ? answer_problem(call, &list.err) : 0;

@@ -323,8 +323,7 @@ static int answer_current(struct http_call *call, const struct policy_notice *n,
 }
 
 /* A text that was published once, and has no title of its own any more. */
-static int answer_stored(struct http_call *call, const struct notice_query *query,
-                         struct err *err)
+static int answer_stored(struct http_call *call, const struct notice_query *query, struct err *err)
 {
     _cleanup_buf struct buf markdown = {0};
     struct db_pool *pool = engine_lov(api_of(call)->engine);

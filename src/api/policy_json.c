@@ -1,4 +1,5 @@
-/* policy_json.c - the compiled policy as JSON, from top to bottom. Texts are objects by language. */
+/* policy_json.c - the compiled policy as JSON, from top to bottom. Texts are objects by language.
+ */
 #include "api/policy_json.h"
 
 static void write_names(struct jw *w, const char *member, const struct str *names, size_t count)

@@ -30,9 +30,9 @@ enum permission {
     MAY_READ_CONSUMERS = 1 << 4,
     MAY_READ_HISTORY = 1 << 5,
     MAY_ERASE = 1 << 6,
-    MAY_READ_EVENTS = 1 << 7,   /* a recipient: of its own activities */
-    MAY_DECIDE = 1 << 8,        /* a recipient: for itself */
-    MAY_REPORT_USES = 1 << 9,   /* a recipient: its own */
+    MAY_READ_EVENTS = 1 << 7, /* a recipient: of its own activities */
+    MAY_DECIDE = 1 << 8,      /* a recipient: for itself */
+    MAY_REPORT_USES = 1 << 9, /* a recipient: its own */
     MAY_READ_POLICY = 1 << 10,
     MAY_READ_NOTICES = 1 << 11,
     MAY_WRITE_POLICY = 1 << 12,
@@ -108,8 +108,8 @@ void problem_write(struct jw *w, const struct err *err);
 
 /* The controller's id of a consumer, or null when nobody (any more) has that cid. `identities` is a
  * reading connection. */
-int consumer_name_write(struct api *api, struct db *identities, const struct uid *cid,
-                        struct jw *w, struct err *err);
+int consumer_name_write(struct api *api, struct db *identities, const struct uid *cid, struct jw *w,
+                        struct err *err);
 struct consent_writer {
     struct api *api;
     const struct principal *caller; /* decides whether evidence is shown */
@@ -139,11 +139,11 @@ int request_idempotency(struct http_call *call, const json_t *body, size_t item,
 
 struct pending {
     struct http_call *call;
-    json_t *body;         /* what the writes borrow from; may be NULL */
-    struct rules *rules;  /* what their decisions borrow from; may be NULL */
+    json_t *body;        /* what the writes borrow from; may be NULL */
+    struct rules *rules; /* what their decisions borrow from; may be NULL */
     struct engine_write *writes;
     size_t count;
-    void *more;           /* the handler's own */
+    void *more; /* the handler's own */
     _Atomic size_t left;
 };
 

@@ -28,8 +28,10 @@ struct search_request {
     struct entities entities;
     const json_t *page;
 };
-#define ENTITY(name) \
-    {#name, JSON_K_OBJECT, offsetof(struct search_request, entities.name), false, 0, 0}
+#define ENTITY(name)                                                                               \
+    {                                                                                              \
+#name, JSON_K_OBJECT, offsetof(struct search_request, entities.name), false, 0, 0          \
+    }
 
 static const struct json_field search_fields[] = {
     ENTITY(subject),

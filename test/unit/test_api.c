@@ -1,4 +1,5 @@
-/* Consents, consumers, events and policy over HTTP: what goes in, what comes out, what is refused. */
+/* Consents, consumers, events and policy over HTTP: what goes in, what comes out, what is refused.
+ */
 #include "test_api_fixture.h"
 
 static void test_consent_is_given_asked_for_and_withdrawn(void **state)
@@ -93,14 +94,17 @@ static const struct {
     {HEAD MIDDLE NOTICE ",\"evidence\":\"\xff\"}", 400, "invalid_json"},
     {HEAD MIDDLE NOTICE ",\"evidence\":\"\\ud800\"}", 400, "invalid_json"},
     {HEAD MIDDLE "\"notice\":{\"id\":\"personal_offers\",\"version\":99999999999999999999,"
-                 "\"language\":\"en\"}}", 400, "invalid_json"},
+                 "\"language\":\"en\"}}",
+     400, "invalid_json"},
     {HEAD MIDDLE "\"notice\":{\"id\":\"personal_offers\",\"version\":1.5,\"language\":\"en\"}}",
      400, "invalid_field"},
     {HEAD MIDDLE "\"notice\":{\"id\":\"personal_offers\",\"version\":1,\"language\":\"en\","
-                 "\"hash\":\"abc\"}}", 400, "invalid_field"},
+                 "\"hash\":\"abc\"}}",
+     400, "invalid_field"},
     {HEAD MIDDLE "\"notice\":\"personal_offers\"}", 400, "invalid_field"},
-    {HEAD "\"categories\":[\"purchases\",\"purchases\"],\"decision\":\"give\",\"channel\":\"web\","
-          NOTICE "}", 400, "invalid_field"},
+    {HEAD "\"categories\":[\"purchases\",\"purchases\"],\"decision\":\"give\",\"channel\":"
+          "\"web\"," NOTICE "}",
+     400, "invalid_field"},
     {HEAD "\"categories\":[],\"decision\":\"give\",\"channel\":\"web\"," NOTICE "}", 400,
      "invalid_field"},
     {HEAD "\"categories\":[\"purchases\"],\"decision\":\"maybe\",\"channel\":\"web\"," NOTICE "}",
@@ -109,14 +113,15 @@ static const struct {
      400, "invalid_field"},
     {HEAD "\"categories\":[\"credit\"],\"decision\":\"give\",\"channel\":\"web\"," NOTICE "}", 422,
      "not_in_policy"},
-    {HEAD "\"categories\":[\"nothing\"],\"decision\":\"give\",\"channel\":\"web\"," NOTICE "}",
-     422, "unknown_category"},
+    {HEAD "\"categories\":[\"nothing\"],\"decision\":\"give\",\"channel\":\"web\"," NOTICE "}", 422,
+     "unknown_category"},
     {HEAD MIDDLE "\"notice\":{\"id\":\"personal_offers\",\"version\":9,\"language\":\"en\"}}", 422,
      "notice_not_in_force"},
     {HEAD MIDDLE "\"notice\":{\"id\":\"personal_offers\",\"version\":1,\"language\":\"fi\"}}", 422,
      "notice_language_missing"},
-    {HEAD MIDDLE "\"notice\":{\"id\":\"personal_offers\",\"version\":1,\"language\":\"en\",\"hash\":"
-                 "\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}}",
+    {HEAD MIDDLE
+     "\"notice\":{\"id\":\"personal_offers\",\"version\":1,\"language\":\"en\",\"hash\":"
+     "\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}}",
      422, "notice_hash_mismatch"},
     {HEAD MIDDLE NOTICE ",\"expires_at\":\"2020-01-01T00:00:00Z\"}", 422, "expires_in_the_past"},
     {HEAD MIDDLE NOTICE ",\"expires_at\":\"2099-01-01T00:00:00Z\"}", 422, "expires_too_late"},
@@ -126,8 +131,7 @@ static void test_wrong_consents_are_refused_and_change_nothing(void **state)
 {
     struct world *w = *state;
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        _cleanup_answer struct answer a =
-            ask(w, NULL, "POST", "/v1/consents", refusals[i].body);
+        _cleanup_answer struct answer a = ask(w, NULL, "POST", "/v1/consents", refusals[i].body);
         if (a.status != refusals[i].status ||
             strcmp(text_at(&a, "reason"), refusals[i].reason) != 0)
             fail_msg("case %zu: %d %s: %s", i, refusals[i].status, refusals[i].reason, a.text);
@@ -194,17 +198,16 @@ static void test_repeated_call_with_its_key_writes_once(void **state)
     _cleanup_answer struct answer d =
         ask_with(w, &options, "POST", "/v1/consents", STR(GIVE("00011")));
     assert_status(d, 400);
-    _cleanup_answer struct answer list =
-        ask(w, NULL, "GET", "/v1/consumers/00010/consents", NULL);
+    _cleanup_answer struct answer list = ask(w, NULL, "GET", "/v1/consumers/00010/consents", NULL);
     assert_int_equal(json_array_size(at(list.json, "items")), 1);
 }
 
 static void test_batch_answers_each_item(void **state)
 {
     struct world *w = *state;
-    static const char body[] = "{\"items\":[" GIVE("00020") ",{\"consumer\":7}," GIVE("00021") ","
-                               HEAD "\"categories\":[\"nothing\"],\"decision\":\"give\","
-                               "\"channel\":\"web\"," NOTICE "}]}";
+    static const char body[] = "{\"items\":[" GIVE("00020") ",{\"consumer\":7}," GIVE(
+        "00021") "," HEAD "\"categories\":[\"nothing\"],\"decision\":\"give\","
+                 "\"channel\":\"web\"," NOTICE "}]}";
     _cleanup_answer struct answer a = ask(w, NULL, "POST", "/v1/consents/batch", body);
     assert_status(a, 200);
     static const int statuses[] = {201, 400, 201, 422};
@@ -262,8 +265,8 @@ static void test_lists_are_paged_to_the_end(void **state)
         assert_int_equal(seen, l == 0 ? 5 : 10);
         assert_int_equal(pages, l == 0 ? 3 : 5);
     }
-    static const char *const wrong[] = {"limit=0", "limit=1001", "limit=x", "after=x", "x=1",
-                                        "limit=1&limit=2"};
+    static const char *const wrong[] = {"limit=0", "limit=1001", "limit=x",
+                                        "after=x", "x=1",        "limit=1&limit=2"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         snprintf(target, sizeof target, "/v1/consumers/00040/consents?%s", wrong[i]);
         _cleanup_answer struct answer a = ask(w, NULL, "GET", target, NULL);
@@ -333,8 +336,8 @@ static char *bundle_with(const char *file, const char *from, const char *to)
         struct policy_file *f = &bundle.files[i];
         const char *hit = str_is(f->path, file) ? strstr(f->text.p, from) : NULL;
         if (hit)
-            f->text = arena_printf(&bundle.arena, "%.*s%s%s", (int)(hit - f->text.p), f->text.p,
-                                   to, hit + strlen(from));
+            f->text = arena_printf(&bundle.arena, "%.*s%s%s", (int)(hit - f->text.p), f->text.p, to,
+                                   hit + strlen(from));
     }
     policy_bundle_to_json(&bundle, &json);
     policy_bundle_free(&bundle);
@@ -363,8 +366,7 @@ static void test_policy_is_checked_compared_and_applied(void **state)
     _cleanup_answer struct answer now = ask(w, NULL, "GET", "/v1/policy", NULL);
     assert_int_equal(json_integer_value(at(now.json, "version")), 2);
     assert_int_equal(json_integer_value(at(now.json, "activities.0.retention_days")), 300);
-    _cleanup_answer struct answer history =
-        ask(w, NULL, "GET", "/v1/policy/history?limit=1", NULL);
+    _cleanup_answer struct answer history = ask(w, NULL, "GET", "/v1/policy/history?limit=1", NULL);
     assert_int_equal(json_integer_value(at(history.json, "items.0.version")), 2);
     assert_string_equal(text_at(&history, "next"), "2");
     free(wrong);
@@ -392,8 +394,8 @@ static void test_notice_is_read_by_language_and_version(void **state)
     assert_string_equal(text_at(&a, "language"), "sv");
     assert_true(json_is_true(at(a.json, "current")));
     assert_true(strlen(text_at(&a, "markdown")) > 100);
-    static const char *const missing[] = {"personal_offers?language=fi", "personal_offers?version=9",
-                                          "nothing"};
+    static const char *const missing[] = {"personal_offers?language=fi",
+                                          "personal_offers?version=9", "nothing"};
     for (size_t i = 0; i < 3; i++) {
         char path[80];
         snprintf(path, sizeof path, "/v1/notices/%s", missing[i]);

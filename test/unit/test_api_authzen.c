@@ -50,7 +50,12 @@ static void test_context_properties_and_unknown_members_do_not_matter(void **sta
 static void test_malformed_questions_are_bad_requests(void **state)
 {
     static const char *const bodies[] = {
-        "", "{", "7", "[]", "{}", "null",
+        "",
+        "{",
+        "7",
+        "[]",
+        "{}",
+        "null",
         "{" ACTION "," RESOURCE "}",
         "{" SUBJECT "," RESOURCE "}",
         "{" SUBJECT "," ACTION "}",
@@ -133,23 +138,29 @@ static void test_evaluations_take_defaults_whole_and_keep_their_order(void **sta
     static const struct {
         const char *body, *expected;
     } cases[] = {
-        {"{" SUBJECT "," ACTION ",\"evaluations\":[" OF("00001") "," OF("nobody") "," OF("00002")
-         "]}", "yny"},
+        {"{" SUBJECT "," ACTION
+         ",\"evaluations\":[" OF("00001") "," OF("nobody") "," OF("00002") "]}",
+         "yny"},
         {"{" SUBJECT "," ACTION "," RESOURCE ",\"evaluations\":[{}," OF("nobody") "]}", "yn"},
         {"{" SUBJECT "," ACTION ",\"options\":{\"evaluations_semantic\":\"execute_all\",\"x\":1},"
-         "\"evaluations\":[" OF("00001") ",{}]}", "yn"},
+         "\"evaluations\":[" OF("00001") ",{}]}",
+         "yn"},
         {"{\"evaluations\":[{" SUBJECT "," ACTION "," RESOURCE "},{" SUBJECT "," ACTION "}]}",
          "yn"},
         /* No merging below the entity: a type without an id does not inherit one. */
         {"{" SUBJECT "," ACTION "," RESOURCE
-         ",\"evaluations\":[{\"resource\":{\"type\":\"purchases\"}},{\"resource\":7},7]}", "nnn"},
+         ",\"evaluations\":[{\"resource\":{\"type\":\"purchases\"}},{\"resource\":7},7]}",
+         "nnn"},
         {"{" SUBJECT "," ACTION ",\"options\":{\"evaluations_semantic\":\"deny_on_first_deny\"},"
-         "\"evaluations\":[" OF("00001") "," OF("nobody") "," OF("00002") "]}", "yn"},
+         "\"evaluations\":[" OF("00001") "," OF("nobody") "," OF("00002") "]}",
+         "yn"},
         {"{" SUBJECT "," ACTION ",\"options\":{\"evaluations_semantic\":\"deny_on_first_deny\"},"
-         "\"evaluations\":[" OF("00001") ",{}," OF("00002") "]}", "yn"},
+         "\"evaluations\":[" OF("00001") ",{}," OF("00002") "]}",
+         "yn"},
         {"{" SUBJECT "," ACTION
          ",\"options\":{\"evaluations_semantic\":\"permit_on_first_permit\"},"
-         "\"evaluations\":[" OF("nobody") "," OF("00001") "," OF("00002") "]}", "ny"},
+         "\"evaluations\":[" OF("nobody") "," OF("00001") "," OF("00002") "]}",
+         "ny"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         _cleanup_answer struct answer a = post(*state, EVALUATIONS, cases[i].body);
@@ -238,11 +249,10 @@ static void test_search_for_what_nobody_knows_is_empty(void **state)
     static const struct {
         const char *path, *body;
     } cases[] = {
-        {"/access/v1/search/subject", "{\"subject\":{\"type\":\"spaceship\"}," ACTION "," RESOURCE
-                                      "}"},
         {"/access/v1/search/subject",
-         "{\"subject\":{\"type\":\"recipient\"}," ACTION
-         ",\"resource\":{\"type\":\"purchases\",\"id\":\"nobody\"}}"},
+         "{\"subject\":{\"type\":\"spaceship\"}," ACTION "," RESOURCE "}"},
+        {"/access/v1/search/subject", "{\"subject\":{\"type\":\"recipient\"}," ACTION
+                                      ",\"resource\":{\"type\":\"purchases\",\"id\":\"nobody\"}}"},
         {"/access/v1/search/resource", "{" SUBJECT "," ACTION ",\"resource\":{\"type\":\"moon\"}}"},
         {"/access/v1/search/resource",
          "{\"subject\":{\"type\":\"recipient\",\"id\":\"nobody\"}," ACTION
@@ -264,12 +274,12 @@ static void test_search_demands_what_it_searches_by(void **state)
         const char *path, *body;
     } cases[] = {
         {"/access/v1/search/subject", "{\"subject\":{\"type\":\"recipient\"}," RESOURCE "}"},
-        {"/access/v1/search/subject", "{\"subject\":{\"type\":\"recipient\"}," ACTION
-                                      ",\"resource\":{\"type\":\"purchases\"}}"},
+        {"/access/v1/search/subject",
+         "{\"subject\":{\"type\":\"recipient\"}," ACTION ",\"resource\":{\"type\":\"purchases\"}}"},
         {"/access/v1/search/subject", "{" ACTION "," RESOURCE "}"},
         {"/access/v1/search/resource", "{" ACTION ",\"resource\":{\"type\":\"purchases\"}}"},
-        {"/access/v1/search/resource", "{\"subject\":{\"type\":\"recipient\"}," ACTION
-                                       ",\"resource\":{\"type\":\"purchases\"}}"},
+        {"/access/v1/search/resource",
+         "{\"subject\":{\"type\":\"recipient\"}," ACTION ",\"resource\":{\"type\":\"purchases\"}}"},
         {"/access/v1/search/action", "{" SUBJECT "}"},
         {"/access/v1/search/action", "{\"subject\":{\"type\":\"recipient\"}," RESOURCE "}"},
         {"/access/v1/search/action", "{" SUBJECT "," RESOURCE ",\"page\":{\"limit\":-1}}"},
@@ -283,7 +293,7 @@ static void test_search_demands_what_it_searches_by(void **state)
     }
 }
 
-#define AUDIENCE(category, page) \
+#define AUDIENCE(category, page)                                                                   \
     "{" SUBJECT "," ACTION ",\"resource\":{\"type\":\"" category "\"},\"page\":{" page "}}"
 
 static void test_pages_follow_their_token_and_no_other_query(void **state)
@@ -331,13 +341,16 @@ static void test_recorded_use_is_in_the_ledger(void **state)
     } cases[] = {
         {"{" SUBJECT "," ACTION "," RESOURCE ",\"context\":{\"record\":true}}", "access"},
         {"{" SUBJECT "," ACTION ",\"resource\":{\"type\":\"contact\",\"id\":\"00001\"},"
-         "\"context\":{\"record\":true}}", "access.denied"},
+         "\"context\":{\"record\":true}}",
+         "access.denied"},
         {"{" SUBJECT "," ACTION ",\"resource\":{\"type\":\"purchases\",\"id\":\"nobody\"},"
-         "\"context\":{\"record\":true}}", "access.denied"},
+         "\"context\":{\"record\":true}}",
+         "access.denied"},
         /* Policy demands it for this one. */
         {"{\"subject\":{\"type\":\"recipient\",\"id\":\"risk\"},"
          "\"action\":{\"name\":\"credit_scoring\"},"
-         "\"resource\":{\"type\":\"credit\",\"id\":\"00001\"}}", "access.denied"},
+         "\"resource\":{\"type\":\"credit\",\"id\":\"00001\"}}",
+         "access.denied"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         _cleanup_answer struct answer a = post(w, EVALUATION, cases[i].body);
@@ -366,8 +379,8 @@ static void test_recorded_evaluations_are_recorded_each(void **state)
 {
     _cleanup_answer struct answer a =
         post(*state, EVALUATIONS,
-             "{" SUBJECT "," ACTION ",\"context\":{\"record\":true},\"evaluations\":["
-             OF("00001") ",{}," OF("nobody") "," OF("00002") "]}");
+             "{" SUBJECT "," ACTION ",\"context\":{\"record\":true},\"evaluations\":[" OF(
+                 "00001") ",{}," OF("nobody") "," OF("00002") "]}");
     assert_decisions(&a, "ynny");
     assert_true(json_is_integer(at(a.json, "evaluations.0.context.event")));
     assert_null(at(a.json, "evaluations.1.context.event"));
@@ -375,22 +388,24 @@ static void test_recorded_evaluations_are_recorded_each(void **state)
     assert_true(json_is_integer(at(a.json, "evaluations.3.context.event")));
 }
 
-#define SCORING(context) \
-    "{\"subject\":{\"type\":\"recipient\",\"id\":\"risk\"}," \
+#define SCORING(context)                                                                           \
+    "{\"subject\":{\"type\":\"recipient\",\"id\":\"risk\"},"                                       \
     "\"action\":{\"name\":\"credit_scoring\"},\"resource\":{\"type\":\"credit\"}" context "}"
 
 static void test_audience_of_a_recorded_activity_is_recorded(void **state)
 {
     struct world *w = *state;
     char id[33];
-    give(w, "{\"consumer\":\"00004\",\"purpose\":\"credit_scoring\",\"recipient\":\"risk\","
-            "\"categories\":[\"credit\"],\"decision\":\"give\",\"notice\":{\"id\":"
-            "\"credit_scoring\",\"version\":1,\"language\":\"en\"},\"channel\":\"app\"}", id);
+    give(w,
+         "{\"consumer\":\"00004\",\"purpose\":\"credit_scoring\",\"recipient\":\"risk\","
+         "\"categories\":[\"credit\"],\"decision\":\"give\",\"notice\":{\"id\":"
+         "\"credit_scoring\",\"version\":1,\"language\":\"en\"},\"channel\":\"app\"}",
+         id);
     _cleanup_answer struct answer no = post(w, "/access/v1/search/resource", SCORING(""));
     assert_status(no, 403);
     assert_reason(no, "record_required");
-    _cleanup_answer struct answer yes = post(w, "/access/v1/search/resource",
-                                             SCORING(",\"context\":{\"record\":true}"));
+    _cleanup_answer struct answer yes =
+        post(w, "/access/v1/search/resource", SCORING(",\"context\":{\"record\":true}"));
     assert_status(yes, 200);
     assert_true(has_result(&yes, "id", "00004"));
     _cleanup_answer struct answer history =
@@ -418,7 +433,8 @@ static void test_reported_uses_are_recorded_permitted_or_not(void **state)
         char late[512];
         snprintf(late, sizeof late,
                  "{\"items\":[{\"recipient\":\"marketing\",\"purpose\":\"personal_offers\","
-                 "\"category\":\"purchases\",\"consumer\":\"00001\",\"at\":\"%s\"}]}", wrong[i]);
+                 "\"category\":\"purchases\",\"consumer\":\"00001\",\"at\":\"%s\"}]}",
+                 wrong[i]);
         _cleanup_answer struct answer b = post(*state, "/v1/accesses", late);
         assert_status(b, 422);
         assert_reason(b, "time_out_of_range");

@@ -169,26 +169,26 @@ static inline const char *text_at(const struct answer *a, const char *path)
     return text ? text : "";
 }
 
-#define assert_status(a, expected)                                                       \
-    do {                                                                                 \
-        if ((a).status != (expected))                                                    \
-            fail_msg("status %d, not %d: %s", (a).status, (expected), (a).text);         \
+#define assert_status(a, expected)                                                                 \
+    do {                                                                                           \
+        if ((a).status != (expected))                                                              \
+            fail_msg("status %d, not %d: %s", (a).status, (expected), (a).text);                   \
     } while (0)
-#define assert_reason(a, expected)                                                       \
-    do {                                                                                 \
-        if (strcmp(text_at(&(a), "reason"), (expected)) != 0)                            \
-            fail_msg("reason %s, not %s: %s", text_at(&(a), "reason"), (expected), (a).text); \
+#define assert_reason(a, expected)                                                                 \
+    do {                                                                                           \
+        if (strcmp(text_at(&(a), "reason"), (expected)) != 0)                                      \
+            fail_msg("reason %s, not %s: %s", text_at(&(a), "reason"), (expected), (a).text);      \
     } while (0)
 
-#define GIVE(consumer)                                                                     \
-    "{\"consumer\":\"" consumer "\",\"purpose\":\"personal_offers\","                      \
-    "\"recipient\":\"marketing\",\"categories\":[\"purchases\",\"profile\"],"              \
-    "\"decision\":\"give\",\"notice\":{\"id\":\"personal_offers\",\"version\":1,"          \
+#define GIVE(consumer)                                                                             \
+    "{\"consumer\":\"" consumer "\",\"purpose\":\"personal_offers\","                              \
+    "\"recipient\":\"marketing\",\"categories\":[\"purchases\",\"profile\"],"                      \
+    "\"decision\":\"give\",\"notice\":{\"id\":\"personal_offers\",\"version\":1,"                  \
     "\"language\":\"sv\"},\"channel\":\"web\",\"evidence\":{\"form\":\"checkout\"}}"
 
-#define QUESTION(consumer, category)                                                       \
-    "{\"subject\":{\"type\":\"recipient\",\"id\":\"marketing\"},"                          \
-    "\"action\":{\"name\":\"personal_offers\"},"                                           \
+#define QUESTION(consumer, category)                                                               \
+    "{\"subject\":{\"type\":\"recipient\",\"id\":\"marketing\"},"                                  \
+    "\"action\":{\"name\":\"personal_offers\"},"                                                   \
     "\"resource\":{\"type\":\"" category "\",\"id\":\"" consumer "\"}}"
 
 /* Gives a consent and returns its id. */

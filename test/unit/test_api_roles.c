@@ -52,8 +52,8 @@ static const struct {
     {"DELETE", "/v1/keys/0", NULL, "admin"},
 };
 
-static const char *const roles[] = {"admin",   "privacy_officer", "analyst",   "support",
-                                    "marketing", "auditor",       "collector", "recipient"};
+static const char *const roles[] = {"admin",     "privacy_officer", "analyst",   "support",
+                                    "marketing", "auditor",         "collector", "recipient"};
 
 static bool is_listed(const char *list, const char *role)
 {
@@ -236,10 +236,11 @@ static void test_token_of_one_caller_is_no_use_to_another(void **state)
 {
     struct world *w = *state;
     char one[80], two[80], body[700], id[33];
-    static const char *const question = "{\"subject\":{\"type\":\"recipient\",\"id\":\"marketing\"},"
-                                   "\"action\":{\"name\":\"personal_offers\"},"
-                                   "\"resource\":{\"type\":\"purchases\"},"
-                                   "\"page\":{\"limit\":1%s%s%s}}";
+    static const char *const question =
+        "{\"subject\":{\"type\":\"recipient\",\"id\":\"marketing\"},"
+        "\"action\":{\"name\":\"personal_offers\"},"
+        "\"resource\":{\"type\":\"purchases\"},"
+        "\"page\":{\"limit\":1%s%s%s}}";
     make_key(w, "{\"staff\":\"analyst\"}", one, NULL);
     make_key(w, "{\"staff\":\"analyst\"}", two, NULL);
     give(w, GIVE("00006"), id);
