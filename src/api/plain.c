@@ -30,11 +30,16 @@ struct cursor {
     const char *p, *end;
 };
 
-/* Skips white space and takes one character; false when it is another. */
-static bool take(struct cursor *c, char wanted)
+static void skip_space(struct cursor *c)
 {
     while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'))
         c->p++;
+}
+
+/* Skips white space and takes one character; false when it is another. */
+static bool take(struct cursor *c, char wanted)
+{
+    skip_space(c);
     if (c->p == c->end || *c->p != wanted)
         return false;
     c->p++;
@@ -73,10 +78,22 @@ static bool take_member(struct cursor *c, struct str object, struct plain_questi
     return false;
 }
 
+/* Has the entity been read? Twice is an error, also where the two have no member in common. */
+static bool is_there(const struct plain_question *out, struct str object)
+{
+    for (size_t i = 0; i < MEMBERS; i++) {
+        const struct str *field =
+            (const struct str *)(const void *)((const char *)out + members[i].offset);
+        if (field->p && str_is(object, members[i].object))
+            return true;
+    }
+    return false;
+}
+
 static bool take_entity(struct cursor *c, struct plain_question *out)
 {
     struct str object;
-    if (!take_text(c, &object) || !take(c, ':') || !take(c, '{'))
+    if (!take_text(c, &object) || is_there(out, object) || !take(c, ':') || !take(c, '{'))
         return false;
     do {
         if (!take_member(c, object, out))
@@ -97,7 +114,7 @@ bool plain_question_read(struct str body, struct plain_question *out)
     } while (take(&c, ','));
     if (!take(&c, '}'))
         return false;
-    take(&c, '\0'); /* skips the white space that may follow */
+    skip_space(&c);
     if (c.p != c.end)
         return false;
     return out->subject_type.p && out->recipient.p && out->purpose.p && out->category.p &&

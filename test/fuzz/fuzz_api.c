@@ -1,11 +1,12 @@
 /* fuzz_api.c - any body to any route that takes one, on a real engine. The first byte picks route
- * and caller, the rest is the body. No body may bring an answer that is not JSON, or a 500. */
+ * and caller, the rest is the body. No body may bring an answer that is not JSON, or a 500; and the
+ * reader of plain questions may accept nothing but what the general one reads the same. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "api/api.h"
+#include "api/authzen.h"
 #include "base/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -135,6 +136,30 @@ static void check_answer(const struct http_call *call)
     json_decref(json);
 }
 
+static void check_text(const json_t *json, const char *object, const char *name, struct str text)
+{
+    const json_t *value = json_object_get(json_object_get(json, object), name);
+    if (!json_is_string(value) || !str_eq(json_text(value), text))
+        bug("%s.%s is read in two ways", object, name);
+}
+
+static void check_plain(struct str body)
+{
+    struct plain_question plain;
+    struct err err = {0};
+    json_t *json = NULL;
+    if (!plain_question_read(body, &plain))
+        return;
+    if (json_read(body, &json, &err))
+        bug("a plain question is not JSON: %s", err.text);
+    check_text(json, "subject", "type", plain.subject_type);
+    check_text(json, "subject", "id", plain.recipient);
+    check_text(json, "action", "name", plain.purpose);
+    check_text(json, "resource", "type", plain.category);
+    check_text(json, "resource", "id", plain.consumer);
+    json_decref(json);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char target[96];
@@ -144,6 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         world = world_new();
         atexit(world_end);
     }
+    check_plain((struct str){(const char *)data + 1, size - 1});
     size_t pick = data[0] % TARGETS;
     bool recipient = data[0] / TARGETS % 2;
     const char *hole = strstr(targets[pick].target, "%s");

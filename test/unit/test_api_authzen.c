@@ -68,6 +68,10 @@ static void test_malformed_questions_are_bad_requests(void **state)
         "{" SUBJECT ",\"action\":{\"name\":123}," RESOURCE "}",
         "{" SUBJECT "," ACTION ",\"resource\":[]}",
         "{" SUBJECT "," ACTION "," RESOURCE ",\"context\":\"x\"}",
+        "{\"subject\":{\"type\":\"recipient\"},\"subject\":{\"id\":\"marketing\"}," ACTION
+        "," RESOURCE "}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",}",
+        "{" SUBJECT "," ACTION "," RESOURCE "}}",
         "{" SUBJECT "," ACTION "," RESOURCE ",\"context\":{\"record\":\"yes\"}}",
         "{" SUBJECT "," SUBJECT "," ACTION "," RESOURCE "}",
         "{" SUBJECT "," ACTION ",\"resource\":{\"type\":\"purchases\",\"id\":\"\"}}",
@@ -82,6 +86,18 @@ static void test_malformed_questions_are_bad_requests(void **state)
                 fail_msg("%s %s: %d %s", paths[p], bodies[i], a.status, a.text);
         }
     }
+}
+
+static void test_bytes_behind_a_question_are_refused(void **state)
+{
+    static const char body[] = "{" SUBJECT "," ACTION "," RESOURCE "} \n";
+    struct call_options options = {0};
+    _cleanup_answer struct answer nul =
+        ask_with(*state, &options, "POST", EVALUATION, (struct str){body, sizeof body});
+    assert_status(nul, 400);
+    _cleanup_answer struct answer space =
+        ask_with(*state, &options, "POST", EVALUATION, (struct str){body, sizeof body - 1});
+    assert_status(space, 200);
 }
 
 static void test_another_content_type_is_a_bad_request(void **state)
@@ -459,6 +475,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_context_properties_and_unknown_members_do_not_matter),
         cmocka_unit_test(test_malformed_questions_are_bad_requests),
+        cmocka_unit_test(test_bytes_behind_a_question_are_refused),
         cmocka_unit_test(test_another_content_type_is_a_bad_request),
         cmocka_unit_test(test_unknown_names_are_denied_with_their_reason),
         cmocka_unit_test(test_evaluations_take_defaults_whole_and_keep_their_order),
