@@ -153,7 +153,7 @@ format-check:
 	clang-format --dry-run -Werror $(FORMATTED)
 
 ## make lint       layout and clang-tidy
-lint: format-check
+lint: test-deps format-check
 	@printf '%s\n' $(filter %.c,$(filter src/%,$(FORMATTED))) | xargs -n 4 -P 2 sh -c \
 		'clang-tidy --quiet "$$@" -- -std=gnu17 -D_GNU_SOURCE $(WARNINGS) -DLOV_VERSION=\"$(VERSION)\" \
 		-Isrc -Iinclude $(PKG_CFLAGS) 2>&1' clang-tidy

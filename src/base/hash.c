@@ -134,7 +134,8 @@ bool hex_decode(struct str text, void *out, size_t n)
             return false;
     uint8_t *bytes = out;
     for (size_t i = 0; i < n; i++)
-        bytes[i] = (uint8_t)(hex_digit(text.p[2 * i]) << 4 | hex_digit(text.p[2 * i + 1]));
+        bytes[i] = (uint8_t)((unsigned)hex_digit(text.p[2 * i]) << 4 |
+                             (unsigned)hex_digit(text.p[2 * i + 1]));
     return true;
 }
 
