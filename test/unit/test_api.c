@@ -202,6 +202,22 @@ static void test_repeated_call_with_its_key_writes_once(void **state)
     assert_int_equal(json_array_size(at(list.json, "items")), 1);
 }
 
+static void test_repeated_batch_replays_each_item(void **state)
+{
+    struct world *w = *state;
+    struct call_options options = {.idempotency = "batch 1"};
+    static const char first[] = "{\"items\":[" GIVE("00022") "," GIVE("00023") "]}";
+    static const char second[] = "{\"items\":[" GIVE("00022") "," GIVE("00024") "]}";
+    _cleanup_answer struct answer a =
+        ask_with(w, &options, "POST", "/v1/consents/batch", str_of(first));
+    _cleanup_answer struct answer b =
+        ask_with(w, &options, "POST", "/v1/consents/batch", str_of(second));
+    assert_status(b, 200);
+    assert_true(json_is_true(at(b.json, "items.0.replayed")));
+    assert_string_equal(text_at(&a, "items.0.consent.id"), text_at(&b, "items.0.consent.id"));
+    assert_string_equal(text_at(&b, "items.1.problem.reason"), "idempotency_key_reused");
+}
+
 static void test_batch_answers_each_item(void **state)
 {
     struct world *w = *state;
@@ -458,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_unknown_consent_is_not_found),
         cmocka_unit_test(test_repeated_call_with_its_key_writes_once),
         cmocka_unit_test(test_batch_answers_each_item),
+        cmocka_unit_test(test_repeated_batch_replays_each_item),
         cmocka_unit_test(test_consumer_is_set_and_read),
         cmocka_unit_test(test_lists_are_paged_to_the_end),
         cmocka_unit_test(test_history_tells_what_happened_in_order),

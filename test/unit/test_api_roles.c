@@ -1,4 +1,7 @@
 /* Keys: who may what, and how little a key that is lost, revoked or guessed is good for. */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "test_api_fixture.h"
 
 static int begin(void **state)
@@ -271,6 +274,58 @@ static void test_idempotency_keys_of_two_callers_are_two(void **state)
     assert_false(b.replayed);
 }
 
+/* ---- many at once ---- */
+
+struct asker {
+    struct world *w;
+    const char *key;
+    _Atomic bool *stop;
+    unsigned answers, others;
+};
+
+static void *keep_asking(void *arg)
+{
+    struct asker *a = arg;
+    while (!atomic_load(a->stop)) {
+        struct answer answer =
+            ask(a->w, a->key, "POST", "/access/v1/evaluation", QUESTION("00001", "purchases"));
+        a->answers++;
+        a->others += answer.status != 200;
+        answer_free(&answer);
+    }
+    return NULL;
+}
+
+static void test_keys_come_and_go_while_others_ask(void **state)
+{
+    enum { ASKERS = 3, ROUNDS = 30 };
+    struct world *w = *state;
+    struct asker askers[ASKERS];
+    pthread_t threads[ASKERS];
+    _Atomic bool stop = false;
+    char key[80], fleeting[80], id[20], path[64];
+    make_key(w, "{\"recipient\":\"marketing\"}", key, NULL);
+    for (size_t i = 0; i < ASKERS; i++) {
+        askers[i] = (struct asker){.w = w, .key = key, .stop = &stop};
+        assert_int_equal(pthread_create(&threads[i], NULL, keep_asking, &askers[i]), 0);
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        make_key(w, "{\"staff\":\"auditor\"}", fleeting, id);
+        snprintf(path, sizeof path, "/v1/keys/%s", id);
+        _cleanup_answer struct answer before = ask(w, fleeting, "GET", "/v1/policy", NULL);
+        assert_status(before, 200);
+        _cleanup_answer struct answer gone = ask(w, NULL, "DELETE", path, NULL);
+        assert_status(gone, 200);
+        _cleanup_answer struct answer after = ask(w, fleeting, "GET", "/v1/policy", NULL);
+        assert_status(after, 401);
+    }
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < ASKERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(askers[i].others, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_recipient_sees_its_own_consents_and_events_only),
         cmocka_unit_test(test_token_of_one_caller_is_no_use_to_another),
         cmocka_unit_test(test_idempotency_keys_of_two_callers_are_two),
+        cmocka_unit_test(test_keys_come_and_go_while_others_ask),
     };
     return cmocka_run_group_tests(tests, begin, world_end);
 }
