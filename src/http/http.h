@@ -42,8 +42,8 @@ struct http_call {
     struct str method, path;
     struct str param[HTTP_PARAMS];
     struct str body;
-    bool local;        /* over the local socket or http_dispatch(): the caller is the operator */
-    void *principal;   /* who calls: set by http_app.authenticate, NULL on public routes */
+    bool local;      /* over the local socket or http_dispatch(): the caller is the operator */
+    void *principal; /* who calls: set by http_app.authenticate, NULL on public routes */
     const struct http_route *route;
 
     /* The answer; status 0 until it is filled. */
@@ -86,12 +86,12 @@ struct http_route {
     const char *method;  /* "GET"; HEAD is answered by GET routes */
     const char *pattern; /* "/v1/consents/{id}/withdraw" */
     http_handler *handler;
-    bool open;           /* needs no authentication */
-    uint32_t allow;      /* for http_app.authenticate: bits of the application's own meaning */
-    size_t body_max;     /* 0: a body is refused; otherwise application/json is demanded */
-    bool raw;            /* any content type */
+    bool open;       /* needs no authentication */
+    uint32_t allow;  /* for http_app.authenticate: bits of the application's own meaning */
+    size_t body_max; /* 0: a body is refused; otherwise application/json is demanded */
+    bool raw;        /* any content type */
     bool body_optional;
-    bool last_to_shed;   /* not refused under overload or by the rate limit */
+    bool last_to_shed; /* not refused under overload or by the rate limit */
 };
 
 struct http_app {
@@ -106,16 +106,16 @@ struct http_app {
 };
 
 struct http_options {
-    const char *listen;      /* "127.0.0.1:8787", "[::1]:0" (a free port) */
-    const char *socket_path; /* local Unix socket, 0600; NULL for none */
-    const char *tls_cert, *tls_key; /* PEM files; both or neither */
-    unsigned threads;        /* 0: one per core */
-    unsigned connections;    /* 0: 4096 */
+    const char *listen;               /* "127.0.0.1:8787", "[::1]:0" (a free port) */
+    const char *socket_path;          /* local Unix socket, 0600; NULL for none */
+    const char *tls_cert, *tls_key;   /* PEM files; both or neither */
+    unsigned threads;                 /* 0: one per core */
+    unsigned connections;             /* 0: 4096 */
     unsigned connections_per_address; /* 0: no limit of its own */
-    unsigned idle_seconds;   /* 0: 30 */
-    unsigned requests_per_second; /* per caller; 0: no limit */
-    unsigned later_max;      /* calls that wait for http_resume; more answer 503; 0: 10000 */
-    bool allow_remote;       /* without it plain HTTP is for loopback addresses only */
+    unsigned idle_seconds;            /* 0: 30 */
+    unsigned requests_per_second;     /* per caller; 0: no limit */
+    unsigned later_max; /* calls that wait for http_resume; more answer 503; 0: 10000 */
+    bool allow_remote;  /* without it plain HTTP is for loopback addresses only */
     struct log *log;
 };
 

@@ -86,19 +86,19 @@ struct http_transport {
     const struct carrier *carrier;
     const struct http_app *app;
     const struct route_tree *routes;
-    struct log *log;           /* NULL in a process without a server */
-    struct limiter *limiter;   /* NULL: no limit */
+    struct log *log;             /* NULL in a process without a server */
+    struct limiter *limiter;     /* NULL: no limit */
     struct metrics_shard *shard; /* NULL in a process without a server */
-    uint64_t peer;             /* stands for the address; 0: not limited by address */
+    uint64_t peer;               /* stands for the address; 0: not limited by address */
     bool overloaded;
-    struct str query;          /* raw, without "?" */
-    void *self;                /* the carrier's own */
+    struct str query; /* raw, without "?" */
+    void *self;       /* the carrier's own */
 };
 
 /* What the head says about the body. */
 struct body_head {
     bool present;
-    bool known;    /* the size is told */
+    bool known; /* the size is told */
     uint64_t size;
 };
 

@@ -60,7 +60,7 @@ struct exchange {
     int64_t started;
     bool begun, ran, discard;
     _Atomic int later;
-    _Atomic int owners; /* of an abandoned exchange: its worker and who will resume it */
+    _Atomic int owners;           /* of an abandoned exchange: its worker and who will resume it */
     struct exchange *prev, *next; /* among the suspended, under http_server.later_lock */
     bool linked;                  /* there; the worker's own */
 };
@@ -87,11 +87,11 @@ struct http_server {
 
     pthread_mutex_t later_lock;
     struct exchange *suspended;
-    bool closing;            /* under later_lock: no call may be suspended any more */
-    _Atomic size_t waiting;  /* suspended calls; read relaxed to shed load */
-    _Atomic int resumers;    /* threads inside http_resume */
-    _Atomic int references;  /* the server's owner and each abandoned exchange */
-    _Atomic bool stopping;   /* answers close their connection */
+    bool closing;           /* under later_lock: no call may be suspended any more */
+    _Atomic size_t waiting; /* suspended calls; read relaxed to shed load */
+    _Atomic int resumers;   /* threads inside http_resume */
+    _Atomic int references; /* the server's owner and each abandoned exchange */
+    _Atomic bool stopping;  /* answers close their connection */
 
     pthread_t watcher;
     bool watching;

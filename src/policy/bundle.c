@@ -102,8 +102,7 @@ static int take_files(const json_t *files, struct policy_bundle *b, struct err *
 {
     const char *path;
     json_t *text;
-    json_object_foreach((json_t *)files, path, text)
-    {
+    json_object_foreach((json_t *)files, path, text) {
         if (!json_is_string(text))
             return err_reason(err, LOV_EINVAL, "invalid_bundle",
                               "files: each member is the text of a file");

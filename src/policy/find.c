@@ -75,7 +75,10 @@ void policy_findings_free(struct policy_findings *f)
     *f = (struct policy_findings){0};
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 static size_t edits(struct str a, struct str b)
 {
@@ -129,7 +132,10 @@ struct str find_hint(struct draft *d, struct str typed, const struct str *words,
     return arena_printf(d->scratch, " (did you mean %.*s?)", STR_ARG(nearest));
 }
 
-static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 /* ASCII and the Latin-1 letters U+00C0-U+00DE, whose lower case differs in one bit of the second
  * UTF-8 byte; other letters compare as they are. */

@@ -189,7 +189,10 @@ const struct node *node_get(const struct node *map, const char *key)
     return NULL;
 }
 
-int node_own_line(const struct node *node) { return node->key_line ? node->key_line : node->line; }
+int node_own_line(const struct node *node)
+{
+    return node->key_line ? node->key_line : node->line;
+}
 
 int node_line(const struct node *map, const char *key)
 {

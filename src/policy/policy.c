@@ -23,13 +23,25 @@ static const char *const type_names[] = {"string",    "integer", "decimal",     
                                          "timestamp", "boolean", "enum",           "email",
                                          "phone",     "country", "currency_amount"};
 
-const char *policy_basis_name(enum policy_basis basis) { return basis_names[basis]; }
+const char *policy_basis_name(enum policy_basis basis)
+{
+    return basis_names[basis];
+}
 
-const char *recipient_kind_name(enum recipient_kind kind) { return kind_names[kind]; }
+const char *recipient_kind_name(enum recipient_kind kind)
+{
+    return kind_names[kind];
+}
 
-const char *view_form_name(enum view_form form) { return form_names[form]; }
+const char *view_form_name(enum view_form form)
+{
+    return form_names[form];
+}
 
-const char *field_type_name(enum field_type type) { return type_names[type]; }
+const char *field_type_name(enum field_type type)
+{
+    return type_names[type];
+}
 
 static struct name_table *table_new(struct arena *arena, size_t count)
 {

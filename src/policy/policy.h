@@ -105,21 +105,24 @@ struct policy_recipient {
 struct policy_law {
     uint32_t index;
     struct str id, name, citation;
-    int64_t effective; /* denied under it before that instant is not implied: information */
+    int64_t effective;       /* denied under it before that instant is not implied: information */
     struct str *territories; /* "SE", "US-CA" */
     size_t territory_count;
-    bool opt_out_model;        /* consent: opt_in | opt_out */
-    int guardian_below;        /* years: below it a guardian must act; 0: no rule */
-    struct { struct str territory; int years; } *guardian_by_territory;
+    bool opt_out_model; /* consent: opt_in | opt_out */
+    int guardian_below; /* years: below it a guardian must act; 0: no rule */
+    struct {
+        struct str territory;
+        int years;
+    } * guardian_by_territory;
     size_t guardian_by_territory_count;
-    int opt_in_below;          /* years: below it opt_out activities need consent; 0: no rule */
-    int consent_max_days;      /* 0: the law sets no limit */
-    int reask_after_days;      /* after an opt-out, before asking again; 0: no rule */
+    int opt_in_below;     /* years: below it opt_out activities need consent; 0: no rule */
+    int consent_max_days; /* 0: the law sets no limit */
+    int reask_after_days; /* after an opt-out, before asking again; 0: no rule */
     /* Deadlines for requests: exactly one of months and days is not 0. */
     struct policy_deadline {
         struct str right, source; /* "access", "art. 12(3)" */
         int months, days, extend_months, extend_days;
-    } *deadlines;
+    } * deadlines;
     size_t deadline_count;
 };
 struct policy_notice_text {
@@ -130,8 +133,8 @@ struct policy_notice {
     uint32_t index;
     struct str id;
     int version;
-    bool material;          /* against the version before */
-    int sufficient_from;    /* the oldest version under which a consent still holds */
+    bool material;       /* against the version before */
+    int sufficient_from; /* the oldest version under which a consent still holds */
     struct str purpose;
     struct policy_notice_text *texts; /* one per language of the controller, in their order */
     size_t text_count;
@@ -144,20 +147,21 @@ struct policy_activity {
     const struct policy_category **categories;
     size_t category_count;
     enum policy_basis *basis; /* by law->index */
-    const struct policy_notice *notice; /* NULL only where no law's basis can be answered by the consumer */
+    const struct policy_notice
+        *notice; /* NULL only where no law's basis can be answered by the consumer */
     enum view_form view;
     struct str *view_fields; /* fields kept, "category.field"; count 0: all */
     size_t view_field_count;
-    int aggregate_k;           /* aggregate_only(k); 0 unless VIEW_AGGREGATE */
+    int aggregate_k; /* aggregate_only(k); 0 unless VIEW_AGGREGATE */
     bool no_automated_decision;
     bool record_always;
     int retention_days;
-    int consent_days;          /* how long a consent runs when the caller names no end; > 0 */
+    int consent_days; /* how long a consent runs when the caller names no end; > 0 */
 };
 
 struct policy {
-    _Atomic long refs; /* policy_ref, policy_unref */
-    int version;       /* 0 until stored */
+    _Atomic long refs;  /* policy_ref, policy_unref */
+    int version;        /* 0 until stored */
     struct sha256 hash; /* of the bundle's canonical form */
     struct str controller, controller_name, contact;
     struct str *languages; /* at most 8 */
@@ -224,8 +228,9 @@ struct policy_finding {
     enum policy_severity severity;
     struct str file;
     int line; /* from 1; 0: the file as a whole */
-    const char *rule; /* "unknown_name", "catch_all_purpose", ...: stable, listed in docs/policy.md */
-    struct str text;  /* what is wrong and what to do */
+    const char
+        *rule; /* "unknown_name", "catch_all_purpose", ...: stable, listed in docs/policy.md */
+    struct str text; /* what is wrong and what to do */
 };
 struct policy_findings {
     struct arena arena;
@@ -252,11 +257,12 @@ int policy_compile(const struct policy_bundle *bundle, const struct policy_past_
 enum policy_change_kind { POLICY_ADDED, POLICY_REMOVED, POLICY_CHANGED };
 struct policy_change {
     enum policy_change_kind kind;
-    const char *what; /* "activity", "recipient", "purpose", "category", "law", "notice", "controller" */
+    const char
+        *what; /* "activity", "recipient", "purpose", "category", "law", "notice", "controller" */
     struct str id;
     struct str recipient, purpose; /* of an activity, and of each activity that a notice serves */
     struct str detail;             /* "retention 365 -> 730 days; category contact added" */
-    bool material;                 /* of a notice: consents under the older version no longer hold */
+    bool material; /* of a notice: consents under the older version no longer hold */
 };
 struct policy_diff {
     struct arena arena;

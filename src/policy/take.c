@@ -218,7 +218,10 @@ const struct node *take_list(struct draft *d, struct str file, const struct node
     return list;
 }
 
-static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+static bool is_upper(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
 
 bool is_territory(struct str s)
 {

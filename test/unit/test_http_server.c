@@ -238,8 +238,8 @@ static void test_slow_senders_are_cut(void **state)
     close(line);
 }
 
-/* What a worker meets first after the resumption, the end of the stream or the answer that it cannot
- * send, depends on how the client left and on whether the request had a body. */
+/* What a worker meets first after the resumption, the end of the stream or the answer that it
+ * cannot send, depends on how the client left and on whether the request had a body. */
 static void test_a_client_may_leave_while_its_call_waits(void **state)
 {
     struct world *world = *state;
