@@ -12,7 +12,7 @@ struct access_request {
 };
 #define MEMBER(name, kind, required, max)                                                          \
     {                                                                                              \
-#name, kind, offsetof(struct access_request, name), required, max ? 1 : 0, max             \
+#name, kind, offsetof(struct access_request, name), required, (max) ? 1 : 0, max           \
     }
 
 static const struct json_field access_fields[] = {

@@ -18,8 +18,10 @@ struct request {
     struct entities defaults;
     const json_t *evaluations, *options;
 };
-#define ENTITY(name) \
-    {#name, JSON_K_OBJECT, offsetof(struct request, defaults.name), false, 0, 0}
+#define ENTITY(name)                                                                               \
+    {                                                                                              \
+#name, JSON_K_OBJECT, offsetof(struct request, defaults.name), false, 0, 0                 \
+    }
 
 static const struct json_field request_fields[] = {
     ENTITY(subject),
@@ -167,8 +169,8 @@ int authzen_evaluation(struct http_call *call)
     json_t *body = NULL;
     if (plain_question_read(call->body, &plain))
         return run_plain(call, &plain);
-    int rc = request_body(call, request_fields, SINGLE_FIELDS, JSON_IGNORE_UNKNOWN, &request,
-                          &body, &err);
+    int rc = request_body(call, request_fields, SINGLE_FIELDS, JSON_IGNORE_UNKNOWN, &request, &body,
+                          &err);
     return rc ? answer_problem(call, &err) : run_single(call, body, &request.defaults);
 }
 
@@ -220,8 +222,7 @@ int authzen_evaluations(struct http_call *call)
         return run_single(call, body, &request.defaults);
     batch.items = arena_array(&call->arena, batch.count, sizeof *batch.items);
     for (size_t i = 0; i < batch.count; i++)
-        read_item(call, json_array_get(request.evaluations, i), &request.defaults,
-                  &batch.items[i]);
+        read_item(call, json_array_get(request.evaluations, i), &request.defaults, &batch.items[i]);
     return run_batch(call, body, &batch);
 }
 

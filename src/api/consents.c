@@ -265,7 +265,7 @@ int consents_get(struct http_call *call)
 {
     struct err err = {0};
     struct engine_write where = {0};
-    struct consent c;
+    struct consent c = {0};
     struct engine *e = api_of(call)->engine;
     struct str recipient = caller_of(call)->recipient;
     int rc = find_consent(call, &where, &err);

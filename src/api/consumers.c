@@ -51,7 +51,7 @@ static void write_consumer(const struct consumer *c, struct str id, struct jw *w
 static int answer_consumer(struct http_call *call, int status)
 {
     struct err err = {0};
-    struct consumer c;
+    struct consumer c = {0};
     struct str id = call->param[0];
     int rc = 0;
     if (id.n <= CONSUMER_ID_MAX)
@@ -222,8 +222,8 @@ int consumers_consents(struct http_call *call)
 {
     struct api *api = api_of(call);
     struct str after, id = call->param[0];
-    struct identity_row who;
-    int64_t seq;
+    struct identity_row who = {0};
+    int64_t seq = -1;
     struct consent_list list = {
         .writer = {.api = api, .caller = caller_of(call), .consumer = id},
         .recipient = caller_of(call)->recipient,

@@ -8,8 +8,10 @@ struct entity {
     struct str type, id, name;
     const json_t *properties;
 };
-#define MEMBER(name, kind, required, max) \
-    {#name, kind, offsetof(struct entity, name), required, 1, max}
+#define MEMBER(name, kind, required, max)                                                          \
+    {                                                                                              \
+#name, kind, offsetof(struct entity, name), required, 1, max                               \
+    }
 
 static const struct json_field action_fields[] = {
     MEMBER(name, JSON_K_STRING, true, 256),

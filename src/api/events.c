@@ -171,9 +171,9 @@ int history_list(struct http_call *call)
         .call = call,
         .open_sealed = (caller_of(call)->permissions & MAY_READ_EVIDENCE) != 0,
     };
-    struct str after, id = call->param[0];
-    struct consumer who;
-    int64_t seq;
+    struct str after = {0}, id = call->param[0];
+    struct consumer who = {0};
+    int64_t seq = -1;
     int rc = request_page(call, NULL, &list.limit, &after, &list.err);
     if (rc == 0)
         rc = take_cursor(after, &seq, &list.err);
@@ -217,7 +217,7 @@ int events_list(struct http_call *call)
     struct engine *e = api_of(call)->engine;
     struct event_list list = {.call = call};
     struct ledger_filter filter = {.recipient = caller_of(call)->recipient};
-    struct str after;
+    struct str after = {0};
     struct db *db;
     int rc = request_page(call, more, &list.limit, &after, &list.err);
     if (rc == 0)
