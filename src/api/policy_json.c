@@ -18,7 +18,7 @@ static void write_text(struct jw *w, const char *member, const struct policy *p,
     jw_object_start(w);
     for (size_t i = 0; i < p->language_count; i++) {
         /* A name from the policy, of an arena: it ends in NUL. */
-        jw_key(w, p->languages[i].p);
+        jw_key_str(w, p->languages[i]);
         jw_str(w, text->in[i]);
     }
     jw_object_end(w);
@@ -101,7 +101,7 @@ static void write_basis(struct jw *w, const struct policy *p, const struct polic
     for (size_t i = 0; i < p->law_count; i++) {
         if (a->basis[i] == BASIS_NONE)
             continue;
-        jw_key(w, p->laws[i].id.p);
+        jw_key_str(w, p->laws[i].id);
         jw_str(w, str_of(policy_basis_name(a->basis[i])));
     }
     jw_object_end(w);
@@ -164,8 +164,8 @@ static void write_law(struct jw *w, const struct policy_law *law)
     jw_key(w, "guardian_by_territory");
     jw_object_start(w);
     for (size_t i = 0; i < law->guardian_by_territory_count; i++)
-        jw_int_member(w, law->guardian_by_territory[i].territory.p,
-                      law->guardian_by_territory[i].years);
+        jw_key_str(w, law->guardian_by_territory[i].territory);
+        jw_int(w, law->guardian_by_territory[i].years);
     jw_object_end(w);
     jw_int_member(w, "opt_in_below", law->opt_in_below);
     jw_int_member(w, "consent_max_days", law->consent_max_days);

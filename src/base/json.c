@@ -304,6 +304,13 @@ void jw_key(struct jw *w, const char *name)
     w->comma = false;
 }
 
+void jw_key_str(struct jw *w, struct str name)
+{
+    jw_str(w, name);
+    buf_char(w->out, ':');
+    w->comma = false;
+}
+
 void jw_str(struct jw *w, struct str text)
 {
     separate(w);

@@ -78,7 +78,8 @@ void jw_object_start(struct jw *w);
 void jw_object_end(struct jw *w);
 void jw_array_start(struct jw *w);
 void jw_array_end(struct jw *w);
-void jw_key(struct jw *w, const char *name);
+void jw_key(struct jw *w, const char *name); /* a constant of ours: not escaped */
+void jw_key_str(struct jw *w, struct str name);
 void jw_str(struct jw *w, struct str text);
 void jw_int(struct jw *w, int64_t v);
 void jw_bool(struct jw *w, bool v);

@@ -141,7 +141,7 @@ void policy_bundle_to_json(const struct policy_bundle *b, struct buf *out)
     jw_key(&w, "files");
     jw_object_start(&w);
     for (size_t i = 0; i < b->count; i++) {
-        jw_key(&w, b->files[i].path.p); /* from an arena: ends in NUL */
+        jw_key_str(&w, b->files[i].path);
         jw_str(&w, b->files[i].text);
     }
     jw_object_end(&w);
