@@ -163,9 +163,10 @@ static void write_law(struct jw *w, const struct policy_law *law)
     jw_int_member(w, "guardian_below", law->guardian_below);
     jw_key(w, "guardian_by_territory");
     jw_object_start(w);
-    for (size_t i = 0; i < law->guardian_by_territory_count; i++)
+    for (size_t i = 0; i < law->guardian_by_territory_count; i++) {
         jw_key_str(w, law->guardian_by_territory[i].territory);
         jw_int(w, law->guardian_by_territory[i].years);
+    }
     jw_object_end(w);
     jw_int_member(w, "opt_in_below", law->opt_in_below);
     jw_int_member(w, "consent_max_days", law->consent_max_days);
