@@ -35,8 +35,7 @@ static int take_line(struct demo_customers *c, struct str line, size_t number, s
     return 0;
 }
 
-int demo_customers_parse(struct str text, size_t limit, struct demo_customers *out,
-                         struct err *err)
+int demo_customers_parse(struct str text, size_t limit, struct demo_customers *out, struct err *err)
 {
     struct demo_customers c = {0};
     int rc = 0;

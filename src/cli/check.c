@@ -61,7 +61,8 @@ const struct cli_command cmd_check = {
     .name = "check",
     .arguments = "",
     .summary = "ask whether data may be used",
-    .text = "Prints permit or deny, the reason's word and the reason in a sentence. The exit code is 0\n"
+    .text = "Prints permit or deny, the reason's word and the reason in a sentence. The exit code "
+            "is 0\n"
             "for permit and 1 for deny.\n"
             "\n"
             "  lov check --recipient marketing --purpose personal_offers \\\n"

@@ -19,7 +19,6 @@
 #include "base/log.h"
 #include "base/str.h"
 
-
 /* Exit codes: part of the interface, see docs/cli.md. */
 enum cli_exit { CLI_YES = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_UNAVAILABLE = 3 };
 

@@ -17,6 +17,8 @@ const struct cli_command *const cli_commands[] = {
     &cmd_policy_apply,
     &cmd_policy_show,
     &cmd_policy_history,
+    &cmd_import_consents,
+    &cmd_import_consumers,
     &cmd_log_show,
     &cmd_log_verify,
     &cmd_log_root,

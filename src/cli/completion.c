@@ -78,7 +78,8 @@ static void put_values(FILE *out)
 /* Prints a completion script. */
 static int run_completion(struct cli *c)
 {
-    (void)c;
+    if (strcmp(c->args[0], "bash") != 0)
+        return cli_usage(c, "completion is made for bash: lov completion bash");
     fputs("# bash completion for lov: made by `lov completion bash`.\n"
           "_lov() {\n"
           "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"

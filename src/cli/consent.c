@@ -1,4 +1,5 @@
-/* consent.c - lov consent give|refuse|withdraw|renew|amend|list: each builds the JSON of one call. */
+/* consent.c - lov consent give|refuse|withdraw|renew|amend|list: each builds the JSON of one call.
+ */
 #include <string.h>
 
 #include "base/json.h"
@@ -166,15 +167,17 @@ static int run_refuse(struct cli *c)
 }
 
 #define SHOWN_OPTIONS(needed)                                                                      \
-    {"notice", "ID[@VERSION]", "the notice that was shown; the version in force when none is said", \
-     NULL, needed},                                                                                \
+    {"notice", "ID[@VERSION]",                                                                     \
+     "the notice that was shown; the version in force when none is said", NULL, needed},           \
         {"language", "CODE", "its language, such as sv", NULL, needed},                            \
         {"evidence", "TEXT", "what proves the answer: text, or a JSON object", NULL, false},       \
         {"guardian", "TEXT", "who answered for a child: text, or a JSON object", NULL, false},     \
         {"expires-at", "TIME", "when it ends (RFC 3339); otherwise as long as policy allows",      \
          NULL, false},                                                                             \
-        {"idempotency-key", "KEY", "repeating the command with this key does nothing more", NULL,  \
-         false}
+    {                                                                                              \
+        "idempotency-key", "KEY", "repeating the command with this key does nothing more", NULL,   \
+            false                                                                                  \
+    }
 
 static const struct cli_option answer_options[] = {
     {"consumer", "ID", "who answers", NULL, true},
@@ -201,8 +204,9 @@ const struct cli_command cmd_consent_refuse = {
     .name = "consent refuse",
     .arguments = "",
     .summary = "record a consumer's no",
-    .text = "Records that the consumer saw a notice and said no. Where the legal basis is opt_out or\n"
-            "legitimate_interest, this is how a consumer opts out or objects.",
+    .text =
+        "Records that the consumer saw a notice and said no. Where the legal basis is opt_out or\n"
+        "legitimate_interest, this is how a consumer opts out or objects.",
     CLI_OPTIONS(answer_options),
     .run = run_refuse,
 };
@@ -224,7 +228,8 @@ static int run_withdraw(struct cli *c)
 static const struct cli_option withdraw_options[] = {
     {"channel", "CHANNEL", "where the consumer said so", CHANNELS, false},
     {"reason", "TEXT", "why, in the consumer's words", NULL, false},
-    {"idempotency-key", "KEY", "repeating the command with this key does nothing more", NULL, false},
+    {"idempotency-key", "KEY", "repeating the command with this key does nothing more", NULL,
+     false},
 };
 const struct cli_command cmd_consent_withdraw = {
     .name = "consent withdraw",
@@ -286,8 +291,9 @@ const struct cli_command cmd_consent_amend = {
     .least = 1,
     .most = 1,
     .summary = "narrow a consent, or widen it with a notice",
-    .text = "Naming fewer categories narrows the consent. Naming more widens it, and then the notice\n"
-            "that was shown must be said.",
+    .text =
+        "Naming fewer categories narrows the consent. Naming more widens it, and then the notice\n"
+        "that was shown must be said.",
     CLI_OPTIONS(amend_options),
     .run = run_amend,
 };
@@ -311,7 +317,8 @@ const struct cli_command cmd_consent_list = {
     .name = "consent list",
     .arguments = "",
     .summary = "list a consumer's consents",
-    .text = "One line a consent, oldest first: id, status, consumer, purpose and recipient, categories,\n"
+    .text = "One line a consent, oldest first: id, status, consumer, purpose and recipient, "
+            "categories,\n"
             "when it was given and ends, the notice, and the channel.",
     CLI_OPTIONS(list_options),
     .run = run_list,

@@ -1,5 +1,5 @@
-/* demo.c - lov demo. The company is made in DIR.making and gets its name when it is whole, so that a
- * demo that was interrupted is never taken for one. */
+/* demo.c - lov demo. The company is made in DIR.making and gets its name when it is whole, so that
+ * a demo that was interrupted is never taken for one. */
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
@@ -224,11 +224,14 @@ const struct cli_command cmd_demo = {
     .arguments = "",
     .summary = "make a demo company with 23,570 customers",
     .text =
-        "Makes an installation and fills it, without serving it: the demo policy, and the customers\n"
-        "of CDNOW, whose purchases from 1997 and 1998 are a public data set. What they consented to\n"
+        "Makes an installation and fills it, without serving it: the demo policy, and the "
+        "customers\n"
+        "of CDNOW, whose purchases from 1997 and 1998 are a public data set. What they consented "
+        "to\n"
         "is invented by a rule that draws the same each time (docs/cli.md describes it).\n"
         "\n"
-        "The file is looked for in ../shared/data/cdnow and .cache/cdnow. Consumer 00001 has always\n"
+        "The file is looked for in ../shared/data/cdnow and .cache/cdnow. Consumer 00001 has "
+        "always\n"
         "consented to personal offers from marketing, and the output says what to try with that.",
     CLI_OPTIONS(options),
     .run = run_demo,

@@ -1,7 +1,8 @@
 /* demo_load.c - fills the demo company. Many writes are under way at a time, so that one durable
- * commit takes hundreds: a slot holds one write with its memory, and comes back when it is done. The
- * writer keeps the order of submission, so a consumer is there before their answers; a withdrawal
- * needs the number of the consent that it takes back, so it follows from the consent's end. */
+ * commit takes hundreds: a slot holds one write with its memory, and comes back when it is done.
+ * The writer keeps the order of submission, so a consumer is there before their answers; a
+ * withdrawal needs the number of the consent that it takes back, so it follows from the consent's
+ * end. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,9 +103,15 @@ static void done(struct engine_write *w)
     if (again) {
         s->withdraw = false;
         s->w = (struct engine_write){
-            .kind = WRITE_WITHDRAW, .actor = STR("local"), .arena = &s->arena,
-            .shard = w->out.shard,  .consent = w->out.seq, .channel = STR("import"),
-            .expires_at = TIME_NONE, .given_at = TIME_NONE, .done = done,
+            .kind = WRITE_WITHDRAW,
+            .actor = STR("local"),
+            .arena = &s->arena,
+            .shard = w->out.shard,
+            .consent = w->out.seq,
+            .channel = STR("import"),
+            .expires_at = TIME_NONE,
+            .given_at = TIME_NONE,
+            .done = done,
         };
         engine_submit(l->e, &s->w);
         return;
@@ -157,12 +164,13 @@ static bool load_answer(struct loader *l, const struct demo_person *p,
     w->notice = (struct notice_shown){
         .id = a->notice->id,
         .version = a->notice->version,
-        .language = policy_notice_text(a->notice, p->language) ? p->language
-                                                               : l->policy->languages[0],
+        .language =
+            policy_notice_text(a->notice, p->language) ? p->language : l->policy->languages[0],
     };
     w->channel = answer->days_ago ? STR("import") : STR("web");
     if (answer->days_ago)
-        w->given_at = l->today - (int64_t)answer->days_ago * DAY_MS + answer->seconds * INT64_C(1000);
+        w->given_at =
+            l->today - (int64_t)answer->days_ago * DAY_MS + answer->seconds * INT64_C(1000);
     s->withdraw = answer->withdrawn;
     s->is_first = p->number == 1 && answer->days_ago == 0;
     submit(s);
@@ -189,8 +197,12 @@ static int expire(struct loader *l, struct err *err)
     do {
         _cleanup_arena struct arena arena = {0};
         struct engine_write w = {
-            .kind = WRITE_EXPIRE, .actor = STR("lov"), .arena = &arena, .limit = EXPIRE_AT_ONCE,
-            .expires_at = TIME_NONE, .given_at = TIME_NONE,
+            .kind = WRITE_EXPIRE,
+            .actor = STR("lov"),
+            .arena = &arena,
+            .limit = EXPIRE_AT_ONCE,
+            .expires_at = TIME_NONE,
+            .given_at = TIME_NONE,
         };
         int rc = engine_run(l->e, &w, err);
         if (rc)

@@ -1,7 +1,7 @@
 /* demo_rule.c - what the demo company's customers answered. It is invented: docs/cli.md describes
- * the rule and says so. Each draw comes from splitmix64 (Steele, Lea and Flood, 2014) seeded with the
- * FNV-1a hash of "<customer>/<what is drawn>", so it is the same on every machine, whatever else is
- * drawn before it. */
+ * the rule and says so. Each draw comes from splitmix64 (Steele, Lea and Flood, 2014) seeded with
+ * the FNV-1a hash of "<customer>/<what is drawn>", so it is the same on every machine, whatever
+ * else is drawn before it. */
 #include <stdio.h>
 
 #include "cli/demo.h"
@@ -22,10 +22,10 @@ static const struct {
     const char *purpose;
     unsigned asked, yes, yes_more, withdrawn;
 } habits[] = {
-    {"personal_offers", 88, 40, 6, 9},    {"newsletter_delivery", 50, 35, 5, 14},
+    {"personal_offers", 88, 40, 6, 9},     {"newsletter_delivery", 50, 35, 5, 14},
     {"product_development", 28, 50, 2, 5}, {"ad_measurement", 28, 18, 2, 10},
-    {"data_sale", 16, 6, 1, 20},          {"bonus_programme", 22, 45, 5, 6},
-    {"nearby_offers", 14, 30, 3, 10},     {"budget_overview", 6, 85, 0, 12},
+    {"data_sale", 16, 6, 1, 20},           {"bonus_programme", 22, 45, 5, 6},
+    {"nearby_offers", 14, 30, 3, 10},      {"budget_overview", 6, 85, 0, 12},
     {"credit_scoring", 5, 90, 0, 3},
 };
 enum { OTHER_ASKED = 10, OTHER_YES = 40 };

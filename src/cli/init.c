@@ -52,9 +52,10 @@ const struct cli_command cmd_init = {
     .name = "init",
     .arguments = "",
     .summary = "make a new installation",
-    .text = "Makes the folder, which only its owner can read, with a new key and empty stores. The\n"
-            "key (DIR/key) opens everything personal in the stores: keep a copy of it in another\n"
-            "place than the copies of the stores. Until a policy is applied, everything is denied.",
+    .text =
+        "Makes the folder, which only its owner can read, with a new key and empty stores. The\n"
+        "key (DIR/key) opens everything personal in the stores: keep a copy of it in another\n"
+        "place than the copies of the stores. Until a policy is applied, everything is denied.",
     CLI_OPTIONS(options),
     .run = run_init,
 };

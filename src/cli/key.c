@@ -33,7 +33,8 @@ const struct cli_command cmd_key_create = {
     .name = "key create",
     .arguments = "",
     .summary = "make an API key, and show it this once",
-    .text = "Prints the key, to be sent as \"Authorization: Bearer KEY\". Only its hash is kept, so it\n"
+    .text = "Prints the key, to be sent as \"Authorization: Bearer KEY\". Only its hash is kept, "
+            "so it\n"
             "cannot be shown again. Every key is made for one recipient or one staff role.",
     CLI_OPTIONS(create_options),
     .run = run_create,
@@ -62,8 +63,9 @@ const struct cli_command cmd_key_revoke = {
     .least = 1,
     .most = 1,
     .summary = "end a key",
-    .text = "The key is refused from the next request on. ID is the one that lov key list shows: in\n"
-            "lov_ID_secret it is the part in the middle.",
+    .text =
+        "The key is refused from the next request on. ID is the one that lov key list shows: in\n"
+        "lov_ID_secret it is the part in the middle.",
     .run = run_revoke,
 };
 
@@ -86,6 +88,7 @@ const struct cli_command cmd_key_list = {
     .name = "key list",
     .arguments = "",
     .summary = "list the keys",
-    .text = "Lists each key's id, whose it is, and when it was made and revoked; never the key itself.",
+    .text =
+        "Lists each key's id, whose it is, and when it was made and revoked; never the key itself.",
     .run = run_list,
 };

@@ -135,8 +135,9 @@ const struct cli_command cmd_log_root = {
     .name = "log root",
     .arguments = "",
     .summary = "print the root of the ledger's Merkle tree",
-    .text = "One line a shard: the number of events, and the hash (RFC 6962) that stands for all of\n"
-            "them. Who has kept an older root can prove that no event was changed since.",
+    .text =
+        "One line a shard: the number of events, and the hash (RFC 6962) that stands for all of\n"
+        "them. Who has kept an older root can prove that no event was changed since.",
     .run = run_root,
 };
 
@@ -260,8 +261,9 @@ const struct cli_command cmd_log_verify = {
     .name = "log verify",
     .arguments = "",
     .summary = "recompute the ledger and compare the state with it",
-    .text = "Recomputes every hash, and compares each row of state with the event that it mirrors. It\n"
-            "reads the store itself, and may run beside a server. When something is wrong it names\n"
-            "the first wrong event, and the exit code is 1.",
+    .text =
+        "Recomputes every hash, and compares each row of state with the event that it mirrors. It\n"
+        "reads the store itself, and may run beside a server. When something is wrong it names\n"
+        "the first wrong event, and the exit code is 1.",
     .run = run_verify,
 };

@@ -90,7 +90,8 @@ static const char mdoc_head[] =
     ".Nm\n"
     "keeps what a company's consumers have consented to, and answers whether a recipient may use\n"
     "one consumer's data of one category for one purpose.\n"
-    "A command that concerns an installation talks to the server that holds it, over the socket in\n"
+    "A command that concerns an installation talks to the server that holds it, over the socket "
+    "in\n"
     "its folder, or opens the installation itself when no server runs; the answers are the same.\n"
     ".Pp\n"
     "Every command takes these options:\n"
@@ -128,7 +129,8 @@ static const char mdoc_tail[] =
     ".It 2\n"
     "The command was not used as it is meant to be.\n"
     ".It 3\n"
-    "Not available: no installation, or it is locked and its server does not answer, or reading or\n"
+    "Not available: no installation, or it is locked and its server does not answer, or reading "
+    "or\n"
     "writing failed.\n"
     ".El\n";
 

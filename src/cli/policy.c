@@ -22,9 +22,8 @@ static void print_findings(const char *folder, const json_t *findings)
     size_t i;
     json_t *f;
     json_array_foreach(findings, i, f)
-        print_finding(folder, json_cstr(f, "file"),
-                      json_integer_value(json_object_get(f, "line")), json_cstr(f, "severity"),
-                      json_cstr(f, "rule"), json_cstr(f, "text"));
+        print_finding(folder, json_cstr(f, "file"), json_integer_value(json_object_get(f, "line")),
+                      json_cstr(f, "severity"), json_cstr(f, "rule"), json_cstr(f, "text"));
 }
 
 static void findings_json(const struct policy_findings *f, bool ok)
@@ -37,8 +36,7 @@ static void findings_json(const struct policy_findings *f, bool ok)
     jw_array_start(&w);
     for (size_t i = 0; i < f->count; i++) {
         jw_object_start(&w);
-        jw_cstr_member(&w, "severity",
-                       f->items[i].severity == POLICY_ERROR ? "error" : "warning");
+        jw_cstr_member(&w, "severity", f->items[i].severity == POLICY_ERROR ? "error" : "warning");
         jw_str_member(&w, "file", f->items[i].file);
         jw_int_member(&w, "line", f->items[i].line);
         jw_cstr_member(&w, "rule", f->items[i].rule);
@@ -94,9 +92,10 @@ const struct cli_command cmd_policy_check = {
     .least = 1,
     .most = 1,
     .summary = "check a folder of policy files",
-    .text = "Needs no installation. Prints one line a finding, as compilers do: file:line: severity:\n"
-            "rule: what is wrong and what to do. The exit code is 1 when one of them is an error;\n"
-            "warnings alone leave it 0. docs/policy.md explains each rule.",
+    .text =
+        "Needs no installation. Prints one line a finding, as compilers do: file:line: severity:\n"
+        "rule: what is wrong and what to do. The exit code is 1 when one of them is an error;\n"
+        "warnings alone leave it 0. docs/policy.md explains each rule.",
     .run = run_check,
 };
 
@@ -174,8 +173,9 @@ const struct cli_command cmd_policy_diff = {
     .least = 1,
     .most = 1,
     .summary = "say what a folder of policy files would change",
-    .text = "Compares the folder with the policy in force, and says for each activity and notice that\n"
-            "changes how many consumers and consents it affects. Changes nothing.",
+    .text =
+        "Compares the folder with the policy in force, and says for each activity and notice that\n"
+        "changes how many consumers and consents it affects. Changes nothing.",
     .run = run_diff,
 };
 
@@ -201,8 +201,9 @@ const struct cli_command cmd_policy_apply = {
     .least = 1,
     .most = 1,
     .summary = "put a folder of policy files in force",
-    .text = "Checks the files, stores them as the next version and puts that in force, in one step,\n"
-            "recorded in the ledger. A server that runs goes on without a restart.",
+    .text =
+        "Checks the files, stores them as the next version and puts that in force, in one step,\n"
+        "recorded in the ledger. A server that runs goes on without a restart.",
     .run = run_apply,
 };
 
@@ -229,9 +230,9 @@ static void print_activity(const json_t *a)
     json_array_foreach(json_object_get(a, "categories"), i, item)
         printf(" %s", json_string_value(item));
     json_object_foreach(json_object_get(a, "basis"), law, item)
-        printf("%s%s %s", law == json_object_iter_key(json_object_iter(json_object_get(a, "basis")))
-                              ? "; "
-                              : ", ",
+        printf("%s%s %s",
+               law == json_object_iter_key(json_object_iter(json_object_get(a, "basis"))) ? "; "
+                                                                                          : ", ",
                law, json_string_value(item));
     putchar('\n');
 }

@@ -1,5 +1,5 @@
-/* serve.c - lov serve. Signals are taken by the main thread alone, with sigwait(3): they are blocked
- * before the first thread starts, so that nothing has to run inside a signal handler. */
+/* serve.c - lov serve. Signals are taken by the main thread alone, with sigwait(3): they are
+ * blocked before the first thread starts, so that nothing has to run inside a signal handler. */
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -196,12 +196,14 @@ const struct cli_command cmd_serve = {
     .arguments = "",
     .summary = "serve the HTTP API",
     .text =
-        "Prints one line when it serves, and logs JSON lines without personal data on stderr. Other\n"
+        "Prints one line when it serves, and logs JSON lines without personal data on stderr. "
+        "Other\n"
         "commands with the same DIR then speak to it over DIR/socket.\n"
         "\n"
         "SIGTERM and SIGINT finish what is in flight and end with exit code 0. SIGHUP reads the\n"
         "certificate, the key and DIR/log-level again; that file, where there is one, holds one\n"
-        "word and wins over --log-level. It does not start when others than the owner can read the\n"
+        "word and wins over --log-level. It does not start when others than the owner can read "
+        "the\n"
         "folder or a key in it.",
     CLI_OPTIONS(options),
     .run = run_serve,

@@ -1,0 +1,106 @@
+/*
+ * import.h - what the files of lov import share: readers of rows (CSV, JSON Lines), the mapping
+ * from a row's columns to members of the API, and how far an import has come. The readers and the
+ * mapping know no engine, so that tests and fuzzers call them alone.
+ *
+ * Files come from elsewhere: a row holds at most ROW_MAX bytes and COLUMN_MAX columns, a mapping
+ * MAPPING_MAX bytes.
+ */
+#ifndef LOV_CLI_IMPORT_H
+#define LOV_CLI_IMPORT_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "cli/cli.h"
+
+enum {
+    ROW_MAX = 1 << 20,
+    COLUMN_MAX = 256,
+    MAPPING_MAX = 64 << 10,
+    ITEM_MAX = 16000, /* bytes of a row's JSON: a batch of them stays below the API's 8 MiB */
+    BATCH_ROWS = 500,
+};
+
+/* ---- csv.c: RFC 4180, strictly ---- */
+
+struct csv {
+    struct str text;
+    size_t at;    /* of the next row */
+    int64_t line; /* of the next row, from 1 */
+    char delimiter;
+};
+/* A byte order mark is skipped. The text must stay. */
+void csv_start(struct csv *r, struct str text, char delimiter);
+/* 1 and the row's cells (from the arena), 0 at the end, or LOV_EINVAL: the row is malformed, and
+ * the next call goes on with the line after the one it began on. Empty lines are passed over. *line
+ * is where the row began. */
+int csv_next(struct csv *r, struct arena *arena, struct str **cells, size_t *count, int64_t *line,
+             struct err *err);
+
+/* ---- mapping.c ---- */
+
+enum import_kind { IMPORT_CONSENTS, IMPORT_CONSUMERS };
+
+struct mapping;
+/* `kind` is what the command imports; the file may say so too. */
+int mapping_load(struct str yaml, enum import_kind kind, struct mapping **out, struct err *err);
+void mapping_free(struct mapping *m);
+bool mapping_is_csv(const struct mapping *m);
+char mapping_delimiter(const struct mapping *m);
+bool mapping_has_header(const struct mapping *m);
+/* The columns that it reads, each once. */
+size_t mapping_columns(const struct mapping *m);
+const char *mapping_column(const struct mapping *m, size_t i);
+
+struct import_item {
+    int64_t row, line;   /* the row's number, and the line that it begins on, both from 1 */
+    struct str json;     /* what the API is sent; arena */
+    struct str consumer; /* of IMPORT_CONSUMERS: the id in the path; arena */
+    struct err err;      /* code 0: accepted so far */
+};
+/* From the values of the columns (p NULL: there is none) to JSON; what is wrong goes into
+ * item->err. */
+void mapping_apply(const struct mapping *m, const struct str *values, struct arena *arena,
+                   struct import_item *item);
+
+/* ---- rows.c: either format ---- */
+
+struct rows {
+    const struct mapping *mapping;
+    struct csv csv; /* of JSON Lines: its text, at and line alone */
+    int64_t row;    /* rows read */
+    size_t *places; /* CSV: where the mapping's columns stand */
+    size_t width;   /* CSV: columns of each row, 0: not known yet */
+    struct arena arena;
+};
+/* Reads the header where there is one. */
+int rows_open(struct rows *r, const struct mapping *m, struct str text, struct err *err);
+void rows_close(struct rows *r);
+/* 1 and *item, with item->err where the row is refused; 0 at the end. */
+int rows_next(struct rows *r, struct arena *arena, struct import_item *item);
+
+/* ---- when.c: times in other notations ---- */
+
+/* "epoch", "epoch_ms", or text with YYYY, MM, DD, hh, mm and ss in it, which is UTC. */
+bool when_valid(const char *pattern);
+/* The instant; false when `text` is not written so, or is no date. */
+bool when_parse(const char *pattern, struct str text, int64_t *out);
+
+/* ---- import_state.c ---- */
+
+/* What is durable after each batch, in DIR/import/<digest of the file>.json. */
+struct import_state {
+    struct buf path, folder;
+    struct sha256 mapping;
+    int64_t rows, accepted, replayed, rejected, rejects_bytes;
+};
+int import_state_open(struct import_state *s, const char *dir, const struct sha256 *file,
+                      const struct sha256 *mapping, enum import_kind kind, struct err *err);
+/* 1: there is one, and it is taken up; 0: none. LOV_ECONFLICT when the mapping is another now. */
+int import_state_load(struct import_state *s, struct err *err);
+int import_state_save(const struct import_state *s, struct err *err);
+/* The import is complete. */
+void import_state_remove(const struct import_state *s);
+void import_state_close(struct import_state *s);
+
+#endif

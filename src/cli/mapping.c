@@ -1,0 +1,451 @@
+/* mapping.c - the mapping file, loaded by libcyaml straight into structs and then checked, and what
+ * it makes of a row. docs/cli.md describes the file. */
+#include <cyaml/cyaml.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "cli/import.h"
+
+/* ---- the file ---- */
+
+struct translation {
+    char *from, *to;
+};
+struct member {
+    char *member, *column, *constant, *fallback, *date, *separator;
+    struct translation *values;
+    unsigned values_count;
+};
+struct mapping_file {
+    char *kind, *format, *delimiter;
+    bool *header;
+    struct member *members;
+    unsigned members_count;
+};
+
+enum { NAME_MAX_BYTES = 128, TEXT_MAX_BYTES = 4096, MEMBERS_MAX = 64, VALUES_MAX = 1000 };
+#define OPTIONAL_TEXT(key, type, member, max)                                                      \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_OPTIONAL, type, member, 0, max)
+
+static const cyaml_schema_field_t translation_fields[] = {
+    CYAML_FIELD_STRING_PTR("from", CYAML_FLAG_DEFAULT, struct translation, from, 0, TEXT_MAX_BYTES),
+    CYAML_FIELD_STRING_PTR("to", CYAML_FLAG_DEFAULT, struct translation, to, 0, TEXT_MAX_BYTES),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t translation_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct translation, translation_fields),
+};
+static const cyaml_schema_field_t member_fields[] = {
+    CYAML_FIELD_STRING_PTR("member", CYAML_FLAG_DEFAULT, struct member, member, 1, NAME_MAX_BYTES),
+    OPTIONAL_TEXT("column", struct member, column, NAME_MAX_BYTES),
+    OPTIONAL_TEXT("constant", struct member, constant, TEXT_MAX_BYTES),
+    OPTIONAL_TEXT("default", struct member, fallback, TEXT_MAX_BYTES),
+    OPTIONAL_TEXT("date", struct member, date, NAME_MAX_BYTES),
+    OPTIONAL_TEXT("separator", struct member, separator, 1),
+    CYAML_FIELD_SEQUENCE("values", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct member, values,
+                         &translation_schema, 0, VALUES_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t member_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct member, member_fields),
+};
+static const cyaml_schema_field_t file_fields[] = {
+    OPTIONAL_TEXT("kind", struct mapping_file, kind, NAME_MAX_BYTES),
+    CYAML_FIELD_STRING_PTR("format", CYAML_FLAG_DEFAULT, struct mapping_file, format, 1,
+                           NAME_MAX_BYTES),
+    OPTIONAL_TEXT("delimiter", struct mapping_file, delimiter, 1),
+    CYAML_FIELD_BOOL_PTR("header", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct mapping_file,
+                         header),
+    CYAML_FIELD_SEQUENCE("members", CYAML_FLAG_POINTER, struct mapping_file, members,
+                         &member_schema, 1, MEMBERS_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t file_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct mapping_file, file_fields),
+};
+
+/* ---- what the API takes ---- */
+
+enum value_kind { V_TEXT, V_LIST, V_INT, V_BOOL, V_TIME, V_DATE };
+struct target {
+    const char *name; /* "notice.id": member id of the object notice */
+    enum value_kind kind;
+    bool required;
+};
+/* Members of one object stand together. */
+static const struct target consent_targets[] = {
+    {"consumer", V_TEXT, true},      {"purpose", V_TEXT, true},         {"recipient", V_TEXT, true},
+    {"categories", V_LIST, true},    {"decision", V_TEXT, true},        {"notice.id", V_TEXT, true},
+    {"notice.version", V_INT, true}, {"notice.language", V_TEXT, true}, {"channel", V_TEXT, true},
+    {"given_at", V_TIME, false},     {"expires_at", V_TIME, false},     {"evidence", V_TEXT, false},
+    {"guardian", V_TEXT, false},
+};
+static const struct target consumer_targets[] = {
+    {"consumer", V_TEXT, true},    {"residence", V_TEXT, false},      {"birth_date", V_DATE, false},
+    {"restricted", V_BOOL, false}, {"opt_out_signal", V_BOOL, false},
+};
+enum { TARGETS_MAX = 16 };
+
+struct mapping {
+    struct mapping_file *file;
+    enum import_kind kind;
+    const struct target *targets;
+    size_t target_count;
+    const struct member *of[TARGETS_MAX]; /* by target; NULL: not mapped */
+    size_t column_of[TARGETS_MAX];        /* where the member has a column */
+    const char *columns[TARGETS_MAX];
+    size_t column_count;
+};
+
+/* ---- loading ---- */
+
+/* libcyaml tells first what is wrong, and then where, in lines of their own. */
+struct complaint {
+    char text[300];
+};
+
+static void keep_complaint(cyaml_log_t level, void *ctx, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+static void keep_complaint(cyaml_log_t level, void *ctx, const char *format, va_list args)
+{
+    struct complaint *c = ctx;
+    size_t n = strlen(c->text);
+    if (level < CYAML_LOG_ERROR || n + 3 >= sizeof c->text)
+        return;
+    if (n) {
+        memcpy(c->text + n, "; ", 3);
+        n += 2;
+    }
+    vsnprintf(c->text + n, sizeof c->text - n, format, args);
+    n = strlen(c->text);
+    while (n && (c->text[n - 1] == '\n' || c->text[n - 1] == ' '))
+        c->text[--n] = '\0';
+}
+
+static cyaml_config_t config_of(struct complaint *c)
+{
+    return (cyaml_config_t){
+        .log_fn = keep_complaint,
+        .log_ctx = c,
+        .mem_fn = cyaml_mem,
+        .log_level = CYAML_LOG_ERROR,
+        .flags = CYAML_CFG_NO_ALIAS,
+    };
+}
+
+static int wrong(struct err *err, const char *member, const char *what)
+{
+    return err_reason(err, LOV_EINVAL, "invalid_mapping", "the mapping's member %s: %s", member,
+                      what);
+}
+
+static size_t add_column(struct mapping *m, const char *name)
+{
+    for (size_t i = 0; i < m->column_count; i++)
+        if (strcmp(m->columns[i], name) == 0)
+            return i;
+    m->columns[m->column_count] = name;
+    return m->column_count++;
+}
+
+static int take_member(struct mapping *m, const struct member *member, struct err *err)
+{
+    size_t i = 0;
+    while (i < m->target_count && strcmp(m->targets[i].name, member->member) != 0)
+        i++;
+    if (i == m->target_count)
+        return wrong(err, member->member, "there is no such member: docs/cli.md lists them");
+    if (m->of[i])
+        return wrong(err, member->member, "is mapped twice");
+    if (!member->column == !member->constant)
+        return wrong(err, member->member, "needs a column or a constant, one of them");
+    if (member->date && m->targets[i].kind != V_TIME && m->targets[i].kind != V_DATE)
+        return wrong(err, member->member, "is no time: leave out date");
+    if (member->date && !when_valid(member->date))
+        return wrong(err, member->member,
+                     "date is epoch, epoch_ms, or text with YYYY, MM and DD, and hh, mm, ss, each "
+                     "once");
+    m->of[i] = member;
+    if (member->column)
+        m->column_of[i] = add_column(m, member->column);
+    return 0;
+}
+
+static int check_head(const struct mapping *m, struct err *err)
+{
+    static const char *const kinds[] = {"consents", "consumers"};
+    const struct mapping_file *f = m->file;
+    if (f->kind && strcmp(f->kind, kinds[m->kind]) != 0)
+        return err_reason(err, LOV_EINVAL, "invalid_mapping",
+                          "the mapping is for %s: use lov import %s", f->kind, f->kind);
+    if (strcmp(f->format, "csv") != 0 && strcmp(f->format, "jsonl") != 0)
+        return err_reason(err, LOV_EINVAL, "invalid_mapping",
+                          "the mapping's format is csv or jsonl");
+    if (f->delimiter && (!*f->delimiter || strchr("\"\r\n", *f->delimiter)))
+        return err_reason(err, LOV_EINVAL, "invalid_mapping",
+                          "the mapping's delimiter is one character");
+    return 0;
+}
+
+static int check(struct mapping *m, struct err *err)
+{
+    bool consents = m->kind == IMPORT_CONSENTS;
+    m->targets = consents ? consent_targets : consumer_targets;
+    m->target_count = consents ? sizeof consent_targets / sizeof *consent_targets
+                               : sizeof consumer_targets / sizeof *consumer_targets;
+    int rc = check_head(m, err);
+    for (unsigned i = 0; i < m->file->members_count && rc == 0; i++)
+        rc = take_member(m, &m->file->members[i], err);
+    for (size_t i = 0; i < m->target_count && rc == 0; i++)
+        if (m->targets[i].required && !m->of[i])
+            rc = wrong(err, m->targets[i].name, "is required, and is not mapped");
+    return rc;
+}
+
+int mapping_load(struct str yaml, enum import_kind kind, struct mapping **out, struct err *err)
+{
+    struct complaint complaint = {0};
+    cyaml_config_t config = config_of(&complaint);
+    struct mapping *m = mem_zero(sizeof *m);
+    cyaml_data_t *data = NULL;
+    int rc = 0;
+    m->kind = kind;
+    if (yaml.n == 0 || yaml.n > MAPPING_MAX || memchr(yaml.p, '\0', yaml.n) ||
+        !str_utf8_valid(yaml))
+        rc = err_reason(err, LOV_EINVAL, "invalid_mapping",
+                        "the mapping is UTF-8 text of at most 64 KiB");
+    if (rc == 0) {
+        cyaml_err_t e =
+            cyaml_load_data((const uint8_t *)yaml.p, yaml.n, &config, &file_schema, &data, NULL);
+        if (e != CYAML_OK)
+            rc = err_reason(err, LOV_EINVAL, "invalid_mapping", "the mapping: %s",
+                            *complaint.text ? complaint.text : cyaml_strerror(e));
+    }
+    m->file = data;
+    if (rc == 0 && !data)
+        rc = err_reason(err, LOV_EINVAL, "invalid_mapping", "the mapping is empty");
+    if (rc == 0)
+        rc = check(m, err);
+    if (rc)
+        mapping_free(m);
+    else
+        *out = m;
+    return rc;
+}
+
+void mapping_free(struct mapping *m)
+{
+    struct complaint ignored = {0};
+    cyaml_config_t config = config_of(&ignored);
+    if (!m)
+        return;
+    if (m->file)
+        cyaml_free(&config, &file_schema, m->file, 0);
+    free(m);
+}
+
+bool mapping_is_csv(const struct mapping *m)
+{
+    return strcmp(m->file->format, "csv") == 0;
+}
+
+char mapping_delimiter(const struct mapping *m)
+{
+    return m->file->delimiter ? *m->file->delimiter : ',';
+}
+
+bool mapping_has_header(const struct mapping *m)
+{
+    return !m->file->header || *m->file->header;
+}
+
+size_t mapping_columns(const struct mapping *m)
+{
+    return m->column_count;
+}
+
+const char *mapping_column(const struct mapping *m, size_t i)
+{
+    return m->columns[i];
+}
+
+/* ---- applying ---- */
+
+static void refuse(struct import_item *item, const char *member, const char *what)
+{
+    err_reason(&item->err, LOV_EINVAL, "invalid_row", "%s: %s", member, what);
+}
+
+/* What the mapping makes of a word; false when it is not among the values. */
+static bool translate(const struct member *member, struct str *text)
+{
+    for (unsigned i = 0; i < member->values_count; i++) {
+        if (str_is(*text, member->values[i].from)) {
+            *text = str_of(member->values[i].to);
+            return true;
+        }
+    }
+    return !member->values || member->constant;
+}
+
+/* 1 and *out; 0 when there is no value; -1 when it is not among the values. The names in a list are
+ * translated one by one, later. */
+static int value_of(const struct mapping *m, size_t i, const struct str *values, struct str *out)
+{
+    const struct member *member = m->of[i];
+    if (!member)
+        return 0;
+    *out = member->constant ? str_of(member->constant) : str_trim(values[m->column_of[i]]);
+    if (!out->n)
+        *out = str_of(member->fallback);
+    if (!out->n)
+        return 0;
+    if (m->targets[i].kind != V_LIST && !translate(member, out))
+        return -1;
+    return out->n ? 1 : 0;
+}
+
+static bool write_time(struct jw *w, enum value_kind kind, const char *pattern, struct str text)
+{
+    int64_t at;
+    int32_t day;
+    if (!pattern && kind == V_DATE && !date_parse(text, &day))
+        return false;
+    if (!pattern && kind == V_TIME && !time_parse(text, &at))
+        return false;
+    if (pattern && !when_parse(pattern, text, &at))
+        return false;
+    if (!pattern) {
+        jw_str(w, text);
+    } else if (kind == V_TIME) {
+        jw_time(w, at);
+    } else {
+        _cleanup_buf struct buf date = {0};
+        date_format((int32_t)((at - (at % DAY_MS + DAY_MS) % DAY_MS) / DAY_MS), &date);
+        jw_str(w, buf_view(&date));
+    }
+    return true;
+}
+
+static bool write_list(struct jw *w, const struct member *member, struct str text)
+{
+    char separator = member->separator && *member->separator ? *member->separator : ',';
+    bool ok = true;
+    jw_array_start(w);
+    while (text.n && ok) {
+        struct str name = str_trim(str_cut(&text, separator));
+        ok = translate(member, &name);
+        if (name.n && ok)
+            jw_str(w, name);
+    }
+    jw_array_end(w);
+    return ok;
+}
+
+static bool write_bool(struct jw *w, struct str text)
+{
+    static const char *const yes[] = {"true", "yes", "1"}, *const no[] = {"false", "no", "0"};
+    for (size_t i = 0; i < 3; i++) {
+        if (str_is(text, yes[i]) || str_is(text, no[i])) {
+            jw_bool(w, str_is(text, yes[i]));
+            return true;
+        }
+    }
+    return false;
+}
+
+static void write_value(const struct mapping *m, size_t i, struct str text, struct jw *w,
+                        struct import_item *item)
+{
+    const struct target *t = &m->targets[i];
+    int64_t n;
+    switch (t->kind) {
+    case V_TEXT:
+        jw_str(w, text);
+        break;
+    case V_LIST:
+        if (!write_list(w, m->of[i], text))
+            refuse(item, t->name, "a name in it is not among the mapping's values");
+        break;
+    case V_INT:
+        if (str_to_int(text, 0, INT32_MAX, &n))
+            jw_int(w, n);
+        else
+            refuse(item, t->name, "is not a whole number");
+        break;
+    case V_BOOL:
+        if (!write_bool(w, text))
+            refuse(item, t->name, "is neither true nor false");
+        break;
+    case V_TIME:
+    case V_DATE:
+        if (!write_time(w, t->kind, m->of[i]->date, text))
+            refuse(item, t->name, "is not a time as the mapping says");
+        break;
+    }
+}
+
+/* Opens and closes the object that "notice.id" is a member of, and names the member. */
+static void write_name(const char *name, bool *inside, struct jw *w)
+{
+    const char *dot = strchr(name, '.');
+    if (*inside && !dot)
+        jw_object_end(w);
+    if (dot && !*inside) {
+        char object[32];
+        snprintf(object, sizeof object, "%.*s", (int)(dot - name), name);
+        jw_key(w, object);
+        jw_object_start(w);
+    }
+    *inside = dot != NULL;
+    jw_key(w, dot ? dot + 1 : name);
+}
+
+static void write_item(const struct mapping *m, const struct str *values, struct arena *arena,
+                       struct jw *w, struct import_item *item)
+{
+    bool inside = false;
+    struct str text;
+    jw_object_start(w);
+    for (size_t i = 0; i < m->target_count && !item->err.code; i++) {
+        const struct target *t = &m->targets[i];
+        int rc = value_of(m, i, values, &text);
+        if (rc < 0)
+            refuse(item, t->name, "the value is not among the mapping's values");
+        else if (rc == 0 && t->required)
+            refuse(item, t->name, "is empty");
+        if (rc <= 0)
+            continue;
+        if (m->kind == IMPORT_CONSUMERS && i == 0) {
+            item->consumer = arena_str(arena, text);
+            continue;
+        }
+        write_name(t->name, &inside, w);
+        write_value(m, i, text, w, item);
+    }
+    if (inside)
+        jw_object_end(w);
+    jw_object_end(w);
+}
+
+void mapping_apply(const struct mapping *m, const struct str *values, struct arena *arena,
+                   struct import_item *item)
+{
+    _cleanup_buf struct buf out = {0};
+    _cleanup_json json_t *json = NULL;
+    struct err why = {0};
+    struct jw w = {.out = &out};
+    write_item(m, values, arena, &w, item);
+    if (item->err.code)
+        return;
+    if (!str_no_controls(item->consumer, false))
+        refuse(item, "consumer", "holds a control character");
+    else if (out.n > ITEM_MAX)
+        refuse(item, "the row", "is larger than 16,000 bytes");
+    else if (json_read(buf_view(&out), &json, &why))
+        refuse(item, "the row", why.text); /* alone: one such row would spoil its whole batch */
+    else
+        item->json = arena_str(arena, buf_view(&out));
+}
