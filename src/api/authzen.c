@@ -88,6 +88,8 @@ static int answer_recorded(struct http_call *call)
 {
     struct pending *p = call->work;
     const struct batch *batch = p->more;
+    if (evaluation_repeat(p, p->rules, answer_recorded))
+        return HTTP_LATER;
     for (size_t i = 0; i < batch->count; i++)
         evaluation_settle(api_of(call), &batch->items[i]);
     int rc = answer(call, p->rules, batch);

@@ -41,6 +41,10 @@ int evaluation_take_plain(struct http_call *call, const struct plain_question *p
 void evaluation_decide(struct api *api, const struct rules *rules, struct evaluation *ev);
 /* Prepares the write that records it. */
 void evaluation_record(const struct rules *rules, struct evaluation *ev, struct engine_write *w);
+/* After the writes: true when some have to be recorded once more, and `then` follows again. A use
+ * is refused by the writer when its consumer was changed in the very same commit: then the decision
+ * is taken anew, on what the change left. */
+bool evaluation_repeat(struct pending *p, const struct rules *rules, http_handler *then);
 /* After the write: a use that could not be recorded is denied. */
 void evaluation_settle(struct api *api, struct evaluation *ev);
 /* {"decision": ..., "context": {...}} */

@@ -136,6 +136,21 @@ void evaluation_record(const struct rules *rules, struct evaluation *ev, struct 
     ev->write = w;
 }
 
+bool evaluation_repeat(struct pending *p, const struct rules *rules, http_handler *then)
+{
+    struct engine_write **again = arena_array(&p->call->arena, p->count, sizeof *again);
+    size_t count = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        struct engine_write *w = &p->writes[i];
+        /* Other failures that make it unavailable (the disk, a stop) have no reason word. */
+        if (w->job.rc != LOV_EUNAVAILABLE || strcmp(w->job.err.reason, "unavailable") != 0)
+            continue;
+        decide(api_of(p->call)->engine, rules, &w->question, &w->decision);
+        again[count++] = w;
+    }
+    return pending_repeat(p, again, count, then);
+}
+
 void evaluation_settle(struct api *api, struct evaluation *ev)
 {
     if (!ev->write)

@@ -27,19 +27,35 @@ static void write_done(struct engine_write *w)
         http_resume(p->call);
 }
 
-int pending_submit(struct pending *p, http_handler *then)
+static void submit(struct pending *p, struct engine_write **some, size_t count, http_handler *then)
 {
     struct engine *e = api_of(p->call)->engine;
-    struct engine_write *writes = p->writes;
-    size_t count = p->count;
     p->call->work = p;
     p->call->then = then;
     atomic_store_explicit(&p->left, count, memory_order_relaxed);
     for (size_t i = 0; i < count; i++)
-        writes[i].done = write_done;
+        some[i]->done = write_done;
+    /* With the last of them the call may be over, and its arena, where the list is, gone. */
     for (size_t i = 0; i < count; i++)
-        engine_submit(e, &writes[i]);
+        engine_submit(e, some[i]);
+}
+
+int pending_submit(struct pending *p, http_handler *then)
+{
+    struct engine_write **all = arena_array(&p->call->arena, p->count, sizeof *all);
+    for (size_t i = 0; i < p->count; i++)
+        all[i] = &p->writes[i];
+    submit(p, all, p->count, then);
     return HTTP_LATER;
+}
+
+bool pending_repeat(struct pending *p, struct engine_write **some, size_t count, http_handler *then)
+{
+    enum { TIMES = 4 };
+    if (!count || p->repeated++ == TIMES)
+        return false;
+    submit(p, some, count, then);
+    return true;
 }
 
 void pending_free(struct pending *p)

@@ -145,6 +145,7 @@ struct pending {
     size_t count;
     void *more; /* the handler's own */
     _Atomic size_t left;
+    int repeated; /* times */
 };
 
 /* From the call's arena, with `count` writes that have actor and arena set. Takes over `body`. */
@@ -152,6 +153,10 @@ struct pending *pending_new(struct http_call *call, json_t *body, size_t count);
 /* Hands over all writes, so that one commit takes them, and lets `then` go on when the last is
  * durable or refused. Nothing of the call may be touched after it: return what it returns. */
 int pending_submit(struct pending *p, http_handler *then);
+/* The same once more for some of its writes, from `then`: true when they were handed over, false
+ * when there are none or it was tried often enough. */
+bool pending_repeat(struct pending *p, struct engine_write **some, size_t count,
+                    http_handler *then);
 /* Gives back what it holds; the writes stay with the arena. */
 void pending_free(struct pending *p);
 

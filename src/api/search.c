@@ -335,6 +335,8 @@ static int answer_recorded(struct http_call *call)
 {
     struct pending *p = call->work;
     struct search *s = p->more;
+    if (evaluation_repeat(p, s->rules, answer_recorded))
+        return HTTP_LATER;
     struct str *names = arena_array(&call->arena, p->count, sizeof *names);
     size_t count = 0;
     struct err err = {0};

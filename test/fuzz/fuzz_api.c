@@ -92,6 +92,7 @@ static struct world *world_new(void)
 {
     static struct world w;
     struct err err = {0};
+    w = (struct world){0};
     /* In memory where there is such a folder: a fuzzer needs no durable writes. */
     snprintf(w.dir, sizeof w.dir, "%s/lov-fuzz-XXXXXX",
              access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
@@ -118,11 +119,27 @@ static struct world *world;
 static void world_end(void)
 {
     char command[96];
+    if (!world)
+        return;
     api_close(world->api);
     engine_close(world->e);
     snprintf(command, sizeof command, "rm -rf %s", world->dir);
     if (system(command))
         fprintf(stderr, "%s is left over\n", world->dir);
+    world = NULL;
+}
+
+/* A world is used up after a while, so that a long run does not fill the memory with its ledger. */
+static void world_ready(void)
+{
+    enum { RUNS = 50000 };
+    static unsigned runs;
+    if (runs == 0)
+        atexit(world_end);
+    if (runs++ % RUNS)
+        return;
+    world_end();
+    world = world_new();
 }
 
 static void check_answer(const struct http_call *call)
@@ -165,10 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char target[96];
     if (!size)
         return 0;
-    if (!world) {
-        world = world_new();
-        atexit(world_end);
-    }
+    world_ready();
     check_plain((struct str){(const char *)data + 1, size - 1});
     size_t pick = data[0] % TARGETS;
     bool recipient = data[0] / TARGETS % 2;

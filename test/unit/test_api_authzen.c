@@ -1,5 +1,7 @@
 /* OpenID AuthZEN Authorization API 1.0: each MUST of the specification and of its certification
  * scenario that JSON over HTTP can show, and what Lov adds: recording. */
+#include <pthread.h>
+
 #include "test_api_fixture.h"
 
 #define SUBJECT "\"subject\":{\"type\":\"recipient\",\"id\":\"marketing\"}"
@@ -457,6 +459,41 @@ static void test_reported_uses_are_recorded_permitted_or_not(void **state)
     }
 }
 
+static void *keep_answering(void *arg)
+{
+    struct world *w = arg;
+    for (int i = 0; i < 200; i++) {
+        _cleanup_answer struct answer a = ask(w, NULL, "POST", "/v1/consents", GIVE("00003"));
+        if (a.status != 201)
+            return a.text[0] ? arg : NULL;
+    }
+    return NULL;
+}
+
+static void test_use_recorded_beside_changes_is_decided_on_what_they_leave(void **state)
+{
+    struct world *w = *state;
+    pthread_t threads[2];
+    void *failed;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, keep_answering, w), 0);
+    for (int i = 0; i < 200; i++) {
+        _cleanup_answer struct answer a =
+            post(w, EVALUATIONS,
+                 "{" SUBJECT "," ACTION ",\"context\":{\"record\":true},\"evaluations\":[" OF(
+                     "00003") "," OF("00001") "," OF("nobody") "]}");
+        /* Each answer given meanwhile is a yes. Unavailable only when overtaken again and again. */
+        assert_string_equal(text_at(&a, "evaluations.1.context.reason"), "permitted");
+        assert_string_equal(text_at(&a, "evaluations.2.context.reason"), "unknown_consumer");
+        if (strcmp(text_at(&a, "evaluations.0.context.reason"), "unavailable") != 0)
+            assert_string_equal(text_at(&a, "evaluations.0.context.reason"), "permitted");
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+}
+
 static void test_metadata_names_each_endpoint(void **state)
 {
     _cleanup_answer struct answer a =
@@ -491,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_recorded_evaluations_are_recorded_each),
         cmocka_unit_test(test_audience_of_a_recorded_activity_is_recorded),
         cmocka_unit_test(test_reported_uses_are_recorded_permitted_or_not),
+        cmocka_unit_test(test_use_recorded_beside_changes_is_decided_on_what_they_leave),
         cmocka_unit_test(test_metadata_names_each_endpoint),
     };
     return cmocka_run_group_tests(tests, begin, world_end);
