@@ -150,7 +150,9 @@ format:
 	clang-format -i $(FORMATTED)
 
 format-check:
-	clang-format --dry-run -Werror $(FORMATTED)
+	@wrong=$$(clang-format --dry-run -Werror $(FORMATTED) 2>&1) || { \
+		echo "$$wrong" | sed -n 's/:[0-9]*:[0-9]*: error: .*//p; /not found/p' | sort -u; \
+		echo 'These are not laid out as .clang-format says: `make format` does it.'; exit 1; }
 
 ## make lint       layout and clang-tidy
 lint: test-deps format-check
