@@ -72,7 +72,6 @@ static int answer_report(struct http_call *call)
     jw_object_end(&w);
     if (replayed)
         http_answer_header(call, "Idempotency-Replayed", STR("true"));
-    pending_free(p);
     return 0;
 }
 
@@ -126,7 +125,7 @@ static int read_report(struct http_call *call, const json_t *items, struct pendi
         rc = read_item(call, json_array_get(items, i), i, p, &report->items[i], err);
     for (size_t i = 0; i < report->count && rc == 0; i++) {
         evaluation_decide(api_of(call), p->rules, &report->items[i]);
-        evaluation_record(p->rules, &report->items[i], &p->writes[i]);
+        evaluation_record(&report->items[i], &p->writes[i]);
         p->writes[i].reported = true;
     }
     return rc;

@@ -57,14 +57,13 @@ static bool is_last(const struct batch *batch, const struct evaluation *ev)
            (batch->semantic == PERMIT_ON_FIRST_PERMIT && permit);
 }
 
-static void write_batch(struct api *api, const struct rules *rules, const struct batch *batch,
-                        struct jw *w)
+static void write_batch(struct api *api, const struct batch *batch, struct jw *w)
 {
     jw_object_start(w);
     jw_key(w, "evaluations");
     jw_array_start(w);
     for (size_t i = 0; i < batch->count; i++) {
-        evaluation_write(api, rules, &batch->items[i], w);
+        evaluation_write(api, &batch->items[i], w);
         /* One that could not be recorded became a denial only now. */
         if (is_last(batch, &batch->items[i]))
             break;
@@ -73,14 +72,14 @@ static void write_batch(struct api *api, const struct rules *rules, const struct
     jw_object_end(w);
 }
 
-static int answer(struct http_call *call, const struct rules *rules, const struct batch *batch)
+static int answer(struct http_call *call, const struct batch *batch)
 {
     struct api *api = api_of(call);
     struct jw w = answer_start(call, 200);
     if (batch->single)
-        evaluation_write(api, rules, &batch->items[0], &w);
+        evaluation_write(api, &batch->items[0], &w);
     else
-        write_batch(api, rules, batch, &w);
+        write_batch(api, batch, &w);
     return 0;
 }
 
@@ -88,13 +87,11 @@ static int answer_recorded(struct http_call *call)
 {
     struct pending *p = call->work;
     const struct batch *batch = p->more;
-    if (evaluation_repeat(p, p->rules, answer_recorded))
+    if (evaluation_repeat(p, answer_recorded))
         return HTTP_LATER;
     for (size_t i = 0; i < batch->count; i++)
         evaluation_settle(api_of(call), &batch->items[i]);
-    int rc = answer(call, p->rules, batch);
-    pending_free(p);
-    return rc;
+    return answer(call, batch);
 }
 
 /* ---- the question ---- */
@@ -121,7 +118,7 @@ static int run_batch(struct http_call *call, json_t *body, struct batch *batch)
     struct rules *rules = engine_rules(api->engine);
     size_t records = decide_batch(api, rules, batch);
     if (!records) {
-        int rc = answer(call, rules, batch);
+        int rc = answer(call, batch);
         rules_unref(rules);
         json_decref(body);
         return rc;
@@ -131,9 +128,12 @@ static int run_batch(struct http_call *call, json_t *body, struct batch *batch)
     struct pending *p = pending_new(call, body, records);
     p->rules = rules;
     p->more = kept;
-    for (size_t i = 0, next = 0; i < batch->count; i++)
-        if (batch->items[i].record)
-            evaluation_record(rules, &batch->items[i], &p->writes[next++]);
+    for (size_t i = 0, next = 0; i < batch->count; i++) {
+        struct evaluation *ev = &batch->items[i];
+        ev->obligations = arena_str(&call->arena, ev->obligations); /* outlives the rules */
+        if (ev->record)
+            evaluation_record(ev, &p->writes[next++]);
+    }
     return pending_submit(p, answer_recorded);
 }
 

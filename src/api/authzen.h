@@ -20,6 +20,8 @@ struct evaluation {
     bool other_subject; /* its type is none that Lov knows: denied */
     bool record;        /* asked for, or demanded by the activity */
     struct decision decision;
+    int policy_version;
+    struct str obligations;     /* JSON, of a permit; borrowed from the rules */
     struct err err;             /* code < 0: not evaluated */
     struct engine_write *write; /* where recorded */
 };
@@ -40,15 +42,14 @@ int evaluation_take_plain(struct http_call *call, const struct plain_question *p
 /* Decides, and counts when nothing is to be recorded first. */
 void evaluation_decide(struct api *api, const struct rules *rules, struct evaluation *ev);
 /* Prepares the write that records it. */
-void evaluation_record(const struct rules *rules, struct evaluation *ev, struct engine_write *w);
+void evaluation_record(struct evaluation *ev, struct engine_write *w);
 /* After the writes: true when some have to be recorded once more, and `then` follows again. A use
  * is refused by the writer when its consumer was changed in the very same commit: then the decision
  * is taken anew, on what the change left. */
-bool evaluation_repeat(struct pending *p, const struct rules *rules, http_handler *then);
+bool evaluation_repeat(struct pending *p, http_handler *then);
 /* After the write: a use that could not be recorded is denied. */
 void evaluation_settle(struct api *api, struct evaluation *ev);
 /* {"decision": ..., "context": {...}} */
-void evaluation_write(struct api *api, const struct rules *rules, const struct evaluation *ev,
-                      struct jw *w);
+void evaluation_write(struct api *api, const struct evaluation *ev, struct jw *w);
 
 #endif

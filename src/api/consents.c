@@ -183,14 +183,11 @@ static int answer_write(struct http_call *call)
     struct pending *p = call->work;
     struct engine_write *w = &p->writes[0];
     bool created = w->kind == WRITE_GIVE || w->kind == WRITE_REFUSE;
-    if (w->job.rc) {
-        pending_free(p);
+    if (w->job.rc)
         return answer_problem(call, &w->job.err);
-    }
     struct err err = {0};
     struct jw j = answer_start(call, created ? 201 : 200);
     int rc = write_consent(call, &w->out, w->consumer, &j, &err);
-    pending_free(p);
     if (rc)
         return answer_problem(call, &err);
     if (created)
@@ -334,7 +331,6 @@ static int answer_batch(struct http_call *call)
         rc = answer_batch_item(call, &batch->items[i], &j, &err);
     jw_array_end(&j);
     jw_object_end(&j);
-    pending_free(p);
     return rc ? answer_problem(call, &err) : 0;
 }
 
@@ -390,6 +386,7 @@ int consents_batch(struct http_call *call)
     }
     if (p->count)
         return pending_submit(p, answer_batch);
+    pending_free(p);
     call->work = p;
     return answer_batch(call);
 }

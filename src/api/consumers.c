@@ -75,7 +75,6 @@ static int answer_put(struct http_call *call)
     struct pending *p = call->work;
     struct engine_write *w = &p->writes[0];
     bool created = p->more != NULL;
-    pending_free(p);
     return w->job.rc ? answer_problem(call, &w->job.err)
                      : answer_consumer(call, created ? 201 : 200);
 }
@@ -128,7 +127,6 @@ static int answer_erase(struct http_call *call)
 {
     struct pending *p = call->work;
     struct engine_write *w = &p->writes[0];
-    pending_free(p);
     if (w->job.rc)
         return answer_problem(call, &w->job.err);
     struct jw j = answer_start(call, 200);

@@ -121,33 +121,47 @@ void evaluation_decide(struct api *api, const struct rules *rules, struct evalua
         };
     else
         decide(api->engine, rules, &ev->question, &ev->decision);
-    if (ev->decision.activity && ev->decision.activity->record_always)
-        ev->record = true;
+    ev->policy_version = rules ? rules_policy(rules)->version : 0;
+    if (ev->decision.activity) {
+        ev->obligations = rules_obligations(rules, ev->decision.activity);
+        ev->record = ev->record || ev->decision.activity->record_always;
+    }
     if (!ev->record)
         counters_add(api->counters, ev->decision.reason);
 }
 
-void evaluation_record(const struct rules *rules, struct evaluation *ev, struct engine_write *w)
+void evaluation_record(struct evaluation *ev, struct engine_write *w)
 {
     w->kind = WRITE_ACCESS;
     w->question = ev->question;
     w->decision = ev->decision;
-    w->policy_version = rules ? rules_policy(rules)->version : 0;
+    w->policy_version = ev->policy_version;
     ev->write = w;
 }
 
-bool evaluation_repeat(struct pending *p, const struct rules *rules, http_handler *then)
+/* Under another policy the answer would be another too: such a use stays refused. */
+static bool is_overtaken(const struct engine_write *w, int policy_version)
 {
+    /* Other failures that make it unavailable (the disk, a stop) have no reason word. */
+    return w->job.rc == LOV_EUNAVAILABLE && strcmp(w->job.err.reason, "unavailable") == 0 &&
+           w->policy_version == policy_version;
+}
+
+bool evaluation_repeat(struct pending *p, http_handler *then)
+{
+    struct engine *e = api_of(p->call)->engine;
+    struct rules *rules = engine_rules(e);
+    int policy_version = rules ? rules_policy(rules)->version : 0;
     struct engine_write **again = arena_array(&p->call->arena, p->count, sizeof *again);
     size_t count = 0;
     for (size_t i = 0; i < p->count; i++) {
         struct engine_write *w = &p->writes[i];
-        /* Other failures that make it unavailable (the disk, a stop) have no reason word. */
-        if (w->job.rc != LOV_EUNAVAILABLE || strcmp(w->job.err.reason, "unavailable") != 0)
+        if (!is_overtaken(w, policy_version))
             continue;
-        decide(api_of(p->call)->engine, rules, &w->question, &w->decision);
+        decide(e, rules, &w->question, &w->decision);
         again[count++] = w;
     }
+    rules_unref(rules);
     return pending_repeat(p, again, count, then);
 }
 
@@ -189,8 +203,7 @@ static void write_error(const struct err *err, struct jw *w)
     jw_object_end(w);
 }
 
-static void write_context(struct api *api, const struct rules *rules, const struct evaluation *ev,
-                          struct jw *w)
+static void write_context(struct api *api, const struct evaluation *ev, struct jw *w)
 {
     const struct decision *d = &ev->decision;
     jw_cstr_member(w, "reason", decision_reason_name(d->reason));
@@ -201,17 +214,16 @@ static void write_context(struct api *api, const struct rules *rules, const stru
     else
         jw_str(w, str_of(policy_basis_name(d->basis)));
     write_consent_id(api, d, w);
-    jw_int_member(w, "policy_version", rules ? rules_policy(rules)->version : 0);
-    if (d->permit && d->activity) {
+    jw_int_member(w, "policy_version", ev->policy_version);
+    if (d->permit && ev->obligations.n) {
         jw_key(w, "obligations");
-        jw_raw(w, rules_obligations(rules, d->activity));
+        jw_raw(w, ev->obligations);
     }
     if (ev->write && ev->write->job.rc >= 0)
         jw_int_member(w, "event", ev->write->out_seq);
 }
 
-void evaluation_write(struct api *api, const struct rules *rules, const struct evaluation *ev,
-                      struct jw *w)
+void evaluation_write(struct api *api, const struct evaluation *ev, struct jw *w)
 {
     jw_object_start(w);
     jw_bool_member(w, "decision", ev->err.code == 0 && ev->decision.permit);
@@ -220,7 +232,7 @@ void evaluation_write(struct api *api, const struct rules *rules, const struct e
     if (ev->err.code)
         write_error(&ev->err, w);
     else
-        write_context(api, rules, ev, w);
+        write_context(api, ev, w);
     jw_object_end(w);
     jw_object_end(w);
 }

@@ -40,8 +40,41 @@ static void submit(struct pending *p, struct engine_write **some, size_t count, 
         engine_submit(e, some[i]);
 }
 
+void pending_free(struct pending *p)
+{
+    json_decref(p->body);
+    rules_unref(p->rules);
+    p->body = NULL;
+    p->rules = NULL;
+}
+
+static void keep_text(struct arena *arena, struct str *text)
+{
+    if (text->n)
+        *text = arena_str(arena, *text);
+}
+
+/* Evidence, guardian and detail are in the arena already. */
+static void keep_write(struct arena *arena, struct engine_write *w)
+{
+    struct str *const texts[] = {
+        &w->consumer,           &w->purpose,           &w->recipient,         &w->notice.id,
+        &w->notice.language,    &w->channel,           &w->set.residence,     &w->question.purpose,
+        &w->question.recipient, &w->question.category, &w->question.consumer,
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        keep_text(arena, texts[i]);
+    for (size_t i = 0; i < w->category_count; i++)
+        keep_text(arena, &w->categories[i]);
+    w->decision.law = NULL;
+    w->decision.activity = NULL;
+}
+
 int pending_submit(struct pending *p, http_handler *then)
 {
+    for (size_t i = 0; i < p->count; i++)
+        keep_write(&p->call->arena, &p->writes[i]);
+    pending_free(p);
     struct engine_write **all = arena_array(&p->call->arena, p->count, sizeof *all);
     for (size_t i = 0; i < p->count; i++)
         all[i] = &p->writes[i];
@@ -56,12 +89,4 @@ bool pending_repeat(struct pending *p, struct engine_write **some, size_t count,
         return false;
     submit(p, some, count, then);
     return true;
-}
-
-void pending_free(struct pending *p)
-{
-    json_decref(p->body);
-    rules_unref(p->rules);
-    p->body = NULL;
-    p->rules = NULL;
 }

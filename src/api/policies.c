@@ -227,46 +227,49 @@ static void write_applied(struct http_call *call, const struct engine_write *w)
     jw_object_end(&j);
 }
 
-static int answer_apply(struct http_call *call)
+/* Waits in this thread: a policy comes seldom, and what it holds must be freed whatever becomes of
+ * the client. */
+static void apply(struct http_call *call, const struct policy_bundle *bundle,
+                  const struct policy_request *request)
 {
-    struct pending *p = call->work;
-    struct engine_write *w = &p->writes[0];
-    if (w->job.rc && w->findings.errors)
-        answer_findings(call, &w->findings);
-    else if (w->job.rc)
-        answer_problem(call, &w->job.err);
-    else if (w->policy)
-        write_applied(call, w);
-    policy_unref(w->policy);
-    policy_findings_free(&w->findings);
-    policy_bundle_free(p->more);
-    pending_free(p);
-    return 0;
+    struct err err = {0};
+    struct engine_write w = {
+        .kind = WRITE_POLICY,
+        .actor = caller_of(call)->actor,
+        .arena = &call->arena,
+        .bundle = bundle,
+        .confirm_version = request->expected_version >= 0,
+        .expected_version = (int)request->expected_version,
+    };
+    int rc = engine_run(api_of(call)->engine, &w, &err);
+    if (rc && w.findings.errors)
+        answer_findings(call, &w.findings);
+    else if (rc)
+        answer_problem(call, &err);
+    else
+        write_applied(call, &w);
+    policy_unref(w.policy);
+    policy_findings_free(&w.findings);
 }
 
 int policy_apply(struct http_call *call)
 {
     struct err err = {0};
     struct policy_request request = {.expected_version = -1};
-    struct policy_bundle *bundle = arena_alloc(&call->arena, sizeof *bundle);
-    json_t *body = NULL;
+    struct policy_bundle bundle = {0};
+    _cleanup_json json_t *body = NULL;
     int rc = 0;
     /* expected_version is the key that makes a repetition harmless here. */
     if (http_header(call, "Idempotency-Key").p)
         rc = err_reason(&err, LOV_EINVAL, "invalid_idempotency_key",
                         "a policy is applied once by expected_version: leave out Idempotency-Key");
     if (rc == 0)
-        rc = read_bundle(call, FILES_AND_VERSION, &request, &body, bundle, &err);
+        rc = read_bundle(call, FILES_AND_VERSION, &request, &body, &bundle, &err);
     if (rc)
         return answer_problem(call, &err);
-    struct pending *p = pending_new(call, body, 1);
-    struct engine_write *w = &p->writes[0];
-    p->more = bundle;
-    w->kind = WRITE_POLICY;
-    w->bundle = bundle;
-    w->confirm_version = request.expected_version >= 0;
-    w->expected_version = (int)request.expected_version;
-    return pending_submit(p, answer_apply);
+    apply(call, &bundle, &request);
+    policy_bundle_free(&bundle);
+    return 0;
 }
 
 /* ---- notices ---- */

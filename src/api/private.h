@@ -139,8 +139,8 @@ int request_idempotency(struct http_call *call, const json_t *body, size_t item,
 
 struct pending {
     struct http_call *call;
-    json_t *body;        /* what the writes borrow from; may be NULL */
-    struct rules *rules; /* what their decisions borrow from; may be NULL */
+    json_t *body;        /* what the writes borrow from until they are submitted; may be NULL */
+    struct rules *rules; /* what their decisions borrow from until then; may be NULL */
     struct engine_write *writes;
     size_t count;
     void *more; /* the handler's own */
@@ -151,13 +151,15 @@ struct pending {
 /* From the call's arena, with `count` writes that have actor and arena set. Takes over `body`. */
 struct pending *pending_new(struct http_call *call, json_t *body, size_t count);
 /* Hands over all writes, so that one commit takes them, and lets `then` go on when the last is
- * durable or refused. Nothing of the call may be touched after it: return what it returns. */
+ * durable or refused - unless the client has left: then the call ends without it, so from here on
+ * all that the call holds is in its arena. Body and rules are given back, and what the writes had
+ * from them is copied. Nothing of the call may be touched after it: return what it returns. */
 int pending_submit(struct pending *p, http_handler *then);
 /* The same once more for some of its writes, from `then`: true when they were handed over, false
  * when there are none or it was tried often enough. */
 bool pending_repeat(struct pending *p, struct engine_write **some, size_t count,
                     http_handler *then);
-/* Gives back what it holds; the writes stay with the arena. */
+/* Gives back body and rules, of a call that is not submitted after all. */
 void pending_free(struct pending *p);
 
 /* ---- handlers ---- */

@@ -335,7 +335,7 @@ static int answer_recorded(struct http_call *call)
 {
     struct pending *p = call->work;
     struct search *s = p->more;
-    if (evaluation_repeat(p, s->rules, answer_recorded))
+    if (evaluation_repeat(p, answer_recorded))
         return HTTP_LATER;
     struct str *names = arena_array(&call->arena, p->count, sizeof *names);
     size_t count = 0;
@@ -351,9 +351,7 @@ static int answer_recorded(struct http_call *call)
     if (err.code)
         err_reason(&err, LOV_EUNAVAILABLE, "unavailable",
                    "the accesses could not be recorded: ask again");
-    int rc = err.code ? search_refuse(s, &err) : answer_names(s, names, (int64_t)count);
-    pending_free(p);
-    return rc;
+    return err.code ? search_refuse(s, &err) : answer_names(s, names, (int64_t)count);
 }
 
 /* The decision of each is taken once more, as what is recorded with it: the consent, the basis. */
@@ -372,9 +370,16 @@ static int record_names(struct search *found, const struct str *names, int64_t c
             continue;
         evaluation_decide(api_of(call), s->rules, &ev);
         if (ev.decision.permit)
-            evaluation_record(s->rules, &ev, &p->writes[p->count++]);
+            evaluation_record(&ev, &p->writes[p->count++]);
     }
-    return p->count ? pending_submit(p, answer_recorded) : search_answer(s);
+    if (!p->count)
+        return search_answer(s);
+    s->ev.question.category = arena_str(&call->arena, s->ev.question.category);
+    p->body = s->body;
+    p->rules = s->rules;
+    s->body = NULL;
+    s->rules = NULL;
+    return pending_submit(p, answer_recorded);
 }
 
 int search_resource(struct http_call *call)

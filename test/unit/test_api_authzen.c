@@ -406,6 +406,21 @@ static void test_recorded_evaluations_are_recorded_each(void **state)
     assert_true(json_is_integer(at(a.json, "evaluations.3.context.event")));
 }
 
+static void test_only_the_items_that_ask_for_it_are_recorded(void **state)
+{
+    _cleanup_answer struct answer a =
+        post(*state, EVALUATIONS,
+             "{" SUBJECT "," ACTION ",\"evaluations\":[" OF(
+                 "00001") ",{\"resource\":{\"type\":"
+                          "\"purchases\",\"id\":\"00002\"},\"context\":{\"record\":true}}," OF(
+                              "00003") "]}");
+    assert_decisions(&a, "yyy");
+    assert_null(at(a.json, "evaluations.0.context.event"));
+    assert_true(json_is_integer(at(a.json, "evaluations.1.context.event")));
+    assert_null(at(a.json, "evaluations.2.context.event"));
+    assert_string_equal(text_at(&a, "evaluations.2.context.obligations.view.form"), "identified");
+}
+
 #define SCORING(context)                                                                           \
     "{\"subject\":{\"type\":\"recipient\",\"id\":\"risk\"},"                                       \
     "\"action\":{\"name\":\"credit_scoring\"},\"resource\":{\"type\":\"credit\"}" context "}"
@@ -526,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_recorded_use_is_in_the_ledger),
         cmocka_unit_test(test_question_without_record_leaves_the_ledger_alone),
         cmocka_unit_test(test_recorded_evaluations_are_recorded_each),
+        cmocka_unit_test(test_only_the_items_that_ask_for_it_are_recorded),
         cmocka_unit_test(test_audience_of_a_recorded_activity_is_recorded),
         cmocka_unit_test(test_reported_uses_are_recorded_permitted_or_not),
         cmocka_unit_test(test_use_recorded_beside_changes_is_decided_on_what_they_leave),
