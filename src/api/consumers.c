@@ -15,8 +15,6 @@ static const struct json_field consumer_fields[] = {
     {"opt_out_signal", JSON_K_BOOL, offsetof(struct consumer_request, opt_out_signal), false, 0, 0},
 };
 
-enum { BORN_UNKNOWN = INT32_MIN };
-
 static int unknown(struct err *err)
 {
     return err_reason(err, LOV_ENOTFOUND, "unknown_consumer", "there is no such consumer");
@@ -36,7 +34,7 @@ static void write_consumer(const struct consumer *c, struct str id, struct jw *w
     jw_str_member(w, "consumer", id);
     jw_str_member(w, "residence", c->residence);
     jw_key(w, "birth_date");
-    if (c->born == BORN_UNKNOWN) {
+    if (c->born == DAY_NONE) {
         jw_null(w);
     } else {
         _cleanup_buf struct buf date = {0};

@@ -11,6 +11,7 @@
 #include "base/str.h"
 
 #define TIME_NONE INT64_MIN
+#define DAY_NONE INT32_MIN
 enum { DAY_MS = 86400000 };
 
 /* The wall clock. */

@@ -171,7 +171,7 @@ struct consumer {
     struct identity_row who;
     struct str residence; /* arena */
     bool restricted, opt_out_signal;
-    int32_t born; /* day; INT32_MIN: not known */
+    int32_t born; /* day; DAY_NONE: not known */
     int64_t last_event;
 };
 /* 1 and *out, or 0. */
@@ -191,7 +191,9 @@ enum write_kind {
     WRITE_EXPIRE, /* nothing: records up to `limit` consents as expired; written says how many */
     WRITE_CONSUMER, /* consumer; the members of `set` that has_... says */
     WRITE_ERASE,    /* consumer */
-    WRITE_ACCESS,   /* question + decision of a use; out_seq is its event */
+    WRITE_ACCESS,   /* question + decision of a use, detail; out_seq is its event. A permit is
+                     * decided again in the order of the ledger: look at `decision` afterwards.
+                     * "unavailable": overtaken by a change of policy or consumer, submit again */
     WRITE_POLICY,   /* bundle */
 };
 

@@ -68,7 +68,7 @@ static enum decision_reason check_recipient(const struct policy_recipient *r, in
 
 static bool younger_than(const struct index_consumer *c, int years, int64_t at)
 {
-    return years > 0 && c->born != BORN_UNKNOWN && at < date_start(date_add_years(c->born, years));
+    return years > 0 && c->born != DAY_NONE && at < date_start(date_add_years(c->born, years));
 }
 
 static const struct policy_law *law_of(const struct engine *e, const struct rules *r,

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/json.h"
 #include "consent/consent.h"
 #include "consent/index.h"
 
@@ -74,13 +75,15 @@ int row_consent_each(struct db *lov, uint32_t shard, const struct uid *cid, stru
                      int (*row)(void *ctx, const struct consent *c), void *ctx, struct err *err);
 int row_consent_put(struct db *lov, const struct consent *c, struct err *err);
 void row_consent_body(const struct consent *c, struct buf *out);
+/* The member "sealed": base64url, or null where there is nothing. */
+void row_sealed_member(struct jw *w, struct str sealed);
 /* The columns of consent, in the order that row_consent_read expects. */
 #define CONSENT_COLUMNS                                                                            \
     "shard, cid, seq, purpose, recipient, categories, narrowed, status, notice, notice_version, "  \
     "notice_language, notice_hash, channel, given_at, expires_at, guardian, sealed, event"
 int row_consent_read(struct db_stmt *s, struct arena *arena, struct consent *out, struct err *err);
 bool consent_status_parse(struct str text, enum consent_status *out);
-/* The birthday inside what is sealed with the consumer, or BORN_UNKNOWN. */
+/* The birthday inside what is sealed with the consumer, or DAY_NONE. */
 int sealed_born(const struct identity *who, struct db *identities, const struct uid *cid,
                 struct str sealed, int32_t *out, struct err *err);
 /* Seals JSON under the consumer's key: text from the arena. */

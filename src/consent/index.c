@@ -192,8 +192,7 @@ struct index_consumer *index_add(struct index *ix, const struct hash128 *lookup,
     }
     uint32_t number = (uint32_t)ix->count++;
     struct index_consumer *c = at(ix, number);
-    *c = (struct index_consumer){
-        .lookup = *lookup, .cid = *cid, .shard = shard, .born = BORN_UNKNOWN};
+    *c = (struct index_consumer){.lookup = *lookup, .cid = *cid, .shard = shard, .born = DAY_NONE};
     table_put(&ix->by_lookup, first_bytes(lookup->b), number);
     table_put(&ix->by_cid, first_bytes(cid->b), number);
     return c;
@@ -227,7 +226,7 @@ void index_erase(struct index *ix, struct index_consumer *c)
     c->permits = NULL;
     c->permit_count = 0;
     c->erased = true;
-    c->born = BORN_UNKNOWN;
+    c->born = DAY_NONE;
     c->restricted = c->opt_out_signal = false;
 }
 

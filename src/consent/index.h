@@ -13,13 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/crypt.h"
 #include "base/hash.h"
 #include "base/str.h"
 
 struct index;
-
-#define BORN_UNKNOWN INT32_MIN
 
 enum permit_state { PERMIT_GIVEN, PERMIT_REFUSED, PERMIT_WITHDRAWN };
 

@@ -45,7 +45,7 @@ int write_consumer(struct work *k, struct err *err)
     int rc = work_consumer(k, w->consumer, true, err);
     if (rc < 0)
         return rc;
-    int32_t born = BORN_UNKNOWN;
+    int32_t born = DAY_NONE;
     rc = sealed_born(k->e->identity, k->identities, &k->consumer.cid, k->consumer.sealed, &born,
                      err);
     if (rc == 0 && w->set.has_born) {

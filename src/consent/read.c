@@ -122,7 +122,7 @@ int consumer_get(struct engine *e, struct str id, struct arena *arena, struct co
 {
     struct db *lov = NULL, *identities = NULL;
     struct consumer_row row;
-    struct consumer c = {.born = BORN_UNKNOWN};
+    struct consumer c = {.born = DAY_NONE};
     int rc = consumer_find(e, id, &c.who, err);
     if (rc != 1)
         return rc;

@@ -113,7 +113,7 @@ int row_consumer_put(struct db *lov, const struct consumer_row *row, struct err 
     return db_run(s, err);
 }
 
-static void sealed_member(struct jw *w, struct str sealed)
+void row_sealed_member(struct jw *w, struct str sealed)
 {
     jw_key(w, "sealed");
     if (sealed.n == 0) {
@@ -133,7 +133,7 @@ void row_consumer_body(const struct consumer_row *row, struct buf *out)
     jw_bool_member(&w, "opt_out_signal", row->opt_out_signal);
     jw_str_member(&w, "residence", row->residence);
     jw_bool_member(&w, "restricted", row->restricted);
-    sealed_member(&w, row->sealed);
+    row_sealed_member(&w, row->sealed);
     jw_object_end(&w);
 }
 
@@ -283,7 +283,7 @@ void row_consent_body(const struct consent *c, struct buf *out)
     jw_time_member(&w, "given_at", c->given_at);
     jw_time_member(&w, "expires_at", c->expires_at);
     jw_bool_member(&w, "guardian", c->by_guardian);
-    sealed_member(&w, c->sealed);
+    row_sealed_member(&w, c->sealed);
     jw_object_end(&w);
 }
 
@@ -330,7 +330,7 @@ int sealed_born(const struct identity *who, struct db *identities, const struct 
     static const struct json_field fields[] = {{"birth_date", JSON_K_DATE, 0, false, 0, 0}};
     _cleanup_buf struct buf text = {0};
     _cleanup_json json_t *json = NULL;
-    *out = BORN_UNKNOWN;
+    *out = DAY_NONE;
     int rc = unseal_json(who, identities, cid, sealed, &text, err);
     if (rc || text.n == 0)
         return rc;

@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "consent/engine.h"
 
-static void body_of(const struct engine_write *w, struct buf *out)
+static void body_of(const struct engine_write *w, struct str sealed, struct buf *out)
 {
     const struct decision *d = &w->decision;
     struct jw j = {.out = out};
@@ -29,6 +29,7 @@ static void body_of(const struct engine_write *w, struct buf *out)
     jw_int_member(&j, "policy_version", w->policy_version);
     jw_time_member(&j, "used_at", w->question.at);
     jw_bool_member(&j, "reported", w->reported);
+    row_sealed_member(&j, sealed);
     jw_object_end(&j);
 }
 
@@ -44,32 +45,55 @@ static int decide_again(struct work *k, struct err *err)
     return 0;
 }
 
+/* The consumer, where there is one: also of a use that was denied before anybody asked who it was.
+ * 1 found, 0 unknown or erased. */
+static int find_consumer(struct work *k, struct err *err)
+{
+    struct err erased;
+    int rc = work_consumer(k, k->w->question.consumer, false, &erased);
+    if (rc == LOV_ECONFLICT)
+        return 0;
+    if (rc < 0 && err)
+        *err = erased;
+    return rc;
+}
+
+/* What the reporter tells of the use: free text, so it is sealed like evidence. */
+static int seal_detail(struct work *k, struct str *out, struct err *err)
+{
+    _cleanup_buf struct buf json = {0};
+    if (k->w->detail.n == 0)
+        return 0;
+    struct jw w = {.out = &json};
+    jw_object_start(&w);
+    jw_key(&w, "detail");
+    jw_raw(&w, k->w->detail);
+    jw_object_end(&w);
+    return seal_json(k->e->identity, k->identities, &k->consumer.cid, buf_view(&json), k->w->arena,
+                     out, err);
+}
+
 int write_access(struct work *k, struct err *err)
 {
     struct engine_write *w = k->w;
+    struct str sealed = {0};
     _cleanup_buf struct buf body = {0};
     int rc = w->decision.permit && !w->reported ? decide_again(k, err) : 0;
     if (rc)
         return rc;
-    if (w->decision.has_consumer) {
-        rc = work_consumer(k, w->question.consumer, false, err);
-        if (rc < 0)
-            return rc;
-    }
-    bool has_row = rc == 1;
-    if (has_row && w->reported) {
+    int found = find_consumer(k, err);
+    if (found == 1 && w->reported)
         rc = decide_past(k, &w->question, &w->decision, err);
-        if (rc)
-            return rc;
-    }
-    k->change->has_who = has_row;
-    if (!has_row)
+    if (found == 1 && rc == 0)
+        rc = seal_detail(k, &sealed, err);
+    if (found < 0 || rc)
+        return found < 0 ? found : rc;
+    k->change->has_who = found == 1;
+    if (found == 0)
         k->consumer = (struct consumer_row){.last_event = -1};
-    body_of(w, &body);
+    body_of(w, sealed, &body);
     rc = work_event(k, w->decision.permit ? "access" : "access.denied",
                     work_activity(k, w->question.recipient, w->question.purpose), buf_view(&body),
                     &w->out_seq, err);
-    if (rc || !has_row)
-        return rc;
-    return work_finish(k, err);
+    return rc || found == 0 ? rc : work_finish(k, err);
 }

@@ -26,7 +26,7 @@ static int consumer_row(struct work *k, bool add, struct err *err)
     };
     k->change->attributes = true;
     k->change->residence = residence;
-    k->change->born = BORN_UNKNOWN;
+    k->change->born = DAY_NONE;
     _cleanup_buf struct buf body = {0};
     row_consumer_body(&k->consumer, &body);
     rc = work_event(k, "consumer.add", (struct str){0}, buf_view(&body), &k->consumer.event, err);
@@ -256,7 +256,7 @@ int work_check_guardian(struct work *k, struct err *err)
         return 0;
     int rc = sealed_born(k->e->identity, k->identities, &k->consumer.cid, k->consumer.sealed, &born,
                          err);
-    if (rc || born == BORN_UNKNOWN)
+    if (rc || born == DAY_NONE)
         return rc;
     const struct policy_law *law = policy_law_of(k->rules->policy, k->consumer.residence);
     int years = policy_guardian_below(law, k->consumer.residence);
