@@ -247,24 +247,34 @@ static int call_there(struct cli_line *line, const struct cli_request *r, struct
 
 /* ---- both ---- */
 
+/* An answer that cannot be read is no answer: nothing of it is shown as if it were all. */
+static int read_answer(struct cli_answer *a, struct err *err)
+{
+    struct err why = {0};
+    if (json_read(buf_view(&a->body), &a->json, &why) == 0)
+        return 0;
+    a->json = NULL;
+    if (a->status < 200 || a->status > 299)
+        return 0;
+    return err_set(err, LOV_EIO, "the answer is not valid JSON: %s", why.text);
+}
+
 int cli_call(struct cli *c, const struct cli_request *request, struct cli_answer *out,
              struct err *err)
 {
-    struct err ignored;
     struct cli_answer answer = {0};
     int rc = 0;
     if (c->line->api)
         call_here(c->line, request, &answer);
     else
         rc = call_there(c->line, request, &answer, err);
-    if (rc) {
+    if (rc == 0)
+        rc = read_answer(&answer, err);
+    if (rc)
         cli_answer_free(&answer);
-        return rc;
-    }
-    if (json_read(buf_view(&answer.body), &answer.json, &ignored))
-        answer.json = NULL;
-    *out = answer;
-    return 0;
+    else
+        *out = answer;
+    return rc;
 }
 
 int cli_ask(struct cli *c, const char *method, const char *target, struct str body,

@@ -359,7 +359,7 @@ def test_policy_check_needs_no_installation_and_names_file_and_line(policy):
 
 def test_policy_check_of_no_policy_is_told(tmp_path):
     assert "holds no policy files" in lov("policy", "check", tmp_path, code=NO).stderr
-    assert "nothing" in lov("policy", "check", tmp_path / "nothing", code=UNAVAILABLE).stderr
+    assert "nothing" in lov("policy", "check", tmp_path / "nothing", code=NO).stderr
 
 
 def test_policy_diff_counts_consents_and_apply_puts_it_in_force(demo, policy):
@@ -415,7 +415,7 @@ def test_keys_are_made_listed_and_revoked(demo):
 
 def test_log_show_pages_and_limits(demo):
     events = lov_json("log", "show", directory=demo)["items"]
-    assert [e["seq"] for e in events] == list(range(len(events)))
+    assert len(events) > 60 and [e["seq"] for e in events] == list(range(len(events)))
     page = lov_json("log", "show", "--after", 4, "--limit", 3, directory=demo)
     assert [e["seq"] for e in page["items"]] == [5, 6, 7]
     assert len(lov("log", "show", directory=demo).stdout.splitlines()) == len(events)
@@ -637,10 +637,11 @@ def test_a_repeated_import_doubles_nothing_even_when_the_mapping_is_corrected(de
 @pytest.mark.parametrize("beside_a_server", [False, True])
 def test_an_import_that_was_killed_goes_on_and_doubles_nothing(demo, mapping, tmp_path,
                                                                beside_a_server):
-    rows = 20000
+    rows = 15000
+    before = lov_json("log", "show", directory=demo)["items"][-1]["seq"]
     data, rejects = tmp_path / "in.csv", tmp_path / "rejects.csv"
     data.write_text(HEADER + "".join(
-        f"k{i % 100},{'nonsense' if i % 1000 == 7 else 'purchases'},yes,,01/02/2026,{i}\n"
+        f"k{i},{'nonsense' if i % 1000 == 7 else 'purchases'},yes,,01/02/2026,{i}\n"
         for i in range(rows)))
     args = ["import", "consents", data, "--mapping", mapping, "--rejects", rejects]
     with serving(demo) if beside_a_server else contextlib.nullcontext():
@@ -656,9 +657,9 @@ def test_an_import_that_was_killed_goes_on_and_doubles_nothing(demo, mapping, tm
     assert (result["rows"], result["rejected"]) == (rows, rows // 1000)
     assert len(rejects.read_text().splitlines()) == 1 + rows // 1000
     assert not list((demo / "import").glob("*.json"))
-    given = sum(c["evidence"] is not None and c["channel"] == "import"
-                for i in range(100) for c in consents_of(demo, f"k{i}"))
-    assert given == rows - rows // 1000
+    events = lov_json("log", "show", "--after", before, directory=demo)["items"]
+    given = [e["consumer"] for e in events if e["kind"] == "consent.give"]
+    assert len(given) == len(set(given)) == rows - rows // 1000
     again = lov_json(*args, directory=demo, code=NO)
     assert again["replayed"] == again["accepted"] == rows - rows // 1000
     lov("log", "verify", directory=demo)
@@ -666,7 +667,7 @@ def test_an_import_that_was_killed_goes_on_and_doubles_nothing(demo, mapping, tm
 
 def test_resume_refuses_another_mapping(demo, mapping, tmp_path):
     data = tmp_path / "in.csv"
-    data.write_text(HEADER + "".join(f"m,purchases,yes,,01/02/2026,{i}\n" for i in range(20000)))
+    data.write_text(HEADER + "".join(f"m{i},purchases,yes,,01/02/2026,\n" for i in range(15000)))
     process = subprocess.Popen([LOV, "import", "consents", str(data), "--mapping", str(mapping),
                                 "--dir", str(demo)], stdout=subprocess.DEVNULL)
     wait_for(lambda: (demo / "import").exists() and list((demo / "import").glob("*.json")))
