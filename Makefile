@@ -163,20 +163,17 @@ lint: test-deps format-check
 ## make install    to PREFIX (/usr/local), below DESTDIR
 install: all
 	install -D -m 755 build/lov $(DESTDIR)$(PREFIX)/bin/lov
-	@set -e; for page in $(wildcard docs/man/*.[1-9]); do \
-		install -D -m 644 $$page \
-			$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page); \
-	done
-	@set -e; for file in $(wildcard docs/completion/lov.bash); do \
-		install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lov; \
-	done
+	@mkdir -p build/gen
+	build/lov man > build/gen/lov.1
+	build/lov completion bash > build/gen/lov.bash
+	install -D -m 644 build/gen/lov.1 $(DESTDIR)$(PREFIX)/share/man/man1/lov.1
+	install -D -m 644 build/gen/lov.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lov
 
 ## make uninstall
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/lov $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lov
-	@for page in $(wildcard docs/man/*.[1-9]); do \
-		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page); \
-	done
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/lov.1
 
 ## make clean      remove build/
 clean:
