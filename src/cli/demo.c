@@ -186,7 +186,7 @@ static int make(struct cli *c, const char *dir, const struct demo_customers *cus
         rc = cli_open_at(c, making.p, &err);
     int code = rc ? cli_fail(c, &err) : fill(c, customers, policy, &counts, &key);
     cli_close(c);
-    if (code == CLI_YES && (rc = give_name(making.p, dir, &err)) != 0)
+    if (code == CLI_YES && give_name(making.p, dir, &err) != 0)
         code = cli_fail(c, &err);
     if (code == CLI_YES)
         (c->json ? print_json : print_text)(dir, &counts, json_cstr(key.json, "key"));

@@ -226,7 +226,7 @@ int mapping_load(struct str yaml, enum import_kind kind, struct mapping **out, s
     m->file = data;
     if (rc == 0 && !data)
         rc = err_reason(err, LOV_EINVAL, "invalid_mapping", "the mapping is empty");
-    if (rc == 0)
+    if (rc == 0 && m->file)
         rc = check(m, err);
     if (rc)
         mapping_free(m);
