@@ -178,8 +178,9 @@ static int append_event(struct key_write *w, struct write_stores *stores, const 
     _cleanup_buf struct buf body = {0};
     struct jw j = {.out = &body};
     jw_object_start(&j);
-    jw_str_member(&j, "id", w->id);
-    jw_str_member(&j, "kind", w->kind);
+    /* Lists of events show a body's members beside the event's own, which has a kind already. */
+    jw_str_member(&j, "key", w->id);
+    jw_str_member(&j, "holder", w->kind);
     jw_str_member(&j, "subject", w->subject);
     jw_object_end(&j);
     struct ledger_event event = {
