@@ -140,10 +140,10 @@ fuzz:
 fuzz-quick:
 	@test/run fuzz --seconds $(FUZZ_QUICK_SECONDS)
 
-## make bench      build and run each benchmark
+## make bench      measure against nginx and PostgreSQL in one run, a few minutes
 bench: bench-deps
 	@$(MAKE) --no-print-directory all benches
-	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+	@bench/run
 
 ## make format     lay out the C as .clang-format says
 format:
