@@ -33,7 +33,7 @@ static int not_superseded(const struct consent *c, struct err *err)
 
 int write_withdraw(struct work *k, struct err *err)
 {
-    struct consent c;
+    struct consent c = {0};
     int rc = work_check_channel(k, false, err);
     if (rc == 0)
         rc = load(k, &c, err);
@@ -81,7 +81,7 @@ static int new_terms(struct work *k, const struct policy_activity *activity, str
 
 int write_renew(struct work *k, struct err *err)
 {
-    struct consent c;
+    struct consent c = {0};
     const struct policy_activity *activity;
     int rc = work_check_channel(k, false, err);
     if (rc == 0)
@@ -159,7 +159,7 @@ static int check_free(struct work *k, const struct consent *c, struct err *err)
 int write_amend(struct work *k, struct err *err)
 {
     struct engine_write *w = k->w;
-    struct consent c;
+    struct consent c = {0};
     const struct policy_activity *activity = NULL;
     int rc = work_check_channel(k, false, err);
     if (rc == 0)
@@ -231,7 +231,7 @@ static int list_due(struct work *k, struct due *due, int64_t limit, int64_t *cou
 
 static int expire_one(struct work *k, const struct due *due, struct err *err)
 {
-    struct consent c;
+    struct consent c = {0};
     k->change->has_who = true;
     int rc = row_consumer_get(k->lov, due->shard, &due->cid, k->w->arena, &k->consumer, err);
     if (rc == 1)

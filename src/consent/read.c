@@ -121,7 +121,7 @@ int consumer_get(struct engine *e, struct str id, struct arena *arena, struct co
                  struct err *err)
 {
     struct db *lov = NULL, *identities = NULL;
-    struct consumer_row row;
+    struct consumer_row row = {0};
     struct consumer c = {.born = DAY_NONE};
     int rc = consumer_find(e, id, &c.who, err);
     if (rc != 1)

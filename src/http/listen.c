@@ -97,7 +97,7 @@ int listen_tcp(const char *text, bool anywhere, int *out, struct err *err)
 
 void listen_address(int fd, char *out, size_t size)
 {
-    union address address;
+    union address address = {0};
     socklen_t length = sizeof address;
     char name[INET6_ADDRSTRLEN] = "";
     if (getsockname(fd, &address.any, &length) != 0)
