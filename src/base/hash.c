@@ -4,23 +4,34 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/err.h"
 
+/* Looking the algorithm up costs more than a short hash, so it is done once: fetched is written
+ * before anybody reads it and never again. */
+static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
+static const EVP_MD *fetched;
+
+static void fetch(void)
+{
+    fetched = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+    if (!fetched)
+        bug("this OpenSSL has no SHA-256");
+}
+
 struct sha256 sha256_of(struct str data)
 {
-    struct sha256 out;
-    SHA256((const unsigned char *)data.p, data.n, out.b);
-    return out;
+    return sha256_parts(&data, 1);
 }
 
 struct sha256 sha256_parts(const struct str *parts, size_t count)
 {
+    pthread_once(&fetch_once, fetch);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     struct sha256 out;
-    int ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+    int ok = ctx && EVP_DigestInit_ex2(ctx, fetched, NULL);
     for (size_t i = 0; ok && i < count; i++)
         ok = EVP_DigestUpdate(ctx, parts[i].p, parts[i].n);
     if (!ok || !EVP_DigestFinal_ex(ctx, out.b, NULL))

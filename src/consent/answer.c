@@ -4,23 +4,6 @@
 
 #include "consent/engine.h"
 
-struct older {
-    struct work *work;
-    struct consent *items;
-    size_t count;
-};
-
-static int keep(void *ctx, const struct consent *c)
-{
-    struct older *older = ctx;
-    struct consent *grown = arena_array(older->work->w->arena, older->count + 1, sizeof *grown);
-    if (older->count)
-        memcpy(grown, older->items, older->count * sizeof *grown);
-    grown[older->count++] = *c;
-    older->items = grown;
-    return 0;
-}
-
 /* The names that are not in `taken`, in place; how many stay. */
 static size_t without(struct str *names, size_t count, const struct consent *taken)
 {
@@ -31,10 +14,19 @@ static size_t without(struct str *names, size_t count, const struct consent *tak
     return kept;
 }
 
+static struct str *copy(struct arena *arena, const struct str *names, size_t count)
+{
+    struct str *out = arena_array(arena, count, sizeof *out);
+    if (count)
+        memcpy(out, names, count * sizeof *out);
+    return out;
+}
+
 /* Takes the categories of `taken` from an older consent. False when it had none of them. */
 static bool take_over(struct arena *arena, struct consent *old, const struct consent *taken)
 {
-    struct str *categories = names_copy(arena, old->categories, old->category_count);
+    struct str *categories = copy(arena, old->categories, old->category_count);
+    old->narrowed = copy(arena, old->narrowed, old->narrowed_count);
     size_t kept = without(categories, old->category_count, taken);
     size_t narrowed = without(old->narrowed, old->narrowed_count, taken);
     bool superseded = old->status != CONSENT_SUPERSEDED && kept == 0;
@@ -51,13 +43,15 @@ static bool take_over(struct arena *arena, struct consent *old, const struct con
     return changed;
 }
 
-static int supersede_older(struct work *k, struct older *older, const struct consent *taken,
-                           struct err *err)
+static int supersede_older(struct work *k, const struct consent *taken, struct err *err)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < older->count; i++)
-        if (take_over(k->w->arena, &older->items[i], taken))
-            rc = work_consent(k, "consent.supersede", &older->items[i], err);
+    for (size_t i = 0; rc == 0 && i < k->person.consent_count; i++) {
+        struct consent old = k->person.consents[i];
+        if (str_eq(old.recipient, taken->recipient) && str_eq(old.purpose, taken->purpose) &&
+            take_over(k->w->arena, &old, taken))
+            rc = work_consent(k, "consent.supersede", &old, err);
+    }
     return rc;
 }
 
@@ -111,23 +105,19 @@ int write_answer(struct work *k, struct err *err)
     int rc = check(k, &activity, &c, err);
     if (rc)
         return rc;
-    rc = work_consumer(k, w->consumer, false, err);
+    rc = work_consumer(k, w->consumer, false, true, err);
     if (rc < 0)
         return rc;
     bool is_new = rc == 0;
     if (is_new)
-        k->consumer = (struct consumer_row){.residence = k->rules->policy->default_residence};
+        k->person.row = (struct consumer_row){.residence = k->rules->policy->default_residence};
     rc = check_for_consumer(k, activity, &c, err);
     if (rc == 0 && is_new)
-        rc = work_consumer(k, w->consumer, true, err);
+        rc = work_consumer(k, w->consumer, true, true, err);
     if (rc < 0)
         return rc;
-    struct older older = {.work = k};
-    rc = is_new ? 0
-                : row_consent_each(k->lov, k->consumer.shard, &k->consumer.cid, w->recipient,
-                                   w->purpose, -1, INT64_MAX, w->arena, keep, &older, err);
-    c.shard = k->consumer.shard;
-    c.cid = k->consumer.cid;
+    c.shard = k->person.row.shard;
+    c.cid = k->person.row.cid;
     c.purpose = w->purpose;
     c.recipient = w->recipient;
     c.categories = w->categories;
@@ -135,10 +125,9 @@ int write_answer(struct work *k, struct err *err)
     c.status = w->kind == WRITE_GIVE ? CONSENT_ACTIVE : CONSENT_REFUSED;
     c.channel = w->channel;
     c.by_guardian = w->guardian.n > 0;
+    rc = work_seal(k, &c, err);
     if (rc == 0)
-        rc = work_seal(k, &c, err);
-    if (rc == 0)
-        rc = supersede_older(k, &older, &c, err);
+        rc = supersede_older(k, &c, err);
     if (rc == 0)
         rc = work_consent(k, w->kind == WRITE_GIVE ? "consent.give" : "consent.refuse", &c, err);
     w->out = c;

@@ -8,7 +8,7 @@ static int load(struct work *k, struct consent *out, struct err *err)
     struct engine_write *w = k->w;
     int rc = work_consumer_of(k, w->shard, w->consent, err);
     if (rc == 1)
-        rc = row_consent_get(k->lov, w->shard, &k->consumer.cid, w->consent, w->arena, out, err);
+        rc = person_find_consent(&k->person, k->lov, w->consent, w->arena, out, err);
     if (rc == 0)
         return err_reason(err, LOV_ENOTFOUND, "unknown_consent", "there is no such consent");
     return rc < 0 ? rc : 0;
@@ -125,35 +125,31 @@ static bool widens(const struct work *k, const struct consent *c)
     return false;
 }
 
-struct others {
-    const struct work *work;
-    const struct consent *self;
-    bool clash;
-};
-
-static int clashes(void *ctx, const struct consent *c)
+/* Does it answer for one of the write's categories? */
+static bool answers(const struct work *k, const struct consent *c)
 {
-    struct others *o = ctx;
-    for (size_t i = 0; c->seq != o->self->seq && i < o->work->w->category_count; i++) {
-        struct str name = o->work->w->categories[i];
+    for (size_t i = 0; i < k->w->category_count; i++) {
+        struct str name = k->w->categories[i];
         bool held =
             c->status != CONSENT_SUPERSEDED && names_have(c->categories, c->category_count, name);
-        o->clash |= held || names_have(c->narrowed, c->narrowed_count, name);
+        if (held || names_have(c->narrowed, c->narrowed_count, name))
+            return true;
     }
-    return 0;
+    return false;
 }
 
 /* Widening may not reach into what another consent of the same recipient and purpose says. */
 static int check_free(struct work *k, const struct consent *c, struct err *err)
 {
-    struct others others = {.work = k, .self = c};
-    int rc = row_consent_each(k->lov, c->shard, &c->cid, c->recipient, c->purpose, -1, INT64_MAX,
-                              k->w->arena, clashes, &others, err);
-    if (rc == 0 && others.clash)
-        rc = err_reason(err, LOV_ECONFLICT, "answered_elsewhere",
-                        "another consent answers for one of the categories: give a new consent "
-                        "for all of them instead");
-    return rc;
+    for (size_t i = 0; i < k->person.consent_count; i++) {
+        const struct consent *other = &k->person.consents[i];
+        if (other->seq != c->seq && str_eq(other->recipient, c->recipient) &&
+            str_eq(other->purpose, c->purpose) && answers(k, other))
+            return err_reason(err, LOV_ECONFLICT, "answered_elsewhere",
+                              "another consent answers for one of the categories: give a new "
+                              "consent for all of them instead");
+    }
+    return 0;
 }
 
 int write_amend(struct work *k, struct err *err)
@@ -209,17 +205,34 @@ struct due {
     int64_t seq;
 };
 
-static int list_due(struct work *k, struct due *due, int64_t limit, int64_t *count, struct err *err)
+struct due_list {
+    struct due *items;
+    int64_t count, limit, now;
+};
+
+static int due_in_tail(void *ctx, const struct person *p)
+{
+    struct due_list *list = ctx;
+    for (size_t i = 0; i < p->consent_count && list->count < list->limit; i++) {
+        const struct consent *c = &p->consents[i];
+        if (c->status == CONSENT_ACTIVE && c->expires_at <= list->now)
+            list->items[list->count++] = (struct due){c->cid, c->shard, c->seq};
+    }
+    return 0;
+}
+
+/* By the tables, which may not know yet what happened since, and by the tail, which does. */
+static int list_due(struct work *k, struct due_list *list, struct err *err)
 {
     static const char sql[] = "select shard, cid, seq from consent where shard = 0 and "
                               "status = 'active' and expires_at <= $1 order by expires_at limit $2";
+    tail_each(k->e->tail, due_in_tail, list);
     struct db_stmt *s = db_use(k->lov, sql);
     db_bind_int(s, 1, k->now);
-    db_bind_int(s, 2, limit);
+    db_bind_int(s, 2, list->limit - list->count);
     int rc;
-    *count = 0;
     while ((rc = db_step(s, err)) == 1) {
-        struct due *d = &due[(*count)++];
+        struct due *d = &list->items[list->count++];
         struct str cid = db_blob(s, 1);
         d->shard = (uint32_t)db_int(s, 0);
         d->seq = db_int(s, 2);
@@ -231,18 +244,25 @@ static int list_due(struct work *k, struct due *due, int64_t limit, int64_t *cou
 
 static int expire_one(struct work *k, const struct due *due, struct err *err)
 {
-    struct consent c = {0};
+    int64_t next = ledger_next(k->e->ledger, due->shard);
     k->change->has_who = true;
-    int rc = row_consumer_get(k->lov, due->shard, &due->cid, k->w->arena, &k->consumer, err);
-    if (rc == 1)
-        rc = row_consent_get(k->lov, due->shard, &due->cid, due->seq, k->w->arena, &c, err);
-    if (rc == 0)
-        return err_set(err, LOV_ECORRUPT, "a consent without its consumer: run lov log verify");
+    int rc = person_take(k->e->tail, k->lov, due->shard, &due->cid, true, next, k->w->arena,
+                         &k->person, err);
+    const struct consent *found = rc == 1 ? person_consent(&k->person, due->seq) : NULL;
     if (rc < 0)
         return rc;
+    /* The table may not know yet that it was withdrawn or renewed, or it is listed twice. */
+    if (!found)
+        return err_set(err, LOV_ECORRUPT, "a consent without its consumer: run lov log verify");
+    struct consent c = *found;
+    if (c.status != CONSENT_ACTIVE || c.expires_at > k->now)
+        return 0;
     c.status = CONSENT_EXPIRED;
     rc = work_consent(k, "consent.expire", &c, err);
-    return rc ? rc : work_finish(k, err);
+    if (rc == 0)
+        rc = work_finish(k, err);
+    k->w->written++;
+    return rc;
 }
 
 static int forget_old_keys(struct work *k, struct err *err)
@@ -258,16 +278,17 @@ int write_expire(struct work *k, struct err *err)
 {
     enum { MOST = 1000 };
     struct engine_write *w = k->w;
-    int64_t limit = w->limit > 0 && w->limit < MOST ? w->limit : MOST, count;
-    struct due *due = arena_array(w->arena, (size_t)limit, sizeof *due);
-    int rc = list_due(k, due, limit, &count, err);
+    struct due_list list = {.limit = w->limit > 0 && w->limit < MOST ? w->limit : MOST,
+                            .now = k->now};
+    list.items = arena_array(w->arena, (size_t)list.limit, sizeof *list.items);
+    w->written = 0;
+    int rc = list_due(k, &list, err);
     if (rc == 0)
         rc = forget_old_keys(k, err);
-    for (int64_t i = 0; rc == 0 && i < count; i++)
-        rc = expire_one(k, &due[i], err);
+    for (int64_t i = 0; rc == 0 && i < list.count; i++)
+        rc = expire_one(k, &list.items[i], err);
     /* The index knows each consent's end already: nothing changes there. */
     k->change->has_who = false;
     k->change->consent_count = 0;
-    w->written = count;
     return rc;
 }

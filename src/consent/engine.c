@@ -126,6 +126,29 @@ static int load_consents(struct loading *l)
     return rc;
 }
 
+static int load_person(void *ctx, const struct person *p)
+{
+    struct loading *l = ctx;
+    struct index_consumer *c = index_by_cid(l->e->index, &p->row.cid);
+    if (!c)
+        return 0;
+    for (size_t i = 0; i < p->consent_count; i++)
+        index_consent(l->e->index, c, &p->consents[i]);
+    c->residence = index_number(l->e->index, p->row.residence);
+    c->restricted = p->row.restricted;
+    c->opt_out_signal = p->row.opt_out_signal;
+    return sealed_born(l->e->identity, l->identities, &p->row.cid, p->row.sealed, &c->born, l->err);
+}
+
+/* What the tables do not say yet. */
+static int load_tail(struct loading *l)
+{
+    int rc = 0;
+    for (uint32_t shard = 0; rc == 0 && shard < SHARDS; shard++)
+        rc = tail_replay(l->e->tail, l->lov, shard, l->err);
+    return rc ? rc : tail_each(l->e->tail, load_person, l);
+}
+
 static int load_policy(struct loading *l)
 {
     struct policy *policy = NULL;
@@ -149,6 +172,8 @@ static int load_index(struct engine *e, struct db *identities, struct db *lov, s
         rc = load_consumers(&l);
     if (rc == 0)
         rc = load_consents(&l);
+    if (rc == 0)
+        rc = load_tail(&l);
     if (rc == 0)
         rc = load_policy(&l);
     index_write_unlock(e->index);
@@ -220,6 +245,13 @@ static int start(struct engine *e, const char *dir, struct err *err)
 
 int engine_open(const char *dir, struct log *log, struct engine **out, struct err *err)
 {
+    struct sweep_limits limits = sweep_defaults();
+    return engine_open_with(dir, log, &limits, out, err);
+}
+
+int engine_open_with(const char *dir, struct log *log, const struct sweep_limits *limits,
+                     struct engine **out, struct err *err)
+{
     _cleanup_buf struct buf path = {0};
     path_in(dir, "lov.db", &path);
     bool there = file_exists(path.p);
@@ -234,6 +266,8 @@ int engine_open(const char *dir, struct log *log, struct engine **out, struct er
     e->lock_fd = -1;
     e->log = log;
     e->index = index_new();
+    e->tail = tail_new();
+    e->sweep = *limits;
     pthread_mutex_init(&e->rules_lock, NULL);
     rc = start(e, dir, err);
     if (rc) {
@@ -250,6 +284,7 @@ void engine_close(struct engine *e)
         return;
     writer_stop(e->writer);
     ledger_close(e->ledger);
+    tail_free(e->tail);
     db_pool_free(e->lov);
     db_pool_free(e->identities);
     free(e->changed);

@@ -7,15 +7,29 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/json.h"
 #include "consent/consent.h"
 #include "consent/index.h"
+#include "consent/state.h"
+
+struct sweep_limits {
+    int64_t after_ms;   /* a tail that old is written ... */
+    size_t after_bytes; /* ... or that large */
+    size_t per_commit;  /* persons, and twice as many as the batch adds */
+    size_t when_idle;   /* persons, in a commit of its own */
+};
+struct sweep_limits sweep_defaults(void);
+/* engine_open() with other limits. */
+int engine_open_with(const char *dir, struct log *log, const struct sweep_limits *limits,
+                     struct engine **out, struct err *err);
 
 struct engine {
     int lock_fd;
     struct log *log;
     struct identity *identity;
     struct ledger *ledger;
+    struct tail *tail;
+    struct sweep_limits sweep;
+    bool closing; /* the writer's thread only */
     struct writer *writer;
     struct db_pool *lov, *identities;
     struct index *index;
@@ -50,39 +64,8 @@ void engine_set_rules(struct engine *e, struct rules *r);
 void decide_for(const struct engine *e, const struct rules *r, const struct question *q,
                 const struct index_consumer *c, struct decision *out);
 
-/* ---- rows ---- */
+/* ---- a write under way ---- */
 
-struct consumer_row {
-    struct uid cid;
-    uint32_t shard;
-    struct str residence, sealed;
-    bool restricted, opt_out_signal;
-    int64_t event, last_event;
-};
-
-/* 1 and *out, texts in the arena; 0 where there is none. */
-int row_consumer_get(struct db *lov, uint32_t shard, const struct uid *cid, struct arena *arena,
-                     struct consumer_row *out, struct err *err);
-int row_consumer_put(struct db *lov, const struct consumer_row *row, struct err *err);
-/* The event's body that says what the row says. */
-void row_consumer_body(const struct consumer_row *row, struct buf *out);
-
-int row_consent_get(struct db *lov, uint32_t shard, const struct uid *cid, int64_t seq,
-                    struct arena *arena, struct consent *out, struct err *err);
-/* Those of one recipient and purpose (both empty: all) with seq > after, in order of seq. */
-int row_consent_each(struct db *lov, uint32_t shard, const struct uid *cid, struct str recipient,
-                     struct str purpose, int64_t after, int64_t limit, struct arena *arena,
-                     int (*row)(void *ctx, const struct consent *c), void *ctx, struct err *err);
-int row_consent_put(struct db *lov, const struct consent *c, struct err *err);
-void row_consent_body(const struct consent *c, struct buf *out);
-/* The member "sealed": base64url, or null where there is nothing. */
-void row_sealed_member(struct jw *w, struct str sealed);
-/* The columns of consent, in the order that row_consent_read expects. */
-#define CONSENT_COLUMNS                                                                            \
-    "shard, cid, seq, purpose, recipient, categories, narrowed, status, notice, notice_version, "  \
-    "notice_language, notice_hash, channel, given_at, expires_at, guardian, sealed, event"
-int row_consent_read(struct db_stmt *s, struct arena *arena, struct consent *out, struct err *err);
-bool consent_status_parse(struct str text, enum consent_status *out);
 /* The birthday inside what is sealed with the consumer, or DAY_NONE. */
 int sealed_born(const struct identity *who, struct db *identities, const struct uid *cid,
                 struct str sealed, int32_t *out, struct err *err);
@@ -91,10 +74,6 @@ int seal_json(const struct identity *who, struct db *identities, const struct ui
               struct str json, struct arena *arena, struct str *out, struct err *err);
 int unseal_json(const struct identity *who, struct db *identities, const struct uid *cid,
                 struct str sealed, struct buf *json, struct err *err);
-struct str *names_copy(struct arena *arena, const struct str *names, size_t count);
-bool names_have(const struct str *names, size_t count, struct str name);
-
-/* ---- a write under way ---- */
 
 /* What a write does to the index once it is durable; made by run(), which may run again. */
 struct engine_change {
@@ -117,20 +96,21 @@ struct work {
     int64_t now;
     struct rules *rules; /* in force; not counted: only this thread replaces them */
     struct engine_change *change;
-    struct consumer_row consumer;
+    struct person person;
 };
 
 /* Finds the consumer; adds them where `add` and they are new. 1 found or added, 0 not there;
- * LOV_ECONFLICT "erased". Fills work->consumer and change->who. */
-int work_consumer(struct work *k, struct str id, bool add, struct err *err);
-/* The same by what a consent's event says. */
+ * LOV_ECONFLICT "erased". Fills work->person, with the
+ * living consents where `living`, and change->who. */
+int work_consumer(struct work *k, struct str id, bool add, bool living, struct err *err);
+/* The same, with the living consents, by what a consent's event says. */
 int work_consumer_of(struct work *k, uint32_t shard, int64_t seq, struct err *err);
 /* Appends an event about the consumer and moves the head of their chain. */
 int work_event(struct work *k, const char *kind, struct str activity, struct str body, int64_t *seq,
                struct err *err);
 /* Writes a consent with the event that says so; `kind` "consent.give" ... */
 int work_consent(struct work *k, const char *kind, struct consent *c, struct err *err);
-/* After the last event: writes the consumer's row. */
+/* After the last event: hands the consumer to the tail. */
 int work_finish(struct work *k, struct err *err);
 struct str work_activity(struct work *k, struct str recipient, struct str purpose);
 /* Checks purpose, recipient, categories against the policy in force. */
@@ -144,8 +124,12 @@ int work_check_channel(struct work *k, bool required, struct err *err);
 /* Adds evidence, guardian and detail of the write to what is sealed with the consent. */
 int work_seal(struct work *k, struct consent *c, struct err *err);
 
-/* The ledger's observer, which also ends what a batch has noted in the engine. */
+/* The ledger's observer, which also ends what a batch has noted in engine and tail. */
 struct write_observer engine_observer(struct engine *e);
+/* Writes some rows of the tail, in the transaction, where it is time for it. */
+int sweep(struct engine *e, struct db *lov, struct err *err);
+/* In how many ms it is; negative: there is nothing to write. */
+int64_t sweep_wait(struct engine *e, bool stopping);
 /* Has an earlier write of this batch changed the consumer? */
 bool engine_changed(const struct engine *e, const struct hash128 *lookup);
 /* Sets what a consent says in the index; under its write lock. */

@@ -16,57 +16,6 @@ struct past {
     struct err *err;
 };
 
-struct consent_body {
-    struct str purpose, recipient, status;
-    const json_t *categories, *narrowed, *notice;
-    int64_t consent, expires_at;
-    bool guardian;
-};
-struct notice_body {
-    struct str id;
-    int64_t version;
-};
-struct consumer_body {
-    struct str residence;
-    bool restricted, opt_out_signal;
-};
-
-#define CONSENT(name, kind)                                                                        \
-    {                                                                                              \
-#name, kind, offsetof(struct consent_body, name), false, 0, 0                              \
-    }
-static const struct json_field consent_fields[] = {
-    CONSENT(purpose, JSON_K_NAME),   CONSENT(recipient, JSON_K_NAME),
-    CONSENT(status, JSON_K_NAME),    CONSENT(categories, JSON_K_ARRAY),
-    CONSENT(narrowed, JSON_K_ARRAY), CONSENT(notice, JSON_K_OBJECT),
-    CONSENT(consent, JSON_K_INT),    CONSENT(expires_at, JSON_K_TIME),
-    CONSENT(guardian, JSON_K_BOOL),
-};
-static const struct json_field notice_fields[] = {
-    {"id", JSON_K_NAME, offsetof(struct notice_body, id), true, 0, 0},
-    {"version", JSON_K_INT, offsetof(struct notice_body, version), true, 0, 0},
-};
-#define CONSUMER(name, kind, max)                                                                  \
-    {                                                                                              \
-#name, kind, offsetof(struct consumer_body, name), true, 0, max                            \
-    }
-static const struct json_field consumer_fields[] = {
-    CONSUMER(residence, JSON_K_STRING, 8),
-    CONSUMER(restricted, JSON_K_BOOL, 0),
-    CONSUMER(opt_out_signal, JSON_K_BOOL, 0),
-};
-#define COUNT(table) (sizeof(table) / sizeof *(table))
-
-static bool has_name(const json_t *names, struct str name)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach(names, i, item)
-        if (str_eq(json_text(item), name))
-            return true;
-    return false;
-}
-
 static uint32_t number_of(struct past *p, struct str name)
 {
     index_write_lock(p->k->e->index);
@@ -75,61 +24,52 @@ static uint32_t number_of(struct past *p, struct str name)
     return number;
 }
 
-static int take_consent(struct past *p, const json_t *json)
+static void take_consent(struct past *p, const struct consent *c)
 {
-    struct consent_body b = {.expires_at = INT64_MAX};
-    struct notice_body notice = {0};
-    int rc = json_take(json, consent_fields, COUNT(consent_fields), JSON_IGNORE_UNKNOWN, "",
-                       p->k->w->arena, &b, p->err);
-    if (rc == 0)
-        rc = json_take(b.notice, notice_fields, COUNT(notice_fields), JSON_IGNORE_UNKNOWN, "notice",
-                       p->k->w->arena, &notice, p->err);
-    if (rc || !str_eq(b.recipient, p->q->recipient) || !str_eq(b.purpose, p->q->purpose))
-        return rc;
-    bool narrowed = has_name(b.narrowed, p->q->category);
-    bool held = has_name(b.categories, p->q->category) && !str_is(b.status, "superseded");
+    if (!str_eq(c->recipient, p->q->recipient) || !str_eq(c->purpose, p->q->purpose))
+        return;
+    bool narrowed = names_have(c->narrowed, c->narrowed_count, p->q->category);
+    bool held = names_have(c->categories, c->category_count, p->q->category) &&
+                c->status != CONSENT_SUPERSEDED;
     if (!narrowed && !held)
-        return 0;
+        return;
     p->answered = true;
     p->permit = (struct permit){
         .key = p->permit.key,
-        .state = narrowed || str_is(b.status, "withdrawn") ? PERMIT_WITHDRAWN
-                 : str_is(b.status, "refused")             ? PERMIT_REFUSED
-                                                           : PERMIT_GIVEN,
-        .by_guardian = b.guardian,
-        .notice = number_of(p, notice.id),
-        .notice_version = (int32_t)notice.version,
-        .expires_at = b.expires_at,
-        .consent = b.consent,
+        .state = narrowed || c->status == CONSENT_WITHDRAWN ? PERMIT_WITHDRAWN
+                 : c->status == CONSENT_REFUSED             ? PERMIT_REFUSED
+                                                            : PERMIT_GIVEN,
+        .by_guardian = c->by_guardian,
+        .notice = number_of(p, c->notice),
+        .notice_version = c->notice_version,
+        .expires_at = c->expires_at == TIME_NONE ? INT64_MAX : c->expires_at,
+        .consent = c->seq,
     };
-    return 0;
 }
 
-static int take_consumer(struct past *p, const json_t *json)
+static void take_consumer(struct past *p, const struct consumer_row *row)
 {
-    struct consumer_body b = {0};
-    int rc = json_take(json, consumer_fields, COUNT(consumer_fields), JSON_IGNORE_UNKNOWN, "",
-                       p->k->w->arena, &b, p->err);
-    if (rc)
-        return rc;
-    p->consumer.residence = number_of(p, b.residence);
-    p->consumer.restricted = b.restricted;
-    p->consumer.opt_out_signal = b.opt_out_signal;
-    return 0;
+    p->consumer.residence = number_of(p, row->residence);
+    p->consumer.restricted = row->restricted;
+    p->consumer.opt_out_signal = row->opt_out_signal;
 }
 
 static int take_event(void *ctx, const struct ledger_event *event)
 {
     struct past *p = ctx;
-    bool consent = str_starts(event->kind, STR("consent."));
+    _cleanup_arena struct arena arena = {0};
+    struct consumer_row row;
+    struct consent c;
     bool consumer = str_is(event->kind, "consumer.add") || str_is(event->kind, "consumer.set");
-    if (event->at > p->q->at || (!consent && !consumer))
+    int rc = 0;
+    if (event->at > p->q->at)
         return 0;
-    _cleanup_json json_t *json = NULL;
-    int rc = json_read(event->body, &json, p->err);
-    if (rc)
-        return rc;
-    return consent ? take_consent(p, json) : take_consumer(p, json);
+    if (consumer && (rc = body_read_consumer(event->body, &arena, &row, p->err)) == 0)
+        take_consumer(p, &row);
+    if (str_starts(event->kind, STR("consent.")) &&
+        (rc = body_read_consent(event->body, &arena, &c, p->err)) == 0)
+        take_consent(p, &c);
+    return rc;
 }
 
 /* The consumer as they are now, and the number of what is asked. False when nobody is known. */
@@ -152,7 +92,7 @@ int decide_past(struct work *k, const struct question *q, struct decision *out, 
     bool known = copy_consumer(&p);
     if (known && !p.consumer.erased) {
         /* The lock is not held here: a long history must not keep others from deciding. */
-        int rc = ledger_history(k->lov, p.consumer.shard, k->consumer.last_event, -1, INT64_MAX,
+        int rc = ledger_history(k->lov, p.consumer.shard, k->person.row.last_event, -1, INT64_MAX,
                                 take_event, &p, err);
         if (rc)
             return rc;

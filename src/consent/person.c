@@ -29,8 +29,8 @@ static int set_born(struct work *k, struct err *err)
     date_format(k->w->set.born, &json);
     buf_char(&json, '"');
     jw_object_end(&w);
-    return seal_json(k->e->identity, k->identities, &k->consumer.cid, buf_view(&json), k->w->arena,
-                     &k->consumer.sealed, err);
+    return seal_json(k->e->identity, k->identities, &k->person.row.cid, buf_view(&json),
+                     k->w->arena, &k->person.row.sealed, err);
 }
 
 int write_consumer(struct work *k, struct err *err)
@@ -42,11 +42,11 @@ int write_consumer(struct work *k, struct err *err)
     if (!k->rules)
         return err_reason(err, LOV_EUNAVAILABLE, "no_policy",
                           "no policy is in force: apply one with lov policy apply");
-    int rc = work_consumer(k, w->consumer, true, err);
+    int rc = work_consumer(k, w->consumer, true, false, err);
     if (rc < 0)
         return rc;
     int32_t born = DAY_NONE;
-    rc = sealed_born(k->e->identity, k->identities, &k->consumer.cid, k->consumer.sealed, &born,
+    rc = sealed_born(k->e->identity, k->identities, &k->person.row.cid, k->person.row.sealed, &born,
                      err);
     if (rc == 0 && w->set.has_born) {
         born = w->set.born;
@@ -55,22 +55,24 @@ int write_consumer(struct work *k, struct err *err)
     if (rc)
         return rc;
     if (w->set.has_residence)
-        k->consumer.residence = w->set.residence;
+        k->person.row.residence = w->set.residence;
     if (w->set.has_restricted)
-        k->consumer.restricted = w->set.restricted;
+        k->person.row.restricted = w->set.restricted;
     if (w->set.has_opt_out_signal)
-        k->consumer.opt_out_signal = w->set.opt_out_signal;
+        k->person.row.opt_out_signal = w->set.opt_out_signal;
     _cleanup_buf struct buf body = {0};
-    row_consumer_body(&k->consumer, &body);
-    rc = work_event(k, "consumer.set", (struct str){0}, buf_view(&body), &k->consumer.event, err);
+    body_consumer(&k->person.row, &body);
+    rc = work_event(k, "consumer.set", (struct str){0}, buf_view(&body), &k->person.row.event, err);
+    if (rc == 0)
+        rc = work_finish(k, err);
     struct engine_change *change = k->change;
     change->attributes = true;
-    change->residence = k->consumer.residence;
-    change->restricted = k->consumer.restricted;
-    change->opt_out_signal = k->consumer.opt_out_signal;
+    change->residence = k->person.row.residence;
+    change->restricted = k->person.row.restricted;
+    change->opt_out_signal = k->person.row.opt_out_signal;
     change->born = born;
-    w->out_seq = k->consumer.event;
-    return rc ? rc : work_finish(k, err);
+    w->out_seq = k->person.row.event;
+    return rc;
 }
 
 static int delete_rows(struct work *k, struct err *err)
@@ -81,8 +83,8 @@ static int delete_rows(struct work *k, struct err *err)
     int rc = 0;
     for (int i = 0; rc == 0 && i < 2; i++) {
         struct db_stmt *s = db_use(k->lov, statements[i]);
-        db_bind_int(s, 1, k->consumer.shard);
-        db_bind_blob(s, 2, uid_str(&k->consumer.cid));
+        db_bind_int(s, 1, k->person.row.shard);
+        db_bind_blob(s, 2, uid_str(&k->person.row.cid));
         rc = db_run(s, err);
     }
     return rc;
@@ -91,7 +93,7 @@ static int delete_rows(struct work *k, struct err *err)
 int write_erase(struct work *k, struct err *err)
 {
     struct engine_write *w = k->w;
-    int rc = work_consumer(k, w->consumer, false, err);
+    int rc = work_consumer(k, w->consumer, false, false, err);
     if (rc < 0)
         return rc;
     if (rc == 0)
@@ -99,6 +101,8 @@ int write_erase(struct work *k, struct err *err)
     rc = work_event(k, "consumer.erase", (struct str){0}, STR("{}"), &w->out_seq, err);
     if (rc == 0)
         rc = delete_rows(k, err);
+    if (rc == 0)
+        tail_drop(k->e->tail, &k->person.row.cid);
     if (rc == 0)
         rc = identity_erase(k->identities, &k->change->who.lookup, k->now, err);
     k->change->erase = true;

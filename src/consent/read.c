@@ -52,29 +52,20 @@ int consent_get(struct engine *e, uint32_t shard, int64_t seq, struct arena *are
 {
     struct db *lov;
     struct identity_row who = {0};
+    struct person p;
     int rc = db_pool_get(e->lov, &lov, err);
     if (rc)
         return rc;
     rc = ledger_get(lov, shard, seq, keep_cid, &who, err);
     if (rc == 1)
-        rc = who.number ? row_consent_get(lov, shard, &who.cid, seq, arena, out, err) : 0;
+        rc = who.number ? person_read(e->tail, lov, shard, &who.cid, true, arena, &p, err) : 0;
     db_pool_put(e->lov, lov);
-    if (rc == 1)
-        as_of_now(out);
-    return rc;
-}
-
-struct listing {
-    int (*row)(void *ctx, const struct consent *c);
-    void *ctx;
-};
-
-static int list_row(void *ctx, const struct consent *c)
-{
-    struct listing *l = ctx;
-    struct consent now = *c;
-    as_of_now(&now);
-    return l->row(l->ctx, &now);
+    const struct consent *c = rc == 1 ? person_consent(&p, seq) : NULL;
+    if (!c)
+        return rc < 0 ? rc : 0;
+    *out = *c;
+    as_of_now(out);
+    return 1;
 }
 
 int consent_list(struct engine *e, const struct identity_row *consumer, int64_t after,
@@ -82,13 +73,22 @@ int consent_list(struct engine *e, const struct identity_row *consumer, int64_t 
                  void *ctx, struct err *err)
 {
     struct db *lov;
-    struct listing listing = {row, ctx};
+    struct person p = {0};
     int rc = db_pool_get(e->lov, &lov, err);
     if (rc)
         return rc;
-    rc = row_consent_each(lov, consumer->shard, &consumer->cid, (struct str){0}, (struct str){0},
-                          after, limit, arena, list_row, &listing, err);
+    rc = person_read(e->tail, lov, consumer->shard, &consumer->cid, true, arena, &p, err);
     db_pool_put(e->lov, lov);
+    if (rc < 0)
+        return rc;
+    rc = 0;
+    for (size_t i = 0; rc == 0 && limit > 0 && i < p.consent_count; i++) {
+        if (p.consents[i].seq <= after)
+            continue;
+        as_of_now(&p.consents[i]);
+        rc = row(ctx, &p.consents[i]);
+        limit--;
+    }
     return rc;
 }
 
@@ -121,27 +121,27 @@ int consumer_get(struct engine *e, struct str id, struct arena *arena, struct co
                  struct err *err)
 {
     struct db *lov = NULL, *identities = NULL;
-    struct consumer_row row = {0};
+    struct person p;
     struct consumer c = {.born = DAY_NONE};
     int rc = consumer_find(e, id, &c.who, err);
     if (rc != 1)
         return rc;
     rc = db_pool_get(e->lov, &lov, err);
     if (rc == 0)
-        rc = row_consumer_get(lov, c.who.shard, &c.who.cid, arena, &row, err);
+        rc = person_read(e->tail, lov, c.who.shard, &c.who.cid, false, arena, &p, err);
     db_pool_put(e->lov, lov);
     if (rc != 1)
         return rc;
     rc = db_pool_get(e->identities, &identities, err);
     if (rc == 0)
-        rc = sealed_born(e->identity, identities, &c.who.cid, row.sealed, &c.born, err);
+        rc = sealed_born(e->identity, identities, &c.who.cid, p.row.sealed, &c.born, err);
     db_pool_put(e->identities, identities);
     if (rc)
         return rc;
-    c.residence = row.residence;
-    c.restricted = row.restricted;
-    c.opt_out_signal = row.opt_out_signal;
-    c.last_event = row.last_event;
+    c.residence = p.row.residence;
+    c.restricted = p.row.restricted;
+    c.opt_out_signal = p.row.opt_out_signal;
+    c.last_event = p.row.last_event;
     *out = c;
     return 1;
 }

@@ -1,46 +1,9 @@
-/* rows.c - consumers and consents as rows, as event bodies, and sealed. A row and the body of the
- * event that last changed it say the same, to the byte: that is what state_verify() compares. */
-#include <stdlib.h>
+/* rows.c - consumers and consents as rows of the state tables. */
 #include <string.h>
 
-#include "base/json.h"
-#include "consent/engine.h"
-
-static const char *const statuses[] = {"active", "refused", "withdrawn", "expired", "superseded"};
-
-const char *consent_status_name(enum consent_status status)
-{
-    return statuses[status];
-}
-
-bool consent_status_parse(struct str text, enum consent_status *out)
-{
-    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
-        if (str_is(text, statuses[i])) {
-            *out = (enum consent_status)i;
-            return true;
-        }
-    }
-    return false;
-}
+#include "consent/state.h"
 
 /* ---- names ---- */
-
-struct str *names_copy(struct arena *arena, const struct str *names, size_t count)
-{
-    struct str *copy = arena_array(arena, count, sizeof *copy);
-    for (size_t i = 0; i < count; i++)
-        copy[i] = arena_str(arena, names[i]);
-    return copy;
-}
-
-bool names_have(const struct str *names, size_t count, struct str name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (str_eq(names[i], name))
-            return true;
-    return false;
-}
 
 static void names_join(const struct str *names, size_t count, struct buf *out)
 {
@@ -113,30 +76,6 @@ int row_consumer_put(struct db *lov, const struct consumer_row *row, struct err 
     return db_run(s, err);
 }
 
-void row_sealed_member(struct jw *w, struct str sealed)
-{
-    jw_key(w, "sealed");
-    if (sealed.n == 0) {
-        jw_null(w);
-        return;
-    }
-    jw_raw(w, (struct str){0});
-    buf_char(w->out, '"');
-    base64url_encode(sealed.p, sealed.n, w->out);
-    buf_char(w->out, '"');
-}
-
-void row_consumer_body(const struct consumer_row *row, struct buf *out)
-{
-    struct jw w = {.out = out};
-    jw_object_start(&w);
-    jw_bool_member(&w, "opt_out_signal", row->opt_out_signal);
-    jw_str_member(&w, "residence", row->residence);
-    jw_bool_member(&w, "restricted", row->restricted);
-    row_sealed_member(&w, row->sealed);
-    jw_object_end(&w);
-}
-
 /* ---- consents ---- */
 
 int row_consent_read(struct db_stmt *s, struct arena *arena, struct consent *out, struct err *err)
@@ -185,30 +124,30 @@ int row_consent_get(struct db *lov, uint32_t shard, const struct uid *cid, int64
     return rc ? rc : 1;
 }
 
-int row_consent_each(struct db *lov, uint32_t shard, const struct uid *cid, struct str recipient,
-                     struct str purpose, int64_t after, int64_t limit, struct arena *arena,
-                     int (*row)(void *ctx, const struct consent *c), void *ctx, struct err *err)
+int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool living,
+                 struct arena *arena, struct consent **out, size_t *count, struct err *err)
 {
     static const char sql[] = "select " CONSENT_COLUMNS " from consent where shard = $1 and "
-                              "cid = $2 and seq > $3 and ($4 = '' or recipient = $4) and "
-                              "($5 = '' or purpose = $5) order by seq limit $6";
+                              "cid = $2 and ($3 = 0 or status <> 'superseded' or narrowed <> '') "
+                              "order by seq";
+    struct consent *consents = NULL;
+    size_t n = 0;
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
     db_bind_blob(s, 2, uid_str(cid));
-    db_bind_int(s, 3, after);
-    db_bind_text(s, 4, recipient);
-    db_bind_text(s, 5, purpose);
-    db_bind_int(s, 6, limit);
+    db_bind_int(s, 3, living);
     int rc;
     while ((rc = db_step(s, err)) == 1) {
-        struct consent c;
-        rc = row_consent_read(s, arena, &c, err);
-        if (rc == 0)
-            rc = row(ctx, &c);
+        consents = consents_grow(arena, consents, n);
+        rc = row_consent_read(s, arena, &consents[n++], err);
         if (rc) {
             db_done(s);
             return rc;
         }
+    }
+    if (rc == 0) {
+        *out = consents;
+        *count = n;
     }
     return rc;
 }
@@ -235,7 +174,7 @@ int row_consent_put(struct db *lov, const struct consent *c, struct err *err)
     db_bind_text(s, 5, c->recipient);
     db_bind_text(s, 6, buf_view(&categories));
     db_bind_text(s, 7, buf_view(&narrowed));
-    db_bind_text(s, 8, str_of(statuses[c->status]));
+    db_bind_text(s, 8, str_of(consent_status_name(c->status)));
     db_bind_text(s, 9, c->notice);
     db_bind_int(s, 10, c->notice_version);
     db_bind_text(s, 11, c->notice_language);
@@ -250,90 +189,4 @@ int row_consent_put(struct db *lov, const struct consent *c, struct err *err)
     db_bind_blob(s, 17, c->sealed.n ? c->sealed : (struct str){0});
     db_bind_int(s, 18, c->event);
     return db_run(s, err);
-}
-
-static void names_member(struct jw *w, const char *name, const struct str *names, size_t count)
-{
-    jw_key(w, name);
-    jw_array_start(w);
-    for (size_t i = 0; i < count; i++)
-        jw_str(w, names[i]);
-    jw_array_end(w);
-}
-
-void row_consent_body(const struct consent *c, struct buf *out)
-{
-    struct jw w = {.out = out};
-    jw_object_start(&w);
-    jw_int_member(&w, "consent", c->seq);
-    jw_str_member(&w, "purpose", c->purpose);
-    jw_str_member(&w, "recipient", c->recipient);
-    names_member(&w, "categories", c->categories, c->category_count);
-    names_member(&w, "narrowed", c->narrowed, c->narrowed_count);
-    jw_cstr_member(&w, "status", statuses[c->status]);
-    jw_key(&w, "notice");
-    jw_object_start(&w);
-    jw_str_member(&w, "id", c->notice);
-    jw_int_member(&w, "version", c->notice_version);
-    jw_str_member(&w, "language", c->notice_language);
-    jw_key(&w, "hash");
-    jw_hex(&w, c->notice_hash.b, sizeof c->notice_hash.b);
-    jw_object_end(&w);
-    jw_str_member(&w, "channel", c->channel);
-    jw_time_member(&w, "given_at", c->given_at);
-    jw_time_member(&w, "expires_at", c->expires_at);
-    jw_bool_member(&w, "guardian", c->by_guardian);
-    row_sealed_member(&w, c->sealed);
-    jw_object_end(&w);
-}
-
-/* ---- sealed under the consumer's key ---- */
-
-static struct str associated(const struct uid *cid, struct buf *out)
-{
-    buf_cstr(out, "lov consumer data");
-    buf_add(out, cid->b, sizeof cid->b);
-    return buf_view(out);
-}
-
-int seal_json(const struct identity *who, struct db *identities, const struct uid *cid,
-              struct str json, struct arena *arena, struct str *out, struct err *err)
-{
-    _cleanup_secret struct secret key;
-    _cleanup_buf struct buf about = {0}, sealed = {0};
-    int rc = identity_data_key(who, identities, cid, &key, err);
-    if (rc < 0)
-        return rc;
-    if (rc == 0)
-        return err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased");
-    seal(&key, associated(cid, &about), json, &sealed);
-    *out = arena_str(arena, buf_view(&sealed));
-    return 0;
-}
-
-int unseal_json(const struct identity *who, struct db *identities, const struct uid *cid,
-                struct str sealed, struct buf *json, struct err *err)
-{
-    _cleanup_secret struct secret key;
-    _cleanup_buf struct buf about = {0};
-    if (sealed.n == 0)
-        return 0;
-    int rc = identity_data_key(who, identities, cid, &key, err);
-    if (rc != 1)
-        return rc;
-    return unseal(&key, associated(cid, &about), sealed, json, err);
-}
-
-int sealed_born(const struct identity *who, struct db *identities, const struct uid *cid,
-                struct str sealed, int32_t *out, struct err *err)
-{
-    static const struct json_field fields[] = {{"birth_date", JSON_K_DATE, 0, false, 0, 0}};
-    _cleanup_buf struct buf text = {0};
-    _cleanup_json json_t *json = NULL;
-    *out = DAY_NONE;
-    int rc = unseal_json(who, identities, cid, sealed, &text, err);
-    if (rc || text.n == 0)
-        return rc;
-    rc = json_read(buf_view(&text), &json, err);
-    return rc ? rc : json_take(json, fields, 1, JSON_IGNORE_UNKNOWN, "", NULL, out, err);
 }

@@ -29,7 +29,7 @@ static void body_of(const struct engine_write *w, struct str sealed, struct buf 
     jw_int_member(&j, "policy_version", w->policy_version);
     jw_time_member(&j, "used_at", w->question.at);
     jw_bool_member(&j, "reported", w->reported);
-    row_sealed_member(&j, sealed);
+    body_sealed(&j, sealed);
     jw_object_end(&j);
 }
 
@@ -50,7 +50,7 @@ static int decide_again(struct work *k, struct err *err)
 static int find_consumer(struct work *k, struct err *err)
 {
     struct err erased;
-    int rc = work_consumer(k, k->w->question.consumer, false, &erased);
+    int rc = work_consumer(k, k->w->question.consumer, false, false, &erased);
     if (rc == LOV_ECONFLICT)
         return 0;
     if (rc < 0 && err)
@@ -69,8 +69,8 @@ static int seal_detail(struct work *k, struct str *out, struct err *err)
     jw_key(&w, "detail");
     jw_raw(&w, k->w->detail);
     jw_object_end(&w);
-    return seal_json(k->e->identity, k->identities, &k->consumer.cid, buf_view(&json), k->w->arena,
-                     out, err);
+    return seal_json(k->e->identity, k->identities, &k->person.row.cid, buf_view(&json),
+                     k->w->arena, out, err);
 }
 
 int write_access(struct work *k, struct err *err)
@@ -90,7 +90,7 @@ int write_access(struct work *k, struct err *err)
         return found < 0 ? found : rc;
     k->change->has_who = found == 1;
     if (found == 0)
-        k->consumer = (struct consumer_row){.last_event = -1};
+        k->person.row = (struct consumer_row){.last_event = -1};
     body_of(w, sealed, &body);
     rc = work_event(k, w->decision.permit ? "access" : "access.denied",
                     work_activity(k, w->question.recipient, w->question.purpose), buf_view(&body),

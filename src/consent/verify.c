@@ -1,6 +1,7 @@
 /* verify.c - does the state say what the ledger says? Each row of a consumer or consent must equal
  * the body of the event that it names, and no later event may speak of it: so neither can be
- * changed without the other. Constant memory: rows are looked up, not collected. */
+ * changed without the other. Consumers whose rows are yet to be written are checked as the ledger's
+ * tail makes them. Memory for those only: rows are looked up, not collected. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 
 struct checking {
     struct db *lov;
+    struct tail *tail;
     uint32_t shard;
     struct state_report *out;
     struct err *err;
@@ -47,6 +49,22 @@ static int check_event(struct checking *c, int64_t seq, struct expected *x)
     return 0;
 }
 
+static int check_consent(struct checking *c, const struct consent *row)
+{
+    _cleanup_buf struct buf body = {0};
+    body_consent(row, &body);
+    struct expected x = {STR("consent."), buf_view(&body), &row->cid, false};
+    return check_event(c, row->event, &x);
+}
+
+static int check_consumer(struct checking *c, const struct consumer_row *row)
+{
+    _cleanup_buf struct buf body = {0};
+    body_consumer(row, &body);
+    struct expected x = {STR("consumer."), buf_view(&body), &row->cid, false};
+    return check_event(c, row->event, &x);
+}
+
 static int check_consents(struct checking *c)
 {
     static const char sql[] = "select " CONSENT_COLUMNS " from consent where shard = $1";
@@ -55,16 +73,13 @@ static int check_consents(struct checking *c)
     int rc = 0;
     while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
         _cleanup_arena struct arena arena = {0};
-        _cleanup_buf struct buf body = {0};
         struct consent row;
         struct err damaged;
         if (row_consent_read(s, &arena, &row, &damaged) != 0) {
             wrong(c, db_int(s, 2), "a consent's row is damaged");
             break;
         }
-        row_consent_body(&row, &body);
-        struct expected x = {STR("consent."), buf_view(&body), &row.cid, false};
-        rc = check_event(c, row.event, &x);
+        rc = check_consent(c, &row);
         if (rc)
             break;
     }
@@ -81,7 +96,6 @@ static int check_consumers(struct checking *c)
     db_bind_int(s, 1, c->shard);
     int rc = 0;
     while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
-        _cleanup_buf struct buf body = {0};
         struct consumer_row row = {
             .residence = db_text(s, 1),
             .restricted = db_int(s, 2) != 0,
@@ -95,9 +109,7 @@ static int check_consumers(struct checking *c)
             break;
         }
         memcpy(row.cid.b, cid.p, cid.n);
-        row_consumer_body(&row, &body);
-        struct expected x = {STR("consumer."), buf_view(&body), &row.cid, false};
-        rc = check_event(c, row.event, &x);
+        rc = check_consumer(c, &row);
         if (rc)
             break;
     }
@@ -106,10 +118,34 @@ static int check_consumers(struct checking *c)
     return rc < 0 ? rc : 0;
 }
 
+static int check_person(void *ctx, const struct person *p)
+{
+    struct checking *c = ctx;
+    int rc = check_consumer(c, &p->row);
+    for (size_t i = 0; rc == 0 && i < p->consent_count; i++)
+        rc = check_consent(c, &p->consents[i]);
+    return rc;
+}
+
+static const struct person *held(const struct checking *c, struct str cid)
+{
+    struct uid id;
+    if (cid.n != sizeof id.b)
+        return NULL;
+    memcpy(id.b, cid.p, sizeof id.b);
+    return tail_find(c->tail, &id);
+}
+
 /* 1 and the row's event, or 0 where there is no row. */
 static int row_event(struct checking *c, const char *sql, struct str cid, int64_t seq,
                      int64_t *event)
 {
+    const struct person *p = held(c, cid);
+    const struct consent *consent = p && seq >= 0 ? person_consent(p, seq) : NULL;
+    if (p && (seq < 0 || consent)) {
+        *event = seq < 0 ? p->row.event : consent->event;
+        return 1;
+    }
     struct db_stmt *s = db_use(c->lov, sql);
     db_bind_int(s, 1, c->shard);
     db_bind_blob(s, 2, cid);
@@ -143,8 +179,7 @@ struct gone {
 
 static int check_consumer_event(struct checking *c, struct db_stmt *s, struct gone *gone)
 {
-    static const char sql[] =
-        "select event, last_event from consumer where shard = $1 and cid = $2";
+    static const char sql[] = "select event from consumer where shard = $1 and cid = $2";
     struct str kind = db_text(s, 1), cid = db_blob(s, 2);
     int64_t seq = db_int(s, 0), event = -1;
     uint64_t sum = 0;
@@ -233,11 +268,14 @@ static int check_policies(struct checking *c)
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
 {
     *out = (struct state_report){0};
-    struct checking c = {lov, shard, out, err};
+    struct checking c = {lov, tail_new(), shard, out, err};
     int rc = db_begin_read(lov, err);
-    if (rc)
-        return rc;
-    rc = check_consents(&c);
+    if (rc == 0)
+        rc = tail_replay(c.tail, lov, shard, err);
+    if (rc == 0)
+        rc = tail_each(c.tail, check_person, &c);
+    if (rc == 0 && !out->wrong)
+        rc = check_consents(&c);
     if (rc == 0 && !out->wrong)
         rc = check_consumers(&c);
     if (rc == 0 && !out->wrong)
@@ -245,5 +283,6 @@ int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
     if (rc == 0 && !out->wrong && shard == 0)
         rc = check_policies(&c);
     db_rollback(lov);
+    tail_free(c.tail);
     return rc;
 }

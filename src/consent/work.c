@@ -10,33 +10,60 @@ enum { FUTURE_TOLERANCE_MS = 60000 };
 
 /* ---- the consumer ---- */
 
-static int consumer_row(struct work *k, bool add, struct err *err)
+static int take_person(struct work *k, bool add, bool living, struct err *err)
 {
-    int rc = row_consumer_get(k->lov, k->change->who.shard, &k->change->who.cid, k->w->arena,
-                              &k->consumer, err);
+    const struct identity_row *who = &k->change->who;
+    int64_t next = ledger_next(k->e->ledger, who->shard);
+    int rc = person_take(k->e->tail, k->lov, who->shard, &who->cid, living, next, k->w->arena,
+                         &k->person, err);
     if (rc != 0 || !add)
         return rc;
     struct str residence = k->rules ? k->rules->policy->default_residence : STR("");
-    k->consumer = (struct consumer_row){
-        .cid = k->change->who.cid,
-        .shard = k->change->who.shard,
-        .residence = residence,
-        .event = -1,
-        .last_event = -1,
+    k->person = (struct person){
+        .row =
+            {
+                .cid = who->cid,
+                .shard = who->shard,
+                .residence = residence,
+                .event = -1,
+                .last_event = -1,
+            },
+        .since = next,
+        .living = true,
     };
     k->change->attributes = true;
     k->change->residence = residence;
     k->change->born = DAY_NONE;
     _cleanup_buf struct buf body = {0};
-    row_consumer_body(&k->consumer, &body);
-    rc = work_event(k, "consumer.add", (struct str){0}, buf_view(&body), &k->consumer.event, err);
+    body_consumer(&k->person.row, &body);
+    rc = work_event(k, "consumer.add", (struct str){0}, buf_view(&body), &k->person.row.event, err);
     return rc ? rc : 1;
 }
 
-int work_consumer(struct work *k, struct str id, bool add, struct err *err)
+/* From the index where it can be: it shows what was committed, so nobody whom this batch has
+ * changed. */
+static int find_who(struct work *k, const struct hash128 *lookup, struct identity_row *out,
+                    struct err *err)
+{
+    index_read_lock(k->e->index);
+    const struct index_consumer *c = index_find(k->e->index, lookup);
+    bool known = c && !c->erased;
+    struct identity_row who = {.lookup = *lookup, .number = -1};
+    if (known) {
+        who.cid = c->cid;
+        who.shard = c->shard;
+    }
+    index_read_unlock(k->e->index);
+    if (!known || engine_changed(k->e, lookup))
+        return identity_find(k->identities, lookup, out, err);
+    *out = who;
+    return 1;
+}
+
+int work_consumer(struct work *k, struct str id, bool add, bool living, struct err *err)
 {
     struct hash128 lookup = identity_lookup(k->e->identity, id);
-    int rc = identity_find(k->identities, &lookup, &k->change->who, err);
+    int rc = find_who(k, &lookup, &k->change->who, err);
     if (rc == 0)
         rc = identity_was_erased(k->identities, &lookup, err) == 1
                  ? err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased")
@@ -49,7 +76,7 @@ int work_consumer(struct work *k, struct str id, bool add, struct err *err)
     if (rc <= 0)
         return rc;
     k->change->has_who = true;
-    return consumer_row(k, add, err);
+    return take_person(k, add, living, err);
 }
 
 static int keep_event(void *ctx, const struct ledger_event *event)
@@ -67,7 +94,7 @@ int work_consumer_of(struct work *k, uint32_t shard, int64_t seq, struct err *er
     if (rc <= 0)
         return rc;
     k->change->has_who = true;
-    return consumer_row(k, false, err);
+    return take_person(k, false, true, err);
 }
 
 /* ---- events ---- */
@@ -81,12 +108,12 @@ int work_event(struct work *k, const char *kind, struct str activity, struct str
                struct err *err)
 {
     struct ledger_event event = {
-        .shard = k->consumer.shard,
-        .prev = k->change->has_who ? k->consumer.last_event : -1,
+        .shard = k->person.row.shard,
+        .prev = k->change->has_who ? k->person.row.last_event : -1,
         .at = k->now,
         .kind = str_of(kind),
         .has_cid = k->change->has_who,
-        .cid = k->consumer.cid,
+        .cid = k->person.row.cid,
         .actor = k->w->actor,
         .activity = activity,
         .body = body,
@@ -94,7 +121,7 @@ int work_event(struct work *k, const char *kind, struct str activity, struct str
     int rc = ledger_append(k->e->ledger, k->lov, &event, err);
     if (rc)
         return rc;
-    k->consumer.last_event = event.seq;
+    k->person.row.last_event = event.seq;
     *seq = event.seq;
     return 0;
 }
@@ -106,13 +133,12 @@ int work_consent(struct work *k, const char *kind, struct consent *c, struct err
     if (c->seq < 0)
         c->seq = seq;
     c->event = seq;
-    row_consent_body(c, &body);
+    body_consent(c, &body);
     int rc =
         work_event(k, kind, work_activity(k, c->recipient, c->purpose), buf_view(&body), &seq, err);
-    if (rc == 0)
-        rc = row_consent_put(k->lov, c, err);
     if (rc)
         return rc;
+    person_set_consent(&k->person, c, k->w->arena);
     struct engine_change *change = k->change;
     struct consent *grown = arena_array(k->w->arena, change->consent_count + 1, sizeof *grown);
     if (change->consent_count)
@@ -124,7 +150,7 @@ int work_consent(struct work *k, const char *kind, struct consent *c, struct err
 
 int work_finish(struct work *k, struct err *err)
 {
-    return row_consumer_put(k->lov, &k->consumer, err);
+    return person_put(k->e->tail, k->lov, &k->person, k->w->arena, err);
 }
 
 /* ---- checks ---- */
@@ -219,7 +245,7 @@ int work_check_notice(struct work *k, const struct policy_activity *activity, st
         memcmp(shown->hash.b, out->notice_hash.b, sizeof out->notice_hash.b) != 0)
         return err_reason(err, LOV_EINVAL, "notice_hash_mismatch",
                           "the text that was shown is not the notice that is in force");
-    out->notice = n->id;
+    out->notice = arena_str(k->w->arena, n->id); /* outlives the policy */
     out->notice_version = (int)shown->version;
     out->notice_language = shown->language;
     return 0;
@@ -228,7 +254,7 @@ int work_check_notice(struct work *k, const struct policy_activity *activity, st
 int work_check_expiry(struct work *k, const struct policy_activity *activity, int64_t from,
                       int64_t *expires_at, struct err *err)
 {
-    const struct policy_law *law = policy_law_of(k->rules->policy, k->consumer.residence);
+    const struct policy_law *law = policy_law_of(k->rules->policy, k->person.row.residence);
     int64_t days = activity->consent_days;
     if (law->consent_max_days && law->consent_max_days < days)
         days = law->consent_max_days;
@@ -252,14 +278,14 @@ int work_check_expiry(struct work *k, const struct policy_activity *activity, in
 int work_check_guardian(struct work *k, struct err *err)
 {
     int32_t born;
-    if (k->w->guardian.n || k->consumer.sealed.n == 0)
+    if (k->w->guardian.n || k->person.row.sealed.n == 0)
         return 0;
-    int rc = sealed_born(k->e->identity, k->identities, &k->consumer.cid, k->consumer.sealed, &born,
-                         err);
+    int rc = sealed_born(k->e->identity, k->identities, &k->person.row.cid, k->person.row.sealed,
+                         &born, err);
     if (rc || born == DAY_NONE)
         return rc;
-    const struct policy_law *law = policy_law_of(k->rules->policy, k->consumer.residence);
-    int years = policy_guardian_below(law, k->consumer.residence);
+    const struct policy_law *law = policy_law_of(k->rules->policy, k->person.row.residence);
+    int years = policy_guardian_below(law, k->person.row.residence);
     if (years && k->now < date_start(date_add_years(born, years)))
         return err_reason(err, LOV_EINVAL, "guardian_required",
                           "the consumer is younger than %d: a guardian must consent", years);

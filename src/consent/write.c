@@ -29,8 +29,7 @@ static int load_replayed(struct work *k, int64_t seq, struct err *err)
         return 0;
     int rc = work_consumer_of(k, 0, seq, err);
     if (rc == 1)
-        rc = row_consent_get(k->lov, k->consumer.shard, &k->consumer.cid, seq, w->arena, &w->out,
-                             err);
+        rc = person_find_consent(&k->person, k->lov, seq, w->arena, &w->out, err);
     k->change->has_who = false;
     if (rc == 0)
         return err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased");
@@ -84,6 +83,7 @@ static void batch_committed(void *ctx)
 {
     struct engine *e = ctx;
     e->changed_count = 0;
+    tail_commit(e->tail, clock_now());
     struct write_observer ledger = ledger_observer(e->ledger);
     ledger.committed(ledger.ctx);
 }
@@ -92,6 +92,7 @@ static void batch_rolled_back(void *ctx)
 {
     struct engine *e = ctx;
     e->changed_count = 0;
+    tail_roll_back(e->tail);
     struct write_observer ledger = ledger_observer(e->ledger);
     ledger.rolled_back(ledger.ctx);
 }
@@ -99,13 +100,20 @@ static void batch_rolled_back(void *ctx)
 static int batch_before_commit(void *ctx, struct write_stores *stores, struct err *err)
 {
     struct engine *e = ctx;
+    int rc = sweep(e, stores->lov, err);
     struct write_observer ledger = ledger_observer(e->ledger);
-    return ledger.before_commit(ledger.ctx, stores, err);
+    return rc ? rc : ledger.before_commit(ledger.ctx, stores, err);
+}
+
+static int64_t batch_idle(void *ctx, bool stopping)
+{
+    return sweep_wait(ctx, stopping);
 }
 
 struct write_observer engine_observer(struct engine *e)
 {
-    return (struct write_observer){e, batch_before_commit, batch_committed, batch_rolled_back};
+    return (struct write_observer){e, batch_before_commit, batch_committed, batch_rolled_back,
+                                   batch_idle};
 }
 
 bool engine_changed(const struct engine *e, const struct hash128 *lookup)

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 
@@ -139,13 +140,36 @@ static void finish_batch(struct writer *w, struct write_job *batch)
     atomic_fetch_add_explicit(&w->failures, failures, memory_order_relaxed);
 }
 
-/* Takes what waits, at most LARGEST_BATCH; NULL when stopping and nothing waits. */
-static struct write_job *take_batch(struct writer *w)
+/* Waits for jobs until there are some, or the writer stops, or `ms` have passed (negative: any
+ * time). Under the lock. */
+static void wait_for_jobs(struct writer *w, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int rc = 0;
+    while (!w->head && !w->stopping && rc == 0)
+        rc = ms < 0 ? pthread_cond_wait(&w->wake, &w->lock)
+                    : pthread_cond_timedwait(&w->wake, &w->lock, &until);
+}
+
+static int64_t idle(struct writer *w, bool stopping)
+{
+    return w->broken || !w->observer.idle ? -1 : w->observer.idle(w->observer.ctx, stopping);
+}
+
+/* Takes what waits, at most LARGEST_BATCH. False when there is nothing to do any more; true with an
+ * empty batch when it is time for work that could wait. */
+static bool take_batch(struct writer *w, struct write_job **batch)
 {
     pthread_mutex_lock(&w->lock);
-    while (!w->head && !w->stopping)
-        pthread_cond_wait(&w->wake, &w->lock);
-    struct write_job *batch = w->head, *last = batch;
+    wait_for_jobs(w, idle(w, w->stopping));
+    struct write_job *first = w->head, *last = first;
     for (int n = 1; last && last->next && n < LARGEST_BATCH; n++)
         last = last->next;
     if (last) {
@@ -154,15 +178,17 @@ static struct write_job *take_batch(struct writer *w)
     }
     if (!w->head)
         w->tail = &w->head;
+    bool more = first || !w->stopping || idle(w, true) >= 0;
     pthread_mutex_unlock(&w->lock);
-    return batch;
+    *batch = first;
+    return more;
 }
 
 static void *writer_main(void *arg)
 {
     struct writer *w = arg;
     struct write_job *batch;
-    while ((batch = take_batch(w)) != NULL) {
+    while (take_batch(w, &batch)) {
         run_batch(w, batch);
         finish_batch(w, batch);
     }
@@ -178,7 +204,11 @@ int writer_start(struct db *identity, struct db *lov, const struct write_observe
     w->log = log;
     w->tail = &w->head;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wake, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     if (pthread_create(&w->thread, NULL, writer_main, w) != 0) {
         free(w);
         return err_set(err, LOV_EIO, "cannot start the writer's thread");

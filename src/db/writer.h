@@ -40,12 +40,16 @@ struct write_job {
 };
 
 /* What lives in memory beside the database and must follow it (the ledger's head). Called on the
- * writer's thread. before_commit writes what is pending; one of the others tells how it ended. */
+ * writer's thread. before_commit writes what is pending; committed or rolled_back tells how it
+ * ended. Work that can wait rides on the commits of others; when none comes, idle says in how many
+ * milliseconds it wants one of its own (negative, or no such function: there is none). Once the
+ * writer is stopping it is asked until there is none. */
 struct write_observer {
     void *ctx;
     int (*before_commit)(void *ctx, struct write_stores *stores, struct err *err);
     void (*committed)(void *ctx);
     void (*rolled_back)(void *ctx);
+    int64_t (*idle)(void *ctx, bool stopping);
 };
 
 /* Takes over both connections, opened with DB_WRITE. */

@@ -12,6 +12,7 @@ struct head {
     uint32_t shard;
     bool changed;
     int64_t last_at, committed_at;
+    int64_t applied, committed_applied, marked;
     struct tree tree, committed;
 };
 
@@ -39,13 +40,15 @@ static struct head *head_of(struct ledger *ledger, uint32_t shard)
 
 int ledger_open(struct db *lov, struct ledger **out, struct err *err)
 {
-    static const char sql[] = "select shard, size, frontier, last_at from shard order by shard";
+    static const char sql[] = "select shard, size, frontier, last_at, applied from shard "
+                              "order by shard";
     struct ledger *ledger = mem_zero(sizeof *ledger);
     struct db_stmt *s = db_use(lov, sql);
     int rc;
     while ((rc = db_step(s, err)) == 1) {
         struct head *h = add_head(ledger, (uint32_t)db_int(s, 0));
         h->last_at = h->committed_at = db_int(s, 3);
+        h->applied = h->committed_applied = db_int(s, 4);
         if (!event_read_frontier(db_int(s, 1), db_blob(s, 2), &h->tree)) {
             db_done(s);
             ledger_close(ledger);
@@ -73,10 +76,10 @@ void ledger_close(struct ledger *ledger)
 
 static int before_commit(void *ctx, struct write_stores *stores, struct err *err)
 {
-    static const char sql[] = "insert into shard (shard, size, frontier, last_at) "
-                              "values ($1, $2, $3, $4) on conflict (shard) do update set "
+    static const char sql[] = "insert into shard (shard, size, frontier, last_at, applied) "
+                              "values ($1, $2, $3, $4, $5) on conflict (shard) do update set "
                               "size = excluded.size, frontier = excluded.frontier, "
-                              "last_at = excluded.last_at";
+                              "last_at = excluded.last_at, applied = excluded.applied";
     struct ledger *ledger = ctx;
     for (size_t i = 0; i < ledger->count; i++) {
         struct head *h = &ledger->heads[i];
@@ -88,6 +91,7 @@ static int before_commit(void *ctx, struct write_stores *stores, struct err *err
         db_bind_int(s, 2, (int64_t)h->tree.size);
         db_bind_blob(s, 3, (struct str){(char *)h->tree.node, bytes});
         db_bind_int(s, 4, h->last_at);
+        db_bind_int(s, 5, h->applied);
         int rc = db_run(s, err);
         if (rc)
             return rc;
@@ -104,6 +108,7 @@ static void committed(void *ctx)
             continue;
         h->committed = h->tree;
         h->committed_at = h->last_at;
+        h->committed_applied = h->applied;
         h->changed = false;
     }
 }
@@ -115,13 +120,37 @@ static void rolled_back(void *ctx)
         struct head *h = &ledger->heads[i];
         h->tree = h->committed;
         h->last_at = h->committed_at;
+        h->applied = h->committed_applied;
         h->changed = false;
     }
 }
 
 struct write_observer ledger_observer(struct ledger *ledger)
 {
-    return (struct write_observer){ledger, before_commit, committed, rolled_back};
+    return (struct write_observer){ledger, before_commit, committed, rolled_back, NULL};
+}
+
+bool ledger_is_applied(const struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->count; i++)
+        if (ledger->heads[i].applied != (int64_t)ledger->heads[i].committed.size)
+            return false;
+    return true;
+}
+
+void ledger_mark(struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->count; i++)
+        ledger->heads[i].marked = (int64_t)ledger->heads[i].committed.size;
+}
+
+void ledger_applied(struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct head *h = &ledger->heads[i];
+        h->changed |= h->applied != h->marked;
+        h->applied = h->marked;
+    }
 }
 
 int64_t ledger_next(struct ledger *ledger, uint32_t shard)

@@ -1,7 +1,7 @@
 /*
  * ledger.h - the memory of the company: an append-only Merkle log (RFC 6962 §2.1) per shard.
  *
- * An event is appended in the transaction that changes the state it tells of. Its leaf hash is
+ * An event is the state it tells of: tables are made of events, at once or later. Its leaf hash is
  * SHA-256(0x00 | encoding); the encoding, version 1, is: the byte 1, shard (4 bytes), seq, prev, at
  * (8 bytes each, two's complement), then kind, cid, actor, activity and body, each as 4 bytes of
  * length and the bytes; all numbers big-endian. What is personal in a body is sealed under the
@@ -45,6 +45,14 @@ struct write_observer ledger_observer(struct ledger *ledger);
 /* Sets event->seq and event->leaf. The caller holds the transaction and sets all else. */
 int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,
                   struct err *err);
+
+/* The tables that are made of events may follow later. applied counts the events whose changes are
+ * there: ledger_mark() notes what is committed now, and ledger_applied(), in a transaction that
+ * completes the tables up to there, says so. */
+void ledger_mark(struct ledger *ledger);
+void ledger_applied(struct ledger *ledger);
+/* Is there no event that the tables lack? */
+bool ledger_is_applied(const struct ledger *ledger);
 
 /* The seq that the next event of the shard will have. */
 int64_t ledger_next(struct ledger *ledger, uint32_t shard);

@@ -38,9 +38,11 @@ create table api_key (
 );
 
 -- The head of each shard's ledger: frontier holds the roots of the complete subtrees, left to right.
+-- applied: what the events before it say is in the tables consumer and consent.
 create table shard (
     shard bigint primary key,
     size bigint not null,
+    applied bigint not null,
     frontier bytea not null,
     last_at bigint not null
 );

@@ -1,0 +1,47 @@
+/* sweep.c - when the rows of the tail are written: with the commits of others, a little each, once
+ * the tail is old or large; more when nobody waits; all of it before the writer stops.
+ *
+ * Age and size bound what has to be read again after a crash, and the memory. The longer it takes,
+ * the more changes of one consumer are written as one, and the more rows share a page. */
+#include "base/clock.h"
+#include "consent/engine.h"
+
+struct sweep_limits sweep_defaults(void)
+{
+    return (struct sweep_limits){
+        .after_ms = 10000, .after_bytes = 64 << 20, .per_commit = 64, .when_idle = 1024};
+}
+
+static int64_t due_in(const struct engine *e)
+{
+    struct tail_size size = tail_size(e->tail);
+    if (size.persons == 0)
+        return -1;
+    int64_t most = e->sweep.after_ms, left = size.since + most - clock_now();
+    /* A clock that was set back must not put it off for ever. */
+    return left <= 0 || left > most || size.bytes >= e->sweep.after_bytes ? 0 : left;
+}
+
+int64_t sweep_wait(struct engine *e, bool stopping)
+{
+    e->closing = stopping;
+    if (stopping)
+        return ledger_is_applied(e->ledger) ? -1 : 0;
+    return tail_sweeping(e->tail) ? 0 : due_in(e);
+}
+
+int sweep(struct engine *e, struct db *lov, struct err *err)
+{
+    if (!tail_sweeping(e->tail)) {
+        if (!e->closing && due_in(e) != 0)
+            return 0;
+        ledger_mark(e->ledger);
+        tail_sweep_start(e->tail);
+    }
+    size_t added = tail_batch(e->tail);
+    int rc =
+        tail_sweep(e->tail, lov, added ? e->sweep.per_commit + 2 * added : e->sweep.when_idle, err);
+    if (rc == 0 && tail_swept(e->tail))
+        ledger_applied(e->ledger);
+    return rc;
+}

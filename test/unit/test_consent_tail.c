@@ -1,0 +1,284 @@
+/* test_consent_tail.c - the rows that are written later: the tail against a plain array, bodies of
+ * events there and back, and processes that are killed while rows are being written. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "consent/engine.h"
+#include "test_seed.h"
+
+enum { PERSONS = 200 };
+
+static uint64_t seed;
+
+/* ---- the tail by itself ---- */
+
+struct naive {
+    bool there;
+    int64_t last_event;
+};
+
+static struct uid cid_of(size_t i)
+{
+    struct uid cid = {0};
+    /* The first bytes choose the slot: make them meet. */
+    cid.b[0] = (uint8_t)(i % 7);
+    cid.b[15] = (uint8_t)i;
+    return cid;
+}
+
+static void check_tail(struct tail *t, const struct naive *naive)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < PERSONS; i++) {
+        _cleanup_arena struct arena arena = {0};
+        struct uid cid = cid_of(i);
+        struct person p;
+        assert_int_equal(tail_read(t, &cid, &arena, &p), naive[i].there);
+        if (naive[i].there) {
+            assert_int_equal(p.row.last_event, naive[i].last_event);
+            assert_true(str_is(p.row.residence, "SE"));
+            assert_int_equal(p.consent_count, 1);
+            assert_true(str_is(p.consents[0].categories[1], "contact"));
+        }
+        count += naive[i].there;
+    }
+    assert_int_equal(tail_size(t).persons, count);
+}
+
+static void test_the_tail_holds_what_was_committed_and_nothing_else(void **state)
+{
+    (void)state;
+    struct naive committed[PERSONS] = {0}, batch[PERSONS];
+    struct tail *t = tail_new();
+    struct str categories[] = {STR("purchases"), STR("contact")};
+    struct consent c = {.categories = categories, .category_count = 2, .purpose = STR("p")};
+    memcpy(batch, committed, sizeof batch);
+    for (int64_t n = 0; n < 20000; n++) {
+        size_t i = (size_t)seed_below(&seed, PERSONS);
+        struct uid cid = cid_of(i);
+        struct person p = {.row = {.cid = cid, .residence = STR("SE"), .last_event = n},
+                           .consents = &c,
+                           .consent_count = 1};
+        bool drop = seed_below(&seed, 4) == 0;
+        batch[i] = (struct naive){!drop, n};
+        if (drop)
+            tail_drop(t, &cid);
+        else
+            tail_put(t, &p);
+        const struct person *found = tail_find(t, &cid);
+        assert_int_equal(found != NULL && found->row.last_event == n, !drop);
+        if (seed_below(&seed, 5) == 0) {
+            tail_commit(t, n);
+            memcpy(committed, batch, sizeof batch);
+        } else if (seed_below(&seed, 20) == 0) {
+            tail_roll_back(t);
+            memcpy(batch, committed, sizeof batch);
+        }
+        if (n % 500 == 0)
+            check_tail(t, committed);
+    }
+    check_tail(t, committed);
+    tail_free(t);
+}
+
+/* ---- bodies ---- */
+
+static struct str random_name(struct arena *arena)
+{
+    return arena_printf(arena, "n%llx", (unsigned long long)seed_next(&seed));
+}
+
+static struct str *random_names(struct arena *arena, size_t *count)
+{
+    *count = (size_t)seed_below(&seed, 5);
+    struct str *names = arena_array(arena, *count, sizeof *names);
+    for (size_t i = 0; i < *count; i++)
+        names[i] = random_name(arena);
+    return names;
+}
+
+static void test_a_body_says_all_that_the_row_says(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        _cleanup_arena struct arena arena = {0};
+        _cleanup_buf struct buf body = {0}, again = {0};
+        struct err err = {0};
+        struct consent c = {
+            .seq = (int64_t)seed_below(&seed, 1u << 30),
+            .purpose = random_name(&arena),
+            .recipient = random_name(&arena),
+            .status = (enum consent_status)seed_below(&seed, 5),
+            .notice = random_name(&arena),
+            .notice_language = STR("sv"),
+            .notice_version = (int)seed_below(&seed, 100),
+            .channel = STR("web"),
+            .given_at = (int64_t)seed_below(&seed, 1ull << 41),
+            .expires_at = i % 3 ? (int64_t)seed_below(&seed, 1ull << 41) : TIME_NONE,
+            .by_guardian = i % 2,
+            .sealed = i % 5 ? random_name(&arena) : (struct str){0},
+        };
+        c.categories = random_names(&arena, &c.category_count);
+        c.narrowed = random_names(&arena, &c.narrowed_count);
+        random_bytes(c.notice_hash.b, sizeof c.notice_hash.b);
+        body_consent(&c, &body);
+        struct consent back;
+        assert_int_equal(body_read_consent(buf_view(&body), &arena, &back, &err), 0);
+        body_consent(&back, &again);
+        assert_true(str_eq(buf_view(&body), buf_view(&again)));
+        body.p[seed_below(&seed, body.n)] ^= 0x11;
+        if (body_read_consent(buf_view(&body), &arena, &back, &err) != 0)
+            assert_int_equal(err.code, LOV_ECORRUPT);
+    }
+}
+
+/* ---- killed while rows are written ---- */
+
+static struct engine *open_with(const char *dir, const struct sweep_limits *limits)
+{
+    static struct log log = {.fd = STDERR_FILENO, .level = LOG_ERROR};
+    struct err err = {0};
+    struct engine *e = NULL;
+    if (engine_open_with(dir, &log, limits, &e, &err) != 0)
+        fail_msg("%s", err.text);
+    return e;
+}
+
+static void apply_demo_policy(struct engine *e)
+{
+    struct err err = {0};
+    _cleanup_arena struct arena arena = {0};
+    struct policy_bundle bundle = {0};
+    assert_int_equal(policy_bundle_read("policy", &bundle, &err), 0);
+    struct engine_write w = {
+        .kind = WRITE_POLICY, .actor = STR("test"), .arena = &arena, .bundle = &bundle};
+    assert_int_equal(engine_run(e, &w, &err), 0);
+    policy_unref(w.policy);
+    policy_findings_free(&w.findings);
+    policy_bundle_free(&bundle);
+}
+
+/* Writes for ever, one byte to `acknowledged` for each write that was. */
+static void write_until_killed(const char *dir, int acknowledged)
+{
+    /* Long enough for a crowd to wait, so that a kill falls among them. */
+    static const struct sweep_limits slowly = {5, SIZE_MAX, 1, 1};
+    struct engine *e = open_with(dir, &slowly);
+    for (;;) {
+        _cleanup_arena struct arena arena = {0};
+        struct err err = {0};
+        struct str categories[] = {STR("purchases")};
+        struct engine_write w = {
+            .kind = seed_below(&seed, 3) ? WRITE_GIVE : WRITE_REFUSE,
+            .actor = STR("test"),
+            .arena = &arena,
+            .consumer = arena_printf(&arena, "%03d", (int)seed_below(&seed, 200)),
+            .purpose = STR("personal_offers"),
+            .recipient = STR("marketing"),
+            .categories = categories,
+            .category_count = 1,
+            .notice = {.id = STR("personal_offers"), .language = STR("sv"), .version = 1},
+            .channel = STR("web"),
+            .expires_at = TIME_NONE,
+            .given_at = TIME_NONE,
+        };
+        if (seed_below(&seed, 40) == 0)
+            w.kind = WRITE_ERASE;
+        int rc = engine_run(e, &w, &err);
+        if (rc == 0 && write(acknowledged, "y", 1) != 1)
+            _exit(1);
+    }
+}
+
+static int64_t events_of(struct engine *e)
+{
+    struct db *lov;
+    struct err err = {0};
+    struct sha256 root;
+    int64_t size = 0;
+    assert_int_equal(db_pool_get(engine_lov(e), &lov, &err), 0);
+    assert_int_equal(ledger_head(lov, 0, &size, &root, &err), 0);
+    db_pool_put(engine_lov(e), lov);
+    return size;
+}
+
+static void verify_state(const char *dir)
+{
+    struct db *lov;
+    struct err err = {0};
+    struct state_report report;
+    assert_int_equal(engine_open_store(dir, &lov, &err), 0);
+    assert_int_equal(state_verify(lov, 0, &report, &err), 0);
+    db_close(lov);
+    if (report.wrong)
+        fail_msg("event %lld: %s", (long long)report.seq, report.what);
+}
+
+/* Kills a writer after some acknowledged writes; how many there were. */
+static int64_t kill_a_writer(const char *dir)
+{
+    int pipe_of[2];
+    assert_int_equal(pipe(pipe_of), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        seed_next(&seed);
+        close(pipe_of[0]);
+        write_until_killed(dir, pipe_of[1]);
+    }
+    close(pipe_of[1]);
+    int64_t wanted = (int64_t)seed_below(&seed, 300) + 1, count = 0;
+    char byte;
+    while (count < wanted && read(pipe_of[0], &byte, 1) == 1)
+        count++;
+    kill(child, SIGKILL);
+    while (read(pipe_of[0], &byte, 1) == 1)
+        count++;
+    close(pipe_of[0]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    return count;
+}
+
+static void test_a_process_killed_while_it_writes_rows_loses_none(void **state)
+{
+    (void)state;
+    static const struct sweep_limits never = {INT64_MAX / 4, SIZE_MAX, 1, 64};
+    char dir[] = "/tmp/lov-tail-XXXXXX", command[64];
+    struct err err = {0};
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(engine_init(dir, &err), 0);
+    struct engine *e = open_with(dir, &never);
+    apply_demo_policy(e);
+    for (int i = 0; i < 25; i++) {
+        int64_t before = events_of(e);
+        engine_close(e);
+        int64_t acknowledged = kill_a_writer(dir);
+        verify_state(dir);
+        e = open_with(dir, &never);
+        verify_state(dir);
+        assert_true(events_of(e) - before >= acknowledged);
+    }
+    engine_close(e);
+    verify_state(dir);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_tail_holds_what_was_committed_and_nothing_else),
+        cmocka_unit_test(test_a_body_says_all_that_the_row_says),
+        cmocka_unit_test(test_a_process_killed_while_it_writes_rows_loses_none),
+    };
+    seed = seed_start();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
