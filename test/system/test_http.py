@@ -37,20 +37,25 @@ def question(consumer="00001", recipient="marketing"):
 
 
 class Server:
-    def __init__(self, folder):
+    """A server of the installation in `folder`. `options` go to lov serve; `authority`, the file of a
+    certificate to trust, says that they make it speak TLS."""
+
+    def __init__(self, folder, *options, authority=None):
         self.folder = str(folder)
+        self.verify = str(authority) if authority else True
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if authority else ''}://127.0.0.1:{self.port}"
         self.log = open(self.folder + ".log", "w+", encoding="utf-8")
         self.process = subprocess.Popen(
-            [LOV, "serve", "--dir", self.folder, "--listen", f"127.0.0.1:{self.port}"],
+            [LOV, "serve", "--dir", self.folder, "--listen", f"127.0.0.1:{self.port}",
+             *map(str, options)],
             stderr=self.log, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while True:
             try:
-                if requests.get(self.url + "/readyz", timeout=5).ok:
+                if requests.get(self.url + "/readyz", timeout=5, verify=self.verify).ok:
                     break
             except requests.RequestException:
                 pass
@@ -63,6 +68,7 @@ class Server:
         key = json.loads(lov("key", "create", "--dir", self.folder, *holder, "--json"))["key"]
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {key}"
+        session.verify = self.verify
         return session
 
     def reason(self, consumer="00001"):
