@@ -104,7 +104,7 @@ static int start(struct serving *s, struct err *err)
 
 static void announce(const struct serving *s)
 {
-    const char *scheme = s->options.tls_cert ? "https" : "http";
+    const char *scheme = http_server_scheme(s->server);
     struct str address = http_server_address(s->server);
     if (!s->c->json) {
         printf("lov serves %s on %s://%.*s\n", s->dir, scheme, STR_ARG(address));
@@ -177,7 +177,8 @@ static int run_serve(struct cli *c)
     }
     int code = rc ? cli_fail(c, &err) : CLI_YES;
     stop(&s);
-    return code;
+    /* There is no question here to which the answer would be no. */
+    return code == CLI_NO ? CLI_UNAVAILABLE : code;
 }
 
 static const struct cli_option options[] = {

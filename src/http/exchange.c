@@ -299,6 +299,9 @@ static enum MHD_Result answer_abandoned(struct exchange *x, void **ctx)
     add_header(response, "Cache-Control", "no-store");
     add_header(response, "Retry-After", "1");
     add_header(response, "Connection", "close");
+    const char *id = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "X-Request-ID");
+    if (id && *id)
+        add_header(response, "X-Request-ID", id);
     enum MHD_Result rc = MHD_queue_response(mhd, 503, response);
     MHD_destroy_response(response);
     return rc;

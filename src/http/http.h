@@ -124,6 +124,8 @@ int http_server_start(const struct http_options *options, const struct http_app 
                       struct http_server **out, struct err *err);
 /* The address that it listens on, with the real port. */
 struct str http_server_address(const struct http_server *s);
+/* "http" or "https". */
+const char *http_server_scheme(const struct http_server *s);
 /* Reads the certificate and key again; keeps the old ones when the new ones are bad. */
 int http_server_reload(struct http_server *s, struct err *err);
 /* Accepts no more, finishes what is in flight (at most `seconds`), closes. */

@@ -172,6 +172,11 @@ struct str http_server_address(const struct http_server *s)
     return str_of(s->address);
 }
 
+const char *http_server_scheme(const struct http_server *s)
+{
+    return s->tls ? "https" : "http";
+}
+
 int http_server_reload(struct http_server *s, struct err *err)
 {
     return s->tls ? tls_reload(s->tls, err) : 0;

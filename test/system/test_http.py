@@ -69,6 +69,7 @@ class Server:
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {key}"
         session.verify = self.verify
+        session.trust_env = False  # an environment's own authorities would win over `verify`
         return session
 
     def reason(self, consumer="00001"):
