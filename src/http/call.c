@@ -189,7 +189,8 @@ static bool body_fits(struct http_call *call, const struct body_head *body)
 
 bool call_admit(struct http_call *call, const struct body_head *body)
 {
-    return admit_request_id(call) && find_route(call) && has_room(call) && authenticated(call) && body_fits(call, body);
+    return admit_request_id(call) && find_route(call) && has_room(call) && authenticated(call) &&
+           body_fits(call, body);
 }
 
 static int outcome(struct http_call *call, int rc)
