@@ -283,8 +283,9 @@ struct state_report {
     char what[200];
     int64_t seq; /* the event that the wrong row should agree with */
 };
-/* Compares each state row of a shard with the event that it mirrors, and policies and notices with
- * their hashes. */
+/* Compares each state row of a shard with the event that it mirrors - consumers, consents, policies,
+ * notices, API keys - and each such event with its rows. Of a ledger that ledger_verify() found
+ * right. */
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err);
 
 struct engine_counts {
