@@ -165,6 +165,25 @@ def test_a_policy_takes_effect_without_a_restart(server, tmp_path):
     assert server.reason() == "permitted"
 
 
+def test_a_notice_of_long_ago_is_told_in_full(server, tmp_path):
+    def notice(**query):
+        answer = server.admin.get(server.url + "/v1/notices/personal_offers", params=query, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    first = notice(language="sv")
+    subprocess.run(["cp", "-r", os.path.join(ROOT, "policy"), str(tmp_path / "policy")], check=True)
+    for language in ("en", "sv"):
+        path = tmp_path / "policy" / "notices" / f"personal_offers.{language}.md"
+        text = path.read_text("utf-8").replace("version: 1", "version: 2")
+        text = text.replace("material: true", "material: false")
+        path.write_text(re.sub(r"^# .*$", "# A new title", text, flags=re.M), "utf-8")
+    lov("policy", "apply", tmp_path / "policy", "--dir", server.folder)
+    assert notice(language="sv")["title"] == "A new title" and not notice(language="sv")["material"]
+    assert notice(language="sv", version=1) == {**first, "current": False}
+    assert first["title"] and first["material"] is True and first["current"] is True
+
+
 def test_a_recipient_asks_for_itself_only_and_records_no_consent(server):
     other = server.marketing.post(server.url + "/access/v1/evaluation", timeout=20,
                                   json=question(recipient="risk"))
