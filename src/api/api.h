@@ -18,7 +18,7 @@ struct api;
 
 struct api_options {
     /* What callers reach the server by ("https://consent.example.com"), for the metadata of
-     * AuthZEN; NULL: "http://" and the address that the server listens on. Copied. */
+     * AuthZEN; NULL: the scheme and address that the server listens on. Copied. */
     const char *base_url;
 };
 

@@ -249,9 +249,11 @@ int authzen_metadata(struct http_call *call)
     _cleanup_buf struct buf base = {0}, url = {0};
     if (api->base_url)
         buf_cstr(&base, api->base_url);
+    else if (server)
+        buf_printf(&base, "%s://%.*s", http_server_scheme(server),
+                   STR_ARG(http_server_address(server)));
     else
-        buf_printf(&base, "http://%.*s",
-                   STR_ARG(server ? http_server_address(server) : STR("localhost")));
+        buf_cstr(&base, "http://localhost");
     struct jw w = answer_start(call, 200);
     jw_object_start(&w);
     for (size_t i = 0; i < COUNT(endpoints); i++) {

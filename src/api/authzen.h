@@ -49,6 +49,8 @@ void evaluation_record(struct evaluation *ev, struct engine_write *w);
 bool evaluation_repeat(struct pending *p, http_handler *then);
 /* After the write: a use that could not be recorded is denied. */
 void evaluation_settle(struct api *api, struct evaluation *ev);
+/* The members reason, reason_text and, where there is one, cause. */
+void reason_write(const struct decision *d, struct jw *w);
 /* {"decision": ..., "context": {...}} */
 void evaluation_write(struct api *api, const struct evaluation *ev, struct jw *w);
 

@@ -114,13 +114,10 @@ int evaluation_take_plain(struct http_call *call, const struct plain_question *p
 
 void evaluation_decide(struct api *api, const struct rules *rules, struct evaluation *ev)
 {
-    if (ev->other_subject)
-        ev->decision = (struct decision){
-            .reason = rules ? REASON_RECIPIENT_UNKNOWN : REASON_UNAVAILABLE,
-            .consent = -1,
-        };
-    else
+    if (!ev->other_subject)
         decide(api->engine, rules, &ev->question, &ev->decision);
+    else if (decide_available(api->engine, rules, &ev->decision))
+        ev->decision = (struct decision){.reason = REASON_RECIPIENT_UNKNOWN, .consent = -1};
     ev->policy_version = rules ? rules_policy(rules)->version : 0;
     if (ev->decision.activity) {
         ev->obligations = rules_obligations(rules, ev->decision.activity);
@@ -172,6 +169,7 @@ void evaluation_settle(struct api *api, struct evaluation *ev)
     if (ev->write->job.rc < 0) {
         ev->decision.permit = false;
         ev->decision.reason = REASON_UNAVAILABLE;
+        ev->decision.cause = CAUSE_NOT_RECORDED;
     } else {
         /* Recording decides again, in the order of the ledger. */
         ev->decision = ev->write->decision;
@@ -203,11 +201,23 @@ static void write_error(const struct err *err, struct jw *w)
     jw_object_end(w);
 }
 
+void reason_write(const struct decision *d, struct jw *w)
+{
+    jw_cstr_member(w, "reason", decision_reason_name(d->reason));
+    if (d->cause == CAUSE_NONE) {
+        jw_cstr_member(w, "reason_text", decision_reason_text(d->reason));
+        return;
+    }
+    _cleanup_buf struct buf text = {0};
+    decision_text(d, &text);
+    jw_str_member(w, "reason_text", buf_view(&text));
+    jw_cstr_member(w, "cause", decision_cause_name(d->cause));
+}
+
 static void write_context(struct api *api, const struct evaluation *ev, struct jw *w)
 {
     const struct decision *d = &ev->decision;
-    jw_cstr_member(w, "reason", decision_reason_name(d->reason));
-    jw_cstr_member(w, "reason_text", decision_reason_text(d->reason));
+    reason_write(d, w);
     jw_key(w, "basis");
     if (d->basis == BASIS_NONE)
         jw_null(w);

@@ -182,6 +182,13 @@ static int append_event(struct key_write *w, struct write_stores *stores, const 
     jw_str_member(&j, "key", w->id);
     jw_str_member(&j, "holder", w->kind);
     jw_str_member(&j, "subject", w->subject);
+    /* The row's instant: the ledger's own may be later, after a clock that ran backwards. */
+    jw_time_member(&j, "recorded_at", stores->now);
+    if (str_is(str_of(event_kind), "key.create")) {
+        /* Of 256 random bits, so it tells nobody the secret; a row with another one is noticed. */
+        jw_key(&j, "secret_hash");
+        jw_hex(&j, w->secret_hash.b, sizeof w->secret_hash.b);
+    }
     jw_object_end(&j);
     struct ledger_event event = {
         .prev = -1,

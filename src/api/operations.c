@@ -63,23 +63,25 @@ int operations_alive(struct http_call *call)
 
 int operations_ready(struct http_call *call)
 {
-    struct engine_counts c = engine_counts(api_of(call)->engine);
-    const struct {
-        bool holds;
-        const char *reason;
-    } obstacles[] = {
-        {c.policy_version == 0, "no_policy"},
-        {c.writer.stopped_by_error, "writer_stopped"},
+    struct engine *e = api_of(call)->engine;
+    struct engine_counts c = engine_counts(e);
+    struct rules *rules = engine_rules(e);
+    struct decision d = {.cause = CAUSE_NONE};
+    decide_available(e, rules, &d);
+    rules_unref(rules);
+    const char *reasons[] = {
+        decision_cause_name(d.cause),
+        c.writer.stopped_by_error ? "writer_stopped" : "",
     };
-    bool ready = !obstacles[0].holds && !obstacles[1].holds;
+    bool ready = !*reasons[0] && !*reasons[1];
     struct jw w = answer_start(call, ready ? 200 : 503);
     jw_object_start(&w);
     jw_bool_member(&w, "ready", ready);
     jw_key(&w, "reasons");
     jw_array_start(&w);
-    for (size_t i = 0; i < sizeof obstacles / sizeof *obstacles; i++)
-        if (obstacles[i].holds)
-            jw_str(&w, str_of(obstacles[i].reason));
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (*reasons[i])
+            jw_str(&w, str_of(reasons[i]));
     jw_array_end(&w);
     jw_object_end(&w);
     return 0;

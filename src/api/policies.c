@@ -292,22 +292,28 @@ static int take_notice_query(struct http_call *call, struct notice_query *out, s
     return rc;
 }
 
-static void write_notice_head(struct jw *w, struct str id, int version, struct str language,
-                              const struct sha256 *hash, struct str markdown)
-{
-    jw_object_start(w);
-    jw_str_member(w, "id", id);
-    jw_int_member(w, "version", version);
-    jw_str_member(w, "language", language);
-    jw_key(w, "hash");
-    jw_hex(w, hash->b, sizeof hash->b);
-    jw_str_member(w, "markdown", markdown);
-}
-
 static int unknown_text(struct err *err)
 {
     return err_reason(err, LOV_ENOTFOUND, "not_found",
                       "there is no such notice in that version and language");
+}
+
+static int answer_text(struct http_call *call, int version, struct str language,
+                       const struct policy_published *text, bool current)
+{
+    struct jw w = answer_start(call, 200);
+    jw_object_start(&w);
+    jw_str_member(&w, "id", call->param[0]);
+    jw_int_member(&w, "version", version);
+    jw_str_member(&w, "language", language);
+    jw_str_member(&w, "title", text->title);
+    jw_key(&w, "hash");
+    jw_hex(&w, text->hash.b, sizeof text->hash.b);
+    jw_str_member(&w, "markdown", text->markdown);
+    jw_bool_member(&w, "material", text->material);
+    jw_bool_member(&w, "current", current);
+    jw_object_end(&w);
+    return 0;
 }
 
 static int answer_current(struct http_call *call, const struct policy_notice *n,
@@ -316,42 +322,24 @@ static int answer_current(struct http_call *call, const struct policy_notice *n,
     const struct policy_notice_text *text = policy_notice_text(n, language);
     if (!text)
         return unknown_text(err);
-    struct jw w = answer_start(call, 200);
-    write_notice_head(&w, n->id, n->version, text->language, &text->hash, text->markdown);
-    jw_str_member(&w, "title", text->title);
-    jw_bool_member(&w, "material", n->material);
-    jw_bool_member(&w, "current", true);
-    jw_object_end(&w);
-    return 0;
+    struct policy_published published = {text->title, text->markdown, text->hash, n->material};
+    return answer_text(call, n->version, text->language, &published, true);
 }
 
-/* A text that was published once, and has no title of its own any more. */
 static int answer_stored(struct http_call *call, const struct notice_query *query, struct err *err)
 {
-    _cleanup_buf struct buf markdown = {0};
     struct db_pool *pool = engine_lov(api_of(call)->engine);
-    struct sha256 hash;
+    struct policy_published published;
     struct db *db;
     int rc = db_pool_get(pool, &db, err);
     if (rc)
         return rc;
-    rc = policy_store_notice(db, call->param[0], (int)query->version, query->language, &markdown,
-                             &hash, err);
+    rc = policy_store_published(db, call->param[0], (int)query->version, query->language,
+                                &call->arena, &published, err);
     db_pool_put(pool, db);
     if (rc == LOV_ENOTFOUND)
         return unknown_text(err);
-    if (rc)
-        return rc;
-    struct jw w = answer_start(call, 200);
-    write_notice_head(&w, call->param[0], (int)query->version, query->language, &hash,
-                      buf_view(&markdown));
-    jw_key(&w, "title");
-    jw_null(&w);
-    jw_key(&w, "material");
-    jw_null(&w);
-    jw_bool_member(&w, "current", false);
-    jw_object_end(&w);
-    return 0;
+    return rc ? rc : answer_text(call, (int)query->version, query->language, &published, false);
 }
 
 int notices_get(struct http_call *call)

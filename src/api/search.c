@@ -155,6 +155,23 @@ static int search_refuse(struct search *s, const struct err *err)
     return answer_problem(s->call, err);
 }
 
+/* An empty list because nothing can be decided must not look like one because nobody is permitted.
+ */
+static void write_unavailable(struct search *s)
+{
+    struct engine *e = api_of(s->call)->engine;
+    struct rules *rules = engine_rules(e);
+    struct decision d;
+    bool available = decide_available(e, rules, &d);
+    rules_unref(rules);
+    if (available)
+        return;
+    jw_key(&s->w, "context");
+    jw_object_start(&s->w);
+    reason_write(&d, &s->w);
+    jw_object_end(&s->w);
+}
+
 /* AuthZEN wants the page first; its count is known last, so results are written aside. */
 static int search_answer(struct search *s)
 {
@@ -165,6 +182,7 @@ static int search_answer(struct search *s)
     write_token(s);
     jw_int_member(&s->w, "count", s->count);
     jw_object_end(&s->w);
+    write_unavailable(s);
     jw_key(&s->w, "results");
     jw_raw(&s->w, STR("["));
     buf_str(s->w.out, buf_view(&s->results));

@@ -2,6 +2,7 @@
  * blocked before the first thread starts, so that nothing has to run inside a signal handler. */
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "api/api.h"
@@ -25,12 +26,23 @@ struct serving {
 
 static int read_numbers(struct cli *c, struct http_options *o, struct err *err)
 {
-    int64_t threads = 0, rate = 0;
-    int rc = cli_number(c, "threads", 1, 256, &threads, err);
-    if (rc == 0)
-        rc = cli_number(c, "rate-limit", 1, 10000000, &rate, err);
-    o->threads = (unsigned)threads;
-    o->requests_per_second = (unsigned)rate;
+    const struct {
+        const char *name;
+        int64_t most;
+        unsigned *out;
+    } numbers[] = {
+        {"threads", 256, &o->threads},
+        {"rate-limit", 10000000, &o->requests_per_second},
+        {"connections", 1000000, &o->connections},
+        {"connections-per-address", 1000000, &o->connections_per_address},
+        {"timeout", 3600, &o->idle_seconds},
+    };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof numbers / sizeof *numbers; i++) {
+        int64_t number = 0;
+        rc = cli_number(c, numbers[i].name, 1, numbers[i].most, &number, err);
+        *numbers[i].out = (unsigned)number;
+    }
     return rc;
 }
 
@@ -79,6 +91,21 @@ static int read_level(struct serving *s, struct err *err)
 
 /* ---- life ---- */
 
+/* As many open files as the connections need, and the stores: the soft limit is often 1024. */
+static void raise_file_limit(struct cli *c, const struct http_options *o)
+{
+    enum { CONNECTIONS = 4096, OTHERS = 256 };
+    rlim_t needed = (o->connections ? o->connections : CONNECTIONS) + OTHERS;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
+        return;
+    limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < needed)
+        log_printf(&c->log, LOG_WARN,
+                   "only %llu files may be open: fewer connections than %llu (raise ulimit -n)",
+                   (unsigned long long)limit.rlim_cur, (unsigned long long)needed - OTHERS);
+}
+
 static void block_signals(sigset_t *set)
 {
     sigemptyset(set);
@@ -104,7 +131,7 @@ static int start(struct serving *s, struct err *err)
 
 static void announce(const struct serving *s)
 {
-    const char *scheme = s->options.tls_cert ? "https" : "http";
+    const char *scheme = http_server_scheme(s->server);
     struct str address = http_server_address(s->server);
     if (!s->c->json) {
         printf("lov serves %s on %s://%.*s\n", s->dir, scheme, STR_ARG(address));
@@ -169,15 +196,18 @@ static int run_serve(struct cli *c)
     int rc = read_options(&s, &err);
     if (rc == 0)
         rc = read_level(&s, &err);
-    if (rc == 0)
+    if (rc == 0) {
+        raise_file_limit(c, &s.options);
         rc = start(&s, &err);
+    }
     if (rc == 0) {
         announce(&s);
         wait_for_the_end(&s, &signals);
     }
     int code = rc ? cli_fail(c, &err) : CLI_YES;
     stop(&s);
-    return code;
+    /* There is no question here to which the answer would be no. */
+    return code == CLI_NO ? CLI_UNAVAILABLE : code;
 }
 
 static const struct cli_option options[] = {
@@ -187,6 +217,11 @@ static const struct cli_option options[] = {
     {"tls-key", "FILE", "its key (PEM), readable by its owner alone", NULL, false},
     {"threads", "N", "threads that serve; one for each core when not given", NULL, false},
     {"rate-limit", "N", "requests a second of one caller; no limit when not given", NULL, false},
+    {"connections", "N", "connections at a time; 4096 when not given", NULL, false},
+    {"connections-per-address", "N", "of them from one address; no limit when not given", NULL,
+     false},
+    {"timeout", "SECONDS", "for a request to become whole, and for silence; 30 when not given",
+     NULL, false},
     {"allow-remote", NULL, "listen on other than loopback addresses without TLS", NULL, false},
     {"log-level", "LEVEL", "what is logged; info when not given", "error warn info debug", false},
     {"base-url", "URL", "what callers reach the server by, for its metadata", NULL, false},

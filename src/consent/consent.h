@@ -95,9 +95,22 @@ const char *decision_reason_name(enum decision_reason reason);
 /* One sentence in plain English. */
 const char *decision_reason_text(enum decision_reason reason);
 
+/* Why nothing can be decided: what is behind REASON_UNAVAILABLE. */
+enum decision_cause {
+    CAUSE_NONE,
+    CAUSE_NO_POLICY,
+    CAUSE_CLOCK,        /* it is behind the newest event of the ledger */
+    CAUSE_NOT_RECORDED, /* permitted, but what must be recorded could not be */
+    CAUSE_COUNT,
+};
+/* A stable word; "" for CAUSE_NONE. */
+const char *decision_cause_name(enum decision_cause cause);
+
 struct decision {
     bool permit;
     enum decision_reason reason;
+    enum decision_cause cause; /* of REASON_UNAVAILABLE */
+    int64_t latest;            /* ms UTC, of the ledger's newest event; with CAUSE_CLOCK */
     enum policy_basis basis;      /* BASIS_NONE where no activity was found */
     const struct policy_law *law; /* NULL where the consumer is unknown */
     const struct policy_activity
@@ -107,6 +120,10 @@ struct decision {
     bool has_consumer;
     struct uid cid; /* where has_consumer */
 };
+/* The decision in a sentence, appended: decision_reason_text(), or the cause where there is one. */
+void decision_text(const struct decision *d, struct buf *out);
+/* Can anything be decided now? False with *out a denial that says why not. */
+bool decide_available(const struct engine *e, const struct rules *r, struct decision *out);
 /* The one implementation (DESIGN §4). `r` may be NULL: denies as unavailable. Never fails, takes no
  * memory, counts nothing. */
 void decide(struct engine *e, const struct rules *r, const struct question *q,
@@ -283,8 +300,9 @@ struct state_report {
     char what[200];
     int64_t seq; /* the event that the wrong row should agree with */
 };
-/* Compares each state row of a shard with the event that it mirrors, and policies and notices with
- * their hashes. */
+/* Compares each state row of a shard with the event that it mirrors - consumers, consents, policies,
+ * notices, API keys - and each such event with its rows. Of a ledger that ledger_verify() found
+ * right. */
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err);
 
 struct engine_counts {

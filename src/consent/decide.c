@@ -52,6 +52,32 @@ const char *decision_reason_text(enum decision_reason reason)
     return reasons[reason].text;
 }
 
+const char *decision_cause_name(enum decision_cause cause)
+{
+    static const char *const names[CAUSE_COUNT] = {
+        [CAUSE_NONE] = "",
+        [CAUSE_NO_POLICY] = "no_policy",
+        [CAUSE_CLOCK] = "clock_ran_backwards",
+        [CAUSE_NOT_RECORDED] = "not_recorded",
+    };
+    return names[cause];
+}
+
+void decision_text(const struct decision *d, struct buf *out)
+{
+    if (d->cause == CAUSE_NO_POLICY) {
+        buf_cstr(out, "No policy is in force, so the answer is no.");
+    } else if (d->cause == CAUSE_NOT_RECORDED) {
+        buf_cstr(out, "The use could not be recorded, so the answer is no.");
+    } else if (d->cause == CAUSE_CLOCK) {
+        buf_cstr(out, "The clock ran backwards: it is behind the ledger's newest event, of ");
+        time_format(d->latest, out);
+        buf_cstr(out, ", so the answer is no.");
+    } else {
+        buf_cstr(out, decision_reason_text(d->reason));
+    }
+}
+
 static enum decision_reason check_recipient(const struct policy_recipient *r, int64_t at)
 {
     if (r->suspended)
@@ -196,7 +222,8 @@ static enum decision_reason by_consumer(const struct engine *e, const struct rul
 void decide_for(const struct engine *e, const struct rules *r, const struct question *q,
                 const struct index_consumer *c, struct decision *out)
 {
-    *out = (struct decision){.reason = REASON_UNAVAILABLE, .consent = -1};
+    *out = (struct decision){
+        .reason = REASON_UNAVAILABLE, .cause = r ? CAUSE_NONE : CAUSE_NO_POLICY, .consent = -1};
     if (!r)
         return;
     size_t position = 0;
@@ -207,18 +234,25 @@ void decide_for(const struct engine *e, const struct rules *r, const struct ques
     out->permit = out->reason == REASON_PERMITTED;
 }
 
-static bool clock_is_sane(const struct engine *e)
+bool decide_available(const struct engine *e, const struct rules *r, struct decision *out)
 {
-    return clock_now() + CLOCK_TOLERANCE_MS >=
-           atomic_load_explicit(&e->latest, memory_order_relaxed);
+    int64_t latest = atomic_load_explicit(&e->latest, memory_order_relaxed);
+    bool sane = clock_now() + CLOCK_TOLERANCE_MS >= latest;
+    if (r && sane)
+        return true;
+    *out = (struct decision){
+        .reason = REASON_UNAVAILABLE,
+        .cause = r ? CAUSE_CLOCK : CAUSE_NO_POLICY,
+        .latest = latest,
+        .consent = -1,
+    };
+    return false;
 }
 
 void decide(struct engine *e, const struct rules *r, const struct question *q, struct decision *out)
 {
-    if (!r || !clock_is_sane(e)) {
-        *out = (struct decision){.reason = REASON_UNAVAILABLE, .consent = -1};
+    if (!decide_available(e, r, out))
         return;
-    }
     struct hash128 lookup = identity_lookup(e->identity, q->consumer);
     index_read_lock(e->index);
     decide_for(e, r, q, index_find(e->index, &lookup), out);
@@ -232,9 +266,8 @@ int decide_each(struct engine *e, const struct rules *r, const struct question *
     /* The lock is let go now and then, so that a withdrawal need not wait for a long search. */
     enum { AT_ONCE = 1024 };
     int rc = 0;
-    bool more = true;
-    if (!clock_is_sane(e))
-        limit = 0, more = false;
+    struct decision unavailable;
+    bool more = decide_available(e, r, &unavailable);
     while (more && rc == 0 && limit > 0) {
         index_read_lock(e->index);
         for (int i = 0; i < AT_ONCE && rc == 0 && limit > 0; i++, limit--) {

@@ -7,16 +7,9 @@
 
 #include "base/json.h"
 #include "consent/engine.h"
+#include "consent/verify.h"
 
-struct checking {
-    struct db *lov;
-    struct tail *tail;
-    uint32_t shard;
-    struct state_report *out;
-    struct err *err;
-};
-
-static void wrong(struct checking *c, int64_t seq, const char *what)
+void verify_wrong(struct checking *c, int64_t seq, const char *what)
 {
     c->out->wrong = true;
     c->out->seq = seq;
@@ -45,7 +38,7 @@ static int check_event(struct checking *c, int64_t seq, struct expected *x)
         return rc;
     c->out->rows++;
     if (rc == 0 || !x->same)
-        wrong(c, seq, "a row of the state does not say what its event says");
+        verify_wrong(c, seq, "a row of the state does not say what its event says");
     return 0;
 }
 
@@ -54,14 +47,6 @@ static int check_consent(struct checking *c, const struct consent *row)
     _cleanup_buf struct buf body = {0};
     body_consent(row, &body);
     struct expected x = {STR("consent."), buf_view(&body), &row->cid, false};
-    return check_event(c, row->event, &x);
-}
-
-static int check_consumer(struct checking *c, const struct consumer_row *row)
-{
-    _cleanup_buf struct buf body = {0};
-    body_consumer(row, &body);
-    struct expected x = {STR("consumer."), buf_view(&body), &row->cid, false};
     return check_event(c, row->event, &x);
 }
 
@@ -76,7 +61,7 @@ static int check_consents(struct checking *c)
         struct consent row;
         struct err damaged;
         if (row_consent_read(s, &arena, &row, &damaged) != 0) {
-            wrong(c, db_int(s, 2), "a consent's row is damaged");
+            verify_wrong(c, db_int(s, 2), "a consent's row is damaged");
             break;
         }
         rc = check_consent(c, &row);
@@ -88,10 +73,36 @@ static int check_consents(struct checking *c)
     return rc < 0 ? rc : 0;
 }
 
+static int see_owner(void *ctx, const struct ledger_event *event)
+{
+    struct expected *x = ctx;
+    x->same = event->has_cid && memcmp(event->cid.b, x->cid->b, sizeof x->cid->b) == 0;
+    return 0;
+}
+
+/* The consumer's history begins with an event of their own. */
+static int check_head(struct checking *c, const struct consumer_row *row)
+{
+    struct expected x = {.cid = &row->cid};
+    int rc = ledger_get(c->lov, c->shard, row->last_event, see_owner, &x, c->err);
+    if (rc >= 0 && !x.same)
+        verify_wrong(c, row->last_event, "a consumer's history ends with this event of another");
+    return rc < 0 ? rc : 0;
+}
+
+static int check_consumer(struct checking *c, const struct consumer_row *row)
+{
+    _cleanup_buf struct buf body = {0};
+    body_consumer(row, &body);
+    struct expected x = {STR("consumer."), buf_view(&body), &row->cid, false};
+    int rc = check_event(c, row->event, &x);
+    return rc || c->out->wrong ? rc : check_head(c, row);
+}
+
 static int check_consumers(struct checking *c)
 {
-    static const char sql[] = "select cid, residence, restricted, opt_out_signal, sealed, event "
-                              "from consumer where shard = $1";
+    static const char sql[] = "select cid, residence, restricted, opt_out_signal, sealed, event, "
+                              "last_event from consumer where shard = $1";
     struct db_stmt *s = db_use(c->lov, sql);
     db_bind_int(s, 1, c->shard);
     int rc = 0;
@@ -102,10 +113,11 @@ static int check_consumers(struct checking *c)
             .opt_out_signal = db_int(s, 3) != 0,
             .sealed = db_blob(s, 4),
             .event = db_int(s, 5),
+            .last_event = db_int(s, 6),
         };
         struct str cid = db_blob(s, 0);
         if (cid.n != sizeof row.cid.b) {
-            wrong(c, row.event, "a consumer's row is damaged");
+            verify_wrong(c, row.event, "a consumer's row is damaged");
             break;
         }
         memcpy(row.cid.b, cid.p, cid.n);
@@ -127,6 +139,15 @@ static int check_person(void *ctx, const struct person *p)
     return rc;
 }
 
+/* What the state knows of a row: the event that it mirrors, and of a consumer the head of their
+ * chain. */
+struct known {
+    int64_t event, last_event;
+};
+
+static const char select_consumer[] =
+    "select event, last_event from consumer where shard = $1 and cid = $2";
+
 static const struct person *held(const struct checking *c, struct str cid)
 {
     struct uid id;
@@ -136,14 +157,14 @@ static const struct person *held(const struct checking *c, struct str cid)
     return tail_find(c->tail, &id);
 }
 
-/* 1 and the row's event, or 0 where there is no row. */
-static int row_event(struct checking *c, const char *sql, struct str cid, int64_t seq,
-                     int64_t *event)
+/* 1 and *out, or 0 where there is no row. */
+static int row_known(struct checking *c, const char *sql, struct str cid, int64_t seq,
+                     struct known *out)
 {
     const struct person *p = held(c, cid);
     const struct consent *consent = p && seq >= 0 ? person_consent(p, seq) : NULL;
     if (p && (seq < 0 || consent)) {
-        *event = seq < 0 ? p->row.event : consent->event;
+        *out = (struct known){seq < 0 ? p->row.event : consent->event, p->row.last_event};
         return 1;
     }
     struct db_stmt *s = db_use(c->lov, sql);
@@ -153,7 +174,7 @@ static int row_event(struct checking *c, const char *sql, struct str cid, int64_
         db_bind_int(s, 3, seq);
     int rc = db_step(s, c->err);
     if (rc == 1) {
-        *event = db_int(s, 0);
+        *out = (struct known){db_int(s, 0), db_int(s, 1)};
         db_done(s);
     }
     return rc;
@@ -177,20 +198,27 @@ struct gone {
     int64_t first_missing;
 };
 
+/* The head of the chain of events is what a history begins with: moved back, it would hide some. */
+static void check_chain(struct checking *c, int64_t seq, const struct known *consumer)
+{
+    if (consumer->last_event < seq)
+        verify_wrong(c, seq, "the consumer's history ends before this event");
+}
+
 static int check_consumer_event(struct checking *c, struct db_stmt *s, struct gone *gone)
 {
-    static const char sql[] = "select event from consumer where shard = $1 and cid = $2";
     struct str kind = db_text(s, 1), cid = db_blob(s, 2);
-    int64_t seq = db_int(s, 0), event = -1;
+    struct known known = {-1, -1};
+    int64_t seq = db_int(s, 0);
     uint64_t sum = 0;
     memcpy(&sum, cid.p, cid.n < sizeof sum ? cid.n : sizeof sum);
-    int rc = row_event(c, sql, cid, -1, &event);
+    int rc = row_known(c, select_consumer, cid, -1, &known);
     if (rc < 0)
         return rc;
     if (str_is(kind, "consumer.erase")) {
         gone->erased += sum;
         if (rc == 1)
-            wrong(c, seq, "the consumer whom this event erased is still there");
+            verify_wrong(c, seq, "the consumer whom this event erased is still there");
         return 0;
     }
     if (rc == 0 && str_is(kind, "consumer.add")) {
@@ -198,26 +226,31 @@ static int check_consumer_event(struct checking *c, struct db_stmt *s, struct go
         if (gone->first_missing < 0)
             gone->first_missing = seq;
     }
-    if (rc == 1 && event < seq)
-        wrong(c, seq, "the consumer's row is older than this event");
+    if (rc == 1 && known.event < seq)
+        verify_wrong(c, seq, "the consumer's row is older than this event");
+    else if (rc == 1)
+        check_chain(c, seq, &known);
     return 0;
 }
 
-static int check_consent_event(struct checking *c, struct db_stmt *s)
+static int check_other_event(struct checking *c, struct db_stmt *s)
 {
     static const char consent[] =
-        "select event from consent where shard = $1 and cid = $2 and seq = $3";
-    static const char consumer[] = "select event from consumer where shard = $1 and cid = $2";
+        "select event, event from consent where shard = $1 and cid = $2 and seq = $3";
     struct str cid = db_blob(s, 2);
-    int64_t seq = db_int(s, 0), event = -1, known = -1;
-    int rc = row_event(c, consent, cid, consent_of(db_text(s, 3)), &event);
-    if (rc == 1 && event < seq)
-        wrong(c, seq, "the consent's row is older than this event");
-    if (rc == 0) {
-        rc = row_event(c, consumer, cid, -1, &known);
-        if (rc == 1)
-            wrong(c, seq, "the consent of this event has no row");
-    }
+    int64_t seq = db_int(s, 0);
+    struct known row = {-1, -1}, consumer = {-1, -1};
+    bool of_consent = str_starts(db_text(s, 1), STR("consent."));
+    int rc = of_consent ? row_known(c, consent, cid, consent_of(db_text(s, 3)), &row) : 0;
+    if (rc == 1 && row.event < seq)
+        verify_wrong(c, seq, "the consent's row is older than this event");
+    bool has_row = rc == 1;
+    if (rc >= 0 && !c->out->wrong)
+        rc = row_known(c, select_consumer, cid, -1, &consumer);
+    if (rc == 1 && of_consent && !has_row)
+        verify_wrong(c, seq, "the consent of this event has no row");
+    else if (rc == 1 && !c->out->wrong)
+        check_chain(c, seq, &consumer);
     return rc < 0 ? rc : 0;
 }
 
@@ -235,34 +268,17 @@ static int check_events(struct checking *c)
         rc = 0;
         if (str_starts(kind, STR("consumer.")))
             rc = check_consumer_event(c, s, &gone);
-        else if (str_starts(kind, STR("consent.")))
-            rc = check_consent_event(c, s);
+        else
+            rc = check_other_event(c, s);
         if (rc)
             break;
     }
     if (c->out->wrong || rc < 0)
         db_done(s);
     else if (gone.missing != gone.erased)
-        wrong(c, gone.first_missing < 0 ? 0 : gone.first_missing,
-              "a consumer's row is missing though no event erased them");
+        verify_wrong(c, gone.first_missing < 0 ? 0 : gone.first_missing,
+                     "a consumer's row is missing though no event erased them");
     return rc < 0 ? rc : 0;
-}
-
-static int check_policies(struct checking *c)
-{
-    static const char sql[] = "select markdown, hash, policy_version from notice order by id";
-    struct db_stmt *s = db_use(c->lov, sql);
-    int rc;
-    while ((rc = db_step(s, c->err)) == 1) {
-        struct sha256 hash = sha256_of(db_text(s, 0));
-        c->out->rows++;
-        if (!str_eq(db_blob(s, 1), (struct str){(char *)hash.b, sizeof hash.b})) {
-            wrong(c, db_int(s, 2), "a published notice does not match its hash");
-            db_done(s);
-            return 0;
-        }
-    }
-    return rc;
 }
 
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
@@ -272,7 +288,11 @@ int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
     int rc = db_begin_read(lov, err);
     if (rc == 0)
         rc = tail_replay(c.tail, lov, shard, err);
-    if (rc == 0)
+    if (rc == LOV_ECORRUPT) {
+        verify_wrong(&c, 0, "a row or an event of a consumer cannot be read");
+        rc = 0;
+    }
+    if (rc == 0 && !out->wrong)
         rc = tail_each(c.tail, check_person, &c);
     if (rc == 0 && !out->wrong)
         rc = check_consents(&c);
@@ -280,8 +300,10 @@ int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
         rc = check_consumers(&c);
     if (rc == 0 && !out->wrong)
         rc = check_events(&c);
+    if (rc == 0 && !out->wrong)
+        rc = verify_latest(&c);
     if (rc == 0 && !out->wrong && shard == 0)
-        rc = check_policies(&c);
+        rc = verify_company(&c);
     db_rollback(lov);
     tail_free(c.tail);
     return rc;

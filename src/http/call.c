@@ -36,15 +36,31 @@ struct str http_header(const struct http_call *call, const char *name)
     return arena_str((struct arena *)&call->arena, value);
 }
 
+/* Bytes above 0x7F are whatever the caller's encoding makes of them. */
+static bool id_is_printable(struct str id)
+{
+    for (size_t i = 0; i < id.n; i++)
+        if ((unsigned char)id.p[i] < 0x20 || id.p[i] == 0x7F)
+            return false;
+    return true;
+}
+
 struct str call_request_id(const struct http_call *call)
 {
     struct str id = call->transport->carrier->header(call->transport, "X-Request-ID");
+    return id.n <= REQUEST_ID_MAX && id_is_printable(id) ? id : (struct str){0};
+}
+
+/* Repeating only some would leave a caller who tells answers apart by them in the dark. */
+static bool admit_request_id(struct http_call *call)
+{
+    struct str id = call->transport->carrier->header(call->transport, "X-Request-ID");
     if (id.n > REQUEST_ID_MAX)
-        return (struct str){0};
-    for (size_t i = 0; i < id.n; i++)
-        if (id.p[i] < 0x20 || id.p[i] > 0x7E)
-            return (struct str){0};
-    return id;
+        http_problem_status(call, 431, "", "X-Request-ID is longer than 4096 bytes");
+    else if (!id_is_printable(id))
+        http_problem_status(call, 400, "invalid_request_id",
+                            "X-Request-ID has a control character");
+    return call->status == 0;
 }
 
 static bool take_params(struct http_call *call, const struct str *raw, size_t count)
@@ -173,7 +189,8 @@ static bool body_fits(struct http_call *call, const struct body_head *body)
 
 bool call_admit(struct http_call *call, const struct body_head *body)
 {
-    return find_route(call) && has_room(call) && authenticated(call) && body_fits(call, body);
+    return admit_request_id(call) && find_route(call) && has_room(call) && authenticated(call) &&
+           body_fits(call, body);
 }
 
 static int outcome(struct http_call *call, int rc)

@@ -4,6 +4,7 @@
  * that does not become whole in time. It shuts and never closes: the worker that owns the
  * connection sees the end of the stream and cleans up. */
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -115,6 +116,21 @@ size_t connection_busy(struct http_server *s)
     return busy;
 }
 
+/* A courtesy: a client that does not read it is not waited for. */
+static void say_timeout(int fd)
+{
+    static const char problem[] =
+        "{\"type\":\"urn:lov:problem:timeout\",\"title\":\"Request Timeout\",\"status\":408,"
+        "\"detail\":\"the request did not become whole in time\",\"reason\":\"timeout\"}";
+    char answer[512];
+    int n = snprintf(answer, sizeof answer,
+                     "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+                     "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n%s",
+                     sizeof problem - 1, problem);
+    ssize_t ignored = send(fd, answer, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)ignored;
+}
+
 static void cut_if_slow(struct http_server *s, struct connection *c, int64_t now)
 {
     int phase = atomic_load(&c->phase);
@@ -125,13 +141,8 @@ static void cut_if_slow(struct http_server *s, struct connection *c, int64_t now
         return;
     if (!atomic_compare_exchange_strong(&c->phase, &phase, PHASE_CUT))
         return;
-    if (phase == PHASE_READING && !s->tls) {
-        static const char timeout[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-                                      "Content-Length: 0\r\n\r\n";
-        /* A courtesy: a client that does not read it is not waited for. */
-        ssize_t ignored = send(c->fd, timeout, sizeof timeout - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        (void)ignored;
-    }
+    if (phase == PHASE_READING && !s->tls)
+        say_timeout(c->fd);
     shutdown(c->fd, SHUT_RDWR);
 }
 

@@ -131,47 +131,95 @@ void *exchange_begin(void *cls, const char *target, struct MHD_Connection *mhd)
     return x;
 }
 
-struct framing {
-    size_t lengths, encodings;
-    bool chunked;
+/* What the header lines say about themselves. */
+struct head {
+    size_t lengths, encodings, hosts;
+    bool chunked, odd_name;
     struct str length;
 };
 
-static enum MHD_Result see_framing(void *ctx, enum MHD_ValueKind kind, const char *name,
-                                   size_t name_size, const char *value, size_t value_size)
+/* RFC 9110 §5.6.2 */
+static bool is_token(struct str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        unsigned char c = (unsigned char)name.p[i];
+        bool alphanumeric = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+        if (!alphanumeric && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c)))
+            return false;
+    }
+    return name.n > 0;
+}
+
+static bool names(struct str name, const char *header)
+{
+    return name.n == strlen(header) && strncasecmp(name.p, header, name.n) == 0;
+}
+
+static enum MHD_Result see_header(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                  size_t name_size, const char *value, size_t value_size)
 {
     (void)kind;
-    struct framing *f = ctx;
+    struct head *head = ctx;
     struct str key = {name, name_size};
-    if (key.n == 14 && strncasecmp(key.p, "Content-Length", 14) == 0) {
-        f->lengths++;
-        f->length = (struct str){value, value_size};
-    } else if (key.n == 17 && strncasecmp(key.p, "Transfer-Encoding", 17) == 0) {
-        f->encodings++;
-        f->chunked = value_size == 7 && strncasecmp(value, "chunked", 7) == 0;
+    if (names(key, "Content-Length")) {
+        head->lengths++;
+        head->length = (struct str){value, value_size};
+    } else if (names(key, "Transfer-Encoding")) {
+        head->encodings++;
+        head->chunked = value_size == 7 && strncasecmp(value, "chunked", 7) == 0;
+    } else if (names(key, "Host")) {
+        head->hosts++;
+    } else if (!is_token(key)) {
+        head->odd_name = true;
     }
     return MHD_YES;
 }
 
 /* Framing that two servers in a row may read differently is refused (RFC 9112 §6.1, §6.3): it is
  * how a request is smuggled past a proxy. */
-static bool read_framing(struct exchange *x, struct body_head *out)
+static bool read_framing(const struct head *head, struct body_head *out)
 {
-    struct framing f = {0};
     int64_t size = 0;
-    MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, see_framing, &f);
-    if (f.lengths > 1 || f.encodings > 1 || (f.lengths && f.encodings) ||
-        (f.encodings && !f.chunked) || (f.lengths && !str_to_int(f.length, 0, INT64_MAX, &size)))
+    if (head->lengths > 1 || head->encodings > 1 || (head->lengths && head->encodings) ||
+        (head->encodings && !head->chunked) ||
+        (head->lengths && !str_to_int(head->length, 0, INT64_MAX, &size)))
         return false;
-    *out = (struct body_head){f.chunked || size > 0, !f.chunked, (uint64_t)size};
+    *out = (struct body_head){head->chunked || size > 0, !head->chunked, (uint64_t)size};
     return true;
 }
 
-static bool head_too_large(struct exchange *x)
+static size_t head_size(struct exchange *x)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(x->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    return info && info->header_size > HEAD_MAX;
+    return info ? info->header_size : 0;
+}
+
+/* Checks here rather than in libmicrohttpd, whose own refusals are pages of HTML that nothing can
+ * replace (docs/operations.md tells which are left). False with the answer filled. */
+static bool head_is_sound(struct exchange *x, const char *version, struct body_head *body)
+{
+    struct http_call *call = &x->call;
+    struct head head = {0};
+    MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, see_header, &head);
+    if (call->path.n + x->transport.query.n > TARGET_MAX)
+        http_problem_status(call, 414, "", "the request's target is longer than 8 KiB");
+    else if (head_size(x) > HEAD_MAX)
+        http_problem_status(call, 431, "", "the request's head is larger than 16 KiB");
+    else if (str_find(call->path, ' ') < call->path.n ||
+             str_find(x->transport.query, ' ') < x->transport.query.n)
+        http_problem_status(call, 400, "invalid_path", "the request's target has a space in it");
+    else if (head.hosts > 1 || (head.hosts == 0 && strcmp(version, "HTTP/1.0") != 0))
+        /* RFC 9112 §3.2 */
+        http_problem_status(call, 400, "invalid_host", "a request has one Host header");
+    else if (head.odd_name)
+        /* RFC 9112 §5.1: a space before the colon hides a Content-Length from one of two servers.
+         */
+        http_problem_status(call, 400, "invalid_header", "the name of a header is not a token");
+    else if (!read_framing(&head, body))
+        http_problem_status(call, 400, "invalid_framing",
+                            "Content-Length and Transfer-Encoding do not say one thing");
+    return call->status == 0;
 }
 
 static void add_header(struct MHD_Response *response, const char *name, const char *value)
@@ -299,6 +347,9 @@ static enum MHD_Result answer_abandoned(struct exchange *x, void **ctx)
     add_header(response, "Cache-Control", "no-store");
     add_header(response, "Retry-After", "1");
     add_header(response, "Connection", "close");
+    const char *id = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "X-Request-ID");
+    if (id && *id)
+        add_header(response, "X-Request-ID", id);
     enum MHD_Result rc = MHD_queue_response(mhd, 503, response);
     MHD_destroy_response(response);
     return rc;
@@ -347,7 +398,7 @@ static enum MHD_Result answer_early(struct exchange *x)
 }
 
 /* First time for a request: the head is there. */
-static enum MHD_Result begin(struct exchange *x, const char *method)
+static enum MHD_Result begin(struct exchange *x, const char *method, const char *version)
 {
     struct http_call *call = &x->call;
     x->begun = true;
@@ -355,15 +406,8 @@ static enum MHD_Result begin(struct exchange *x, const char *method)
     struct body_head body = {0};
     x->transport.overloaded =
         atomic_load_explicit(&x->server->waiting, memory_order_relaxed) >= x->server->later_max;
-    if (head_too_large(x)) {
-        http_problem_status(call, 431, "", "the request's head is larger than 16 KiB");
+    if (!head_is_sound(x, version, &body))
         return answer_early(x);
-    }
-    if (!read_framing(x, &body)) {
-        http_problem_status(call, 400, "invalid_framing",
-                            "Content-Length and Transfer-Encoding do not say one thing");
-        return answer_early(x);
-    }
     if (call_admit(call, &body)) {
         if (body.known)
             buf_reserve(&x->body, body.size < BODY_KEEP ? (size_t)body.size : BODY_KEEP);
@@ -411,10 +455,9 @@ enum MHD_Result exchange_handle(void *cls, struct MHD_Connection *mhd, const cha
     (void)cls;
     (void)mhd;
     (void)url;
-    (void)version;
     struct exchange *x = *ctx;
     if (!x->begun)
-        return begin(x, method);
+        return begin(x, method, version);
     if (*upload_size)
         return take_body(x, upload, upload_size);
     if (!x->ran)

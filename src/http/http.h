@@ -8,8 +8,11 @@
  * HTTP thread to fill the answer. Everything that the call needs lives in call->arena.
  *
  * Errors are problem details (RFC 9457): http_problem().
- * Limits: request head 16 KiB, body per route, time to read a request, connections in all and per
- * address, requests per second per caller (token bucket). Passing one answers 413, 408, 429 ...
+ * Limits: request head 16 KiB, its target 8 KiB, body per route, time to read a request,
+ * connections in all and per address, requests per second per caller (token bucket). Passing one
+ * answers 431, 414, 413, 408, 429. What libmicrohttpd cannot read at all (no HTTP, a head above 32
+ * KiB, a length that is no number) it refuses with a page of its own: it has no hook to replace
+ * that.
  */
 #ifndef LOV_HTTP_HTTP_H
 #define LOV_HTTP_HTTP_H
@@ -124,6 +127,8 @@ int http_server_start(const struct http_options *options, const struct http_app 
                       struct http_server **out, struct err *err);
 /* The address that it listens on, with the real port. */
 struct str http_server_address(const struct http_server *s);
+/* "http" or "https". */
+const char *http_server_scheme(const struct http_server *s);
 /* Reads the certificate and key again; keeps the old ones when the new ones are bad. */
 int http_server_reload(struct http_server *s, struct err *err);
 /* Accepts no more, finishes what is in flight (at most `seconds`), closes. */

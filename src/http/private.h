@@ -12,7 +12,7 @@
 
 #include "http/http.h"
 
-enum { PARAM_MAX = 512, REQUEST_ID_MAX = 128 };
+enum { PARAM_MAX = 512, REQUEST_ID_MAX = 4096 };
 
 /* ---- route.c: patterns to routes ---- */
 
@@ -110,7 +110,8 @@ bool call_admit(struct http_call *call, const struct body_head *body);
 int call_run(struct http_call *call);
 /* After http_resume: call->then. The same results. */
 int call_continue(struct http_call *call);
-/* The request's X-Request-ID if it may be echoed; the empty str otherwise. */
+/* The request's X-Request-ID, which every answer repeats (OpenID AuthZEN 1.0, "Request
+ * Identification"); the empty str when there is none, or it is one that call_admit() refuses. */
 struct str call_request_id(const struct http_call *call);
 
 /* ---- problem.c ---- */

@@ -21,6 +21,7 @@ static const struct status_word status_words[] = {
     {410, "Gone", "gone"},
     {412, "Precondition Failed", "precondition_failed"},
     {413, "Content Too Large", "too_large"},
+    {414, "URI Too Long", "target_too_long"},
     {415, "Unsupported Media Type", "unsupported_media_type"},
     {422, "Unprocessable Content", "unprocessable"},
     {428, "Precondition Required", "precondition_required"},

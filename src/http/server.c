@@ -63,7 +63,8 @@ static int start_daemon(struct door *door, const struct http_options *options, s
                (intptr_t)or_default(options->idle_seconds, 30));
     add_option(&list, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY);
     add_option(&list, MHD_OPTION_LISTEN_SOCKET, door->fd);
-    add_option(&list, MHD_OPTION_STRICT_FOR_CLIENT, 1);
+    /* Its strict checks answer with HTML; exchange.c makes them. */
+    add_option(&list, MHD_OPTION_STRICT_FOR_CLIENT, 0);
     add_option(&list, MHD_OPTION_END, 0);
     door->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, exchange_handle, door, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin,
@@ -170,6 +171,11 @@ int http_server_start(const struct http_options *options, const struct http_app 
 struct str http_server_address(const struct http_server *s)
 {
     return str_of(s->address);
+}
+
+const char *http_server_scheme(const struct http_server *s)
+{
+    return s->tls ? "https" : "http";
 }
 
 int http_server_reload(struct http_server *s, struct err *err)

@@ -13,7 +13,7 @@
 
 #include "http/private.h"
 
-enum { HEAD_MAX = 16384, DISCARD_MAX = 65536 };
+enum { HEAD_MAX = 16384, TARGET_MAX = 8192, DISCARD_MAX = 65536 };
 
 struct tls;
 

@@ -135,6 +135,9 @@ void load_activities(struct draft *d);
 /* True and what a notice's path says: "notices/<id>.<language>.md". */
 bool notice_path(struct str path, struct str *id, struct str *language);
 
+/* The first heading of a notice's text, which is its title; empty where it has none. */
+struct str notice_title(struct arena *arena, struct str markdown);
+
 /* ---- the linter ---- */
 
 /* The same text in every language, folded. */

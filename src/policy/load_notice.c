@@ -106,6 +106,11 @@ static int section_of(struct draft *d, size_t language, struct str heading)
     return -1;
 }
 
+static bool is_title(cmark_node *n)
+{
+    return cmark_node_get_type(n) == CMARK_NODE_HEADING && cmark_node_get_heading_level(n) == 1;
+}
+
 static void load_body(struct draft *d, struct str body, int offset, size_t language,
                       struct notice_draft *out, struct str *title)
 {
@@ -118,7 +123,7 @@ static void load_body(struct draft *d, struct str body, int offset, size_t langu
             current = section_of(d, language, words);
             if (current >= 0 && !out->heading_line[current])
                 out->heading_line[current] = cmark_node_get_start_line(n) + offset;
-            if (!title->n && cmark_node_get_heading_level(n) == 1)
+            if (!title->n && is_title(n))
                 *title = arena_str(d->arena, words);
         } else if (current >= 0) {
             buf_str(&text[current], words);
@@ -217,6 +222,18 @@ static void load_text(struct draft *d, const struct policy_file *file, struct st
         notice->purpose = front.purpose;
         notice->material = front.material;
     }
+}
+
+struct str notice_title(struct arena *arena, struct str markdown)
+{
+    struct str front = {0}, body = markdown, title = {0};
+    split(markdown, &front, &body);
+    cmark_node *document = cmark_parse_document(body.p, body.n, CMARK_OPT_DEFAULT);
+    for (cmark_node *n = cmark_node_first_child(document); n && !title.n; n = cmark_node_next(n))
+        if (is_title(n))
+            title = visible_text(arena, n);
+    cmark_node_free(document);
+    return title;
 }
 
 void load_notices(struct draft *d)

@@ -297,6 +297,14 @@ int policy_store_history(struct db *db, int before, size_t limit,
 /* One published text of any version, appended to *markdown; LOV_ENOTFOUND. `hash` may be NULL. */
 int policy_store_notice(struct db *db, struct str id, int version, struct str language,
                         struct buf *markdown, struct sha256 *hash, struct err *err);
+/* The same with all that is known of it; texts in the arena. */
+struct policy_published {
+    struct str title, markdown;
+    struct sha256 hash;
+    bool material;
+};
+int policy_store_published(struct db *db, struct str id, int version, struct str language,
+                           struct arena *arena, struct policy_published *out, struct err *err);
 /* The stored bundle as JSON, appended. */
 int policy_store_bundle(struct db *db, int version, struct buf *json, struct err *err);
 

@@ -3,6 +3,7 @@
  * its text by name, version and language. */
 #include <string.h>
 
+#include "policy/draft.h"
 #include "policy/policy.h"
 
 static const char select_policy[] = "select version, bundle, hash from policy "
@@ -21,7 +22,7 @@ static const char select_history[] =
     "select version, applied_at, actor, hash from policy where version < $1 or $1 = 0 "
     "order by version desc limit $2";
 static const char select_notice[] =
-    "select markdown, hash from notice where id = $1 and version = $2 and language = $3";
+    "select markdown, hash, material from notice where id = $1 and version = $2 and language = $3";
 
 struct past {
     struct arena arena;
@@ -246,27 +247,43 @@ int policy_store_history(struct db *db, int before, size_t limit,
     return rc;
 }
 
-int policy_store_notice(struct db *db, struct str id, int version, struct str language,
-                        struct buf *markdown, struct sha256 *hash, struct err *err)
+int policy_store_published(struct db *db, struct str id, int version, struct str language,
+                           struct arena *arena, struct policy_published *out, struct err *err)
 {
     struct db_stmt *s = db_use(db, select_notice);
     db_bind_text(s, 1, id);
     db_bind_int(s, 2, version);
     db_bind_text(s, 3, language);
     int rc = db_step(s, err);
-    struct sha256 stored = {0};
+    if (rc < 0)
+        return rc;
     if (rc == 0)
-        rc = err_set(err, LOV_ENOTFOUND, "there is no notice %.*s version %d in %.*s", STR_ARG(id),
-                     version, STR_ARG(language));
-    else if (rc == 1)
-        rc = take_hash(db_blob(s, 1), &stored, err);
+        return err_set(err, LOV_ENOTFOUND, "there is no notice %.*s version %d in %.*s",
+                       STR_ARG(id), version, STR_ARG(language));
+    struct sha256 hash;
+    rc = take_hash(db_blob(s, 1), &hash, err);
     if (rc == 0) {
-        buf_str(markdown, db_text(s, 0));
-        if (hash)
-            *hash = stored;
+        out->markdown = arena_str(arena, db_text(s, 0));
+        out->title = notice_title(arena, out->markdown);
+        out->hash = hash;
+        out->material = db_int(s, 2) != 0;
     }
     db_done(s);
     return rc;
+}
+
+int policy_store_notice(struct db *db, struct str id, int version, struct str language,
+                        struct buf *markdown, struct sha256 *hash, struct err *err)
+{
+    _cleanup_arena struct arena arena = {0};
+    struct policy_published published;
+    int rc = policy_store_published(db, id, version, language, &arena, &published, err);
+    if (rc)
+        return rc;
+    buf_str(markdown, published.markdown);
+    if (hash)
+        *hash = published.hash;
+    return 0;
 }
 
 int policy_store_bundle(struct db *db, int version, struct buf *json, struct err *err)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-from test_http import GIVE, PURCHASES, ROOT, Server, lov  # noqa: E402
+from test_http import GIVE, PURCHASES, ROOT, Server, lov, question  # noqa: E402
 
 SHIM = r"""
 #define _GNU_SOURCE
@@ -51,6 +51,10 @@ def expect_red(server, answer):
     ready = server.admin.get(server.url + "/readyz", timeout=20)
     assert ready.status_code == 503 and ready.json()["ready"] is False
     assert server.give(consumer="after").status_code == 503
+    asked = {**question(), "context": {"record": True}}
+    told = server.admin.post(server.url + "/access/v1/evaluation", json=asked, timeout=20).json()
+    assert told["decision"] is False and told["context"]["reason"] == "unavailable"
+    assert told["context"]["cause"] == "not_recorded"
 
 
 def expect_all(folder, told):

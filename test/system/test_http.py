@@ -37,20 +37,25 @@ def question(consumer="00001", recipient="marketing"):
 
 
 class Server:
-    def __init__(self, folder):
+    """A server of the installation in `folder`. `options` go to lov serve; `authority`, the file of a
+    certificate to trust, says that they make it speak TLS."""
+
+    def __init__(self, folder, *options, authority=None):
         self.folder = str(folder)
+        self.verify = str(authority) if authority else True
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if authority else ''}://127.0.0.1:{self.port}"
         self.log = open(self.folder + ".log", "w+", encoding="utf-8")
         self.process = subprocess.Popen(
-            [LOV, "serve", "--dir", self.folder, "--listen", f"127.0.0.1:{self.port}"],
+            [LOV, "serve", "--dir", self.folder, "--listen", f"127.0.0.1:{self.port}",
+             *map(str, options)],
             stderr=self.log, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while True:
             try:
-                if requests.get(self.url + "/readyz", timeout=5).ok:
+                if requests.get(self.url + "/readyz", timeout=5, verify=self.verify).ok:
                     break
             except requests.RequestException:
                 pass
@@ -63,6 +68,8 @@ class Server:
         key = json.loads(lov("key", "create", "--dir", self.folder, *holder, "--json"))["key"]
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {key}"
+        session.verify = self.verify
+        session.trust_env = False  # an environment's own authorities would win over `verify`
         return session
 
     def reason(self, consumer="00001"):
@@ -156,6 +163,25 @@ def test_a_policy_takes_effect_without_a_restart(server, tmp_path):
     assert server.give().status_code == 422
     assert server.give(notice={**GIVE["notice"], "version": 2}).status_code == 201
     assert server.reason() == "permitted"
+
+
+def test_a_notice_of_long_ago_is_told_in_full(server, tmp_path):
+    def notice(**query):
+        answer = server.admin.get(server.url + "/v1/notices/personal_offers", params=query, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    first = notice(language="sv")
+    subprocess.run(["cp", "-r", os.path.join(ROOT, "policy"), str(tmp_path / "policy")], check=True)
+    for language in ("en", "sv"):
+        path = tmp_path / "policy" / "notices" / f"personal_offers.{language}.md"
+        text = path.read_text("utf-8").replace("version: 1", "version: 2")
+        text = text.replace("material: true", "material: false")
+        path.write_text(re.sub(r"^# .*$", "# A new title", text, flags=re.M), "utf-8")
+    lov("policy", "apply", tmp_path / "policy", "--dir", server.folder)
+    assert notice(language="sv")["title"] == "A new title" and not notice(language="sv")["material"]
+    assert notice(language="sv", version=1) == {**first, "current": False}
+    assert first["title"] and first["material"] is True and first["current"] is True
 
 
 def test_a_recipient_asks_for_itself_only_and_records_no_consent(server):

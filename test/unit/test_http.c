@@ -489,13 +489,13 @@ static void test_errors_become_their_status(void **state)
     assert_problem(call, "internal");
 }
 
-static void test_a_request_id_is_echoed_only_when_it_is_harmless(void **state)
+static void test_a_request_id_comes_back_or_is_refused(void **state)
 {
     (void)state;
-    char id[REQUEST_ID_MAX + 2];
+    static char id[REQUEST_ID_MAX + 2];
     memset(id, 'x', sizeof id);
     id[REQUEST_ID_MAX] = '\0';
-    static const char *const bad[] = {"a\tb", "a\x7f", "\xc3\xa5"};
+    static const char *const bad[] = {"a\tb", "a\x7f", "\x01"};
     struct http_call *call = http_call_new("GET", "/", (struct str){0});
     assert_int_equal(call_request_id(call).n, 0);
     http_call_add_header(call, "x-request-id", str_of(id));
@@ -542,7 +542,7 @@ int main(void)
         cmocka_unit_test(test_bodies_are_taken_only_as_the_route_says),
         cmocka_unit_test(test_who_may_not_call_learns_only_that),
         cmocka_unit_test(test_errors_become_their_status),
-        cmocka_unit_test(test_a_request_id_is_echoed_only_when_it_is_harmless),
+        cmocka_unit_test(test_a_request_id_comes_back_or_is_refused),
         cmocka_unit_test(test_later_answers_come_however_the_race_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

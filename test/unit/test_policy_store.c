@@ -205,6 +205,19 @@ static void test_an_old_text_is_found_by_its_version(void **state)
     assert_int_equal(
         policy_store_notice(db, STR("personal_offers"), 3, STR("sv"), &text, NULL, &err),
         LOV_ENOTFOUND);
+    struct arena arena = {0};
+    struct policy_published published;
+    assert_int_equal(
+        policy_store_published(db, STR("personal_offers"), 1, STR("sv"), &arena, &published, &err),
+        0);
+    assert_true(str_eq(published.markdown, old));
+    assert_memory_equal(&published.hash, &expected, sizeof expected);
+    assert_true(str_is(published.title, "Erbjudanden som är valda för dig"));
+    assert_true(published.material);
+    assert_int_equal(
+        policy_store_published(db, STR("personal_offers"), 3, STR("sv"), &arena, &published, &err),
+        LOV_ENOTFOUND);
+    arena_free(&arena);
     buf_free(&text);
     fixture_close(&f);
 }

@@ -1,0 +1,22 @@
+/* verify.h - what the checks of state_verify() share. Private. */
+#ifndef LOV_CONSENT_VERIFY_H
+#define LOV_CONSENT_VERIFY_H
+
+#include "consent/state.h"
+
+struct checking {
+    struct db *lov;
+    struct tail *tail; /* what the tables do not say yet */
+    uint32_t shard;
+    struct state_report *out;
+    struct err *err;
+};
+
+/* Notes the event that something does not agree with; the first one is what is told. */
+void verify_wrong(struct checking *c, int64_t seq, const char *what);
+/* The latest instant that the shard's row tells, which the clock is held against. */
+int verify_latest(struct checking *c);
+/* Policies, notices and API keys against the events that made them. */
+int verify_company(struct checking *c);
+
+#endif

@@ -1,0 +1,197 @@
+/* verify_company.c - does the state say of policies, notices and API keys what the ledger says?
+ * Each event is held against its rows; that there are no other rows is known by their number. */
+#include <string.h>
+
+#include "base/json.h"
+#include "consent/engine.h"
+#include "consent/verify.h"
+
+/* How many rows the events account for. */
+struct seen {
+    int64_t policies, notices, keys, revoked, last;
+};
+
+static bool is_hash(const json_t *hex, const struct sha256 *hash)
+{
+    _cleanup_buf struct buf text = {0};
+    hex_encode(hash->b, sizeof hash->b, &text);
+    return hex && str_eq(json_text(hex), buf_view(&text));
+}
+
+/* Is the column what the event says, and the hash of the text beside it? */
+static bool is_hashed(struct str column, struct str text, const json_t *said)
+{
+    struct sha256 hash = sha256_of(text);
+    return str_eq(column, (struct str){(const char *)hash.b, sizeof hash.b}) &&
+           is_hash(said, &hash);
+}
+
+/* ---- policies and notices ---- */
+
+static int check_notice(struct checking *c, int64_t seq, int64_t policy, const json_t *said,
+                        struct seen *seen)
+{
+    static const char sql[] = "select hash, markdown, policy_version from notice "
+                              "where id = $1 and version = $2 and language = $3";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_text(s, 1, json_text(json_object_get(said, "id")));
+    db_bind_int(s, 2, json_integer_value(json_object_get(said, "version")));
+    db_bind_text(s, 3, json_text(json_object_get(said, "language")));
+    int rc = db_step(s, c->err);
+    if (rc < 0)
+        return rc;
+    c->out->rows++;
+    if (rc == 0)
+        verify_wrong(c, seq, "a notice that this event published is gone");
+    else if (!is_hashed(db_blob(s, 0), db_text(s, 1), json_object_get(said, "hash")))
+        verify_wrong(c, seq, "a published notice is not what this event published");
+    else
+        seen->notices += db_int(s, 2) == policy;
+    if (rc == 1)
+        db_done(s);
+    return 0;
+}
+
+static int check_policy(struct checking *c, int64_t seq, const json_t *said, struct seen *seen)
+{
+    static const char sql[] = "select hash, bundle from policy where version = $1";
+    int64_t version = json_integer_value(json_object_get(said, "version"));
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, version);
+    int rc = db_step(s, c->err);
+    if (rc < 0)
+        return rc;
+    c->out->rows++;
+    seen->policies++;
+    if (rc == 0 || !is_hashed(db_blob(s, 0), db_text(s, 1), json_object_get(said, "hash")))
+        verify_wrong(c, seq, "the stored policy is not what this event applied");
+    if (rc == 1)
+        db_done(s);
+    const json_t *notices = json_object_get(said, "notices");
+    rc = 0;
+    for (size_t i = 0; rc == 0 && !c->out->wrong && i < json_array_size(notices); i++)
+        rc = check_notice(c, seq, version, json_array_get(notices, i), seen);
+    return rc;
+}
+
+/* ---- keys ---- */
+
+static bool is_instant(const json_t *said, int64_t at)
+{
+    _cleanup_buf struct buf text = {0};
+    struct jw w = {.out = &text};
+    jw_time(&w, at);
+    struct str quoted = buf_view(&text), plain = json_text(said);
+    return quoted.n == plain.n + 2 && memcmp(quoted.p + 1, plain.p, plain.n) == 0;
+}
+
+/* What the event of a key's beginning or end says of its row. */
+static bool key_is(struct db_stmt *row, const json_t *said, bool end)
+{
+    const json_t *at = json_object_get(said, "recorded_at");
+    struct str hash = db_blob(row, 4);
+    struct sha256 stored = {0};
+    if (hash.n != sizeof stored.b)
+        return false;
+    memcpy(stored.b, hash.p, hash.n);
+    return str_eq(db_text(row, 0), json_text(json_object_get(said, "holder"))) &&
+           str_eq(db_text(row, 1), json_text(json_object_get(said, "subject"))) &&
+           (end ? !db_is_null(row, 3) && is_instant(at, db_int(row, 3))
+                : is_instant(at, db_int(row, 2)) &&
+                      is_hash(json_object_get(said, "secret_hash"), &stored));
+}
+
+static int check_key(struct checking *c, int64_t seq, bool end, const json_t *said,
+                     struct seen *seen)
+{
+    static const char sql[] = "select kind, subject, created_at, revoked_at, secret_hash "
+                              "from api_key where id = $1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_text(s, 1, json_text(json_object_get(said, "key")));
+    int rc = db_step(s, c->err);
+    if (rc < 0)
+        return rc;
+    c->out->rows += !end;
+    seen->keys += !end;
+    seen->revoked += end;
+    if (rc == 0 || !key_is(s, said, end))
+        verify_wrong(c, seq, "the row of an API key does not say what this event says");
+    if (rc == 1)
+        db_done(s);
+    return 0;
+}
+
+/* ---- all of them ---- */
+
+static int check_event(struct checking *c, struct db_stmt *s, struct seen *seen)
+{
+    _cleanup_json json_t *said = NULL;
+    struct str kind = db_text(s, 1);
+    int64_t seq = db_int(s, 0);
+    bool policy = str_is(kind, "policy.apply"), end = str_is(kind, "key.revoke");
+    if (!policy && !end && !str_is(kind, "key.create"))
+        return 0;
+    seen->last = seq;
+    if (json_read(db_text(s, 2), &said, NULL) != 0) {
+        verify_wrong(c, seq, "the body of the event is not JSON");
+        return 0;
+    }
+    return policy ? check_policy(c, seq, said, seen) : check_key(c, seq, end, said, seen);
+}
+
+static int check_counts(struct checking *c, const struct seen *seen)
+{
+    static const char sql[] =
+        "select (select count(*) from policy), (select count(*) from notice), "
+        "(select count(*) from api_key), "
+        "(select count(*) from api_key where revoked_at is not null)";
+    struct db_stmt *s = db_use(c->lov, sql);
+    int rc = db_step(s, c->err);
+    if (rc < 0)
+        return rc;
+    if (db_int(s, 0) != seen->policies)
+        verify_wrong(c, seen->last, "a policy is stored that no event applied");
+    else if (db_int(s, 1) != seen->notices)
+        verify_wrong(c, seen->last, "a notice is stored that no event published");
+    else if (db_int(s, 2) != seen->keys || db_int(s, 3) != seen->revoked)
+        verify_wrong(c, seen->last, "an API key is stored, or revoked, by no event");
+    db_done(s);
+    return 0;
+}
+
+int verify_company(struct checking *c)
+{
+    static const char sql[] = "select seq, kind, body from event where shard = $1 "
+                              "and cid is null order by seq";
+    struct seen seen = {0};
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc = 0;
+    while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
+        rc = check_event(c, s, &seen);
+        if (rc)
+            break;
+    }
+    if (c->out->wrong || rc < 0)
+        db_done(s);
+    if (rc < 0)
+        return rc;
+    return c->out->wrong ? 0 : check_counts(c, &seen);
+}
+
+int verify_latest(struct checking *c)
+{
+    static const char sql[] =
+        "select s.last_at, s.size, (select max(e.at) from event e where e.shard = $1) "
+        "from shard s where s.shard = $1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc = db_step(s, c->err);
+    if (rc == 1) {
+        if (!db_is_null(s, 2) && db_int(s, 0) != db_int(s, 2))
+            verify_wrong(c, db_int(s, 1) - 1,
+                         "the ledger's latest instant is not that of its events");
+        db_done(s);
+    }
+    return rc < 0 ? rc : 0;
+}
