@@ -13,6 +13,11 @@
 
 struct engine {
     int lock_fd;
+    char *dir;
+    pthread_mutex_t scrub_lock; /* one scrubs at a time */
+    _Atomic bool unclean; /* something deleted may still be in the WAL; relaxed: asked again */
+    bool rotating;        /* this and rotate_after: the writer's thread only */
+    int64_t rotate_after;
     struct log *log;
     struct identity *identity;
     struct ledger *ledger;
@@ -49,6 +54,9 @@ void engine_set_rules(struct engine *e, struct rules *r);
 /* decide() for a consumer who was found already; under the index's read lock. */
 void decide_for(const struct engine *e, const struct rules *r, const struct question *q,
                 const struct index_consumer *c, struct decision *out);
+
+/* What a restore has left to do, if there was one; before anybody else writes. */
+int engine_reconcile(struct engine *e, struct err *err);
 
 /* ---- rows ---- */
 
