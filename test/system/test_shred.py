@@ -4,6 +4,7 @@ backups, and of an old backup that is restored beside the current identities."""
 import ctypes
 import ctypes.util
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -104,10 +105,14 @@ def add_victim(server):
     server.admin.put(f"{server.url}/v1/consumers/{VICTIM}", timeout=20,
                      json={"birth_date": BORN, "residence": "SE"}).raise_for_status()
     victim = Victim(server.folder)
-    answer = server.admin.post(server.url + "/v1/consents", timeout=20,
-                               headers={"Idempotency-Key": f"give-{VICTIM}"},
-                               json={**GIVE, "consumer": VICTIM, "evidence": {"text": EVIDENCE},
-                                     "guardian": {"name": GUARDIAN}})
+    body = {**GIVE, "consumer": VICTIM, "evidence": {"text": EVIDENCE},
+            "guardian": {"name": GUARDIAN}}
+    answer = server.admin.post(server.url + "/v1/consents", timeout=20, json=body,
+                               headers={"Idempotency-Key": f"give-{VICTIM}"})
+    # A hash that anybody can make of what was asked would tell who tries whose event it was.
+    request = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    victim.nowhere["hash of the request"] = hashlib.sha256(
+        b"POST\0/v1/consents\0" + request).digest()
     assert answer.status_code == 201, answer.text
     use = {"consumer": VICTIM, "recipient": "marketing", "purpose": "personal_offers",
            "category": "purchases", "detail": DETAIL}
