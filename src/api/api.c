@@ -149,6 +149,13 @@ static const struct http_route routes[] = {
      .handler = keys_revoke,
      .allow = MAY_MANAGE_KEYS},
 
+    {.method = "POST",
+     .pattern = "/v1/store/rotate",
+     .handler = store_rotate,
+     .allow = MAY_OPERATE,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+
     {.method = "GET", .pattern = "/metrics", .handler = operations_metrics, .open = true},
     {.method = "GET",
      .pattern = "/healthz",
@@ -246,8 +253,10 @@ static void *keep_house(void *arg)
 {
     struct api *api = arg;
     bool worked = true;
-    while (wait_a_second(api))
+    while (wait_a_second(api)) {
         worked = expire(api, worked);
+        engine_scrub_again(api->engine, 0);
+    }
     return NULL;
 }
 
@@ -297,6 +306,7 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
     api->keys = keys;
     api->counters = counters_new();
     api->cursor_key = identity_secret(engine_identity(e), "cursor");
+    api->idempotency_key = identity_secret(engine_identity(e), "idempotency");
     if (options && options->base_url) {
         struct str url = str_of(options->base_url);
         while (url.n && url.p[url.n - 1] == '/')
@@ -323,6 +333,7 @@ void api_close(struct api *api)
     pthread_cond_destroy(&api->wake);
     pthread_mutex_destroy(&api->lock);
     secret_wipe(&api->cursor_key);
+    secret_wipe(&api->idempotency_key);
     counters_free(api->counters);
     keys_close(api->keys);
     free(api->base_url);

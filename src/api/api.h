@@ -31,7 +31,8 @@ const struct http_app *api_app(struct api *api);
 /* The server whose address and counters the metadata and /metrics tell; NULL takes it away again,
  * before the server is stopped. */
 void api_set_server(struct api *api, struct http_server *server);
-/* Starts the thread that each second records what has expired. */
+/* Starts the thread that each second records what has expired, and overwrites what an erasure could
+ * not. */
 int api_start_housekeeping(struct api *api, struct err *err);
 
 #endif

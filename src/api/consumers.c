@@ -121,16 +121,24 @@ int consumers_put(struct http_call *call)
 
 /* ---- erasure ---- */
 
+enum { SCRUB_WAIT_MS = 2000 };
+
 static int answer_erase(struct http_call *call)
 {
     struct pending *p = call->work;
     struct engine_write *w = &p->writes[0];
+    struct err ignored;
+    bool clean = false;
     if (w->job.rc)
         return answer_problem(call, &w->job.err);
+    /* The erasure is durable whatever becomes of this; housekeeping tries again. */
+    bool overwritten =
+        engine_scrub(api_of(call)->engine, SCRUB_WAIT_MS, &clean, &ignored) == 0 && clean;
     struct jw j = answer_start(call, 200);
     jw_object_start(&j);
     jw_bool_member(&j, "erased", true);
     jw_int_member(&j, "event", w->out_seq);
+    jw_bool_member(&j, "overwritten", overwritten);
     jw_object_end(&j);
     if (w->replayed)
         http_answer_header(call, "Idempotency-Replayed", STR("true"));

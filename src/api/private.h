@@ -37,6 +37,7 @@ enum permission {
     MAY_READ_NOTICES = 1 << 11,
     MAY_WRITE_POLICY = 1 << 12,
     MAY_MANAGE_KEYS = 1 << 13,
+    MAY_OPERATE = 1 << 14, /* keep the stores: change the key-encryption key */
 };
 
 struct principal {
@@ -77,7 +78,7 @@ struct api {
     struct http_server *_Atomic server;
     struct keys *keys;
     struct counters *counters;
-    struct secret cursor_key;
+    struct secret cursor_key, idempotency_key;
 
     pthread_t housekeeper;
     bool housekeeping; /* set before the thread starts */
@@ -172,6 +173,7 @@ http_handler policy_get, policy_history, policy_apply, policy_check, policy_comp
 http_handler accesses_report;
 http_handler authzen_evaluation, authzen_evaluations, authzen_metadata;
 http_handler search_subject, search_resource, search_action;
+http_handler store_rotate;
 http_handler operations_metrics, operations_alive, operations_ready;
 
 #endif

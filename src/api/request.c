@@ -80,8 +80,12 @@ int request_idempotency(struct http_call *call, const json_t *body, size_t item,
     /* A NUL between the parts: none of them can hold one, so no two calls give the same bytes. */
     struct str nul = {"", 1};
     struct str number = arena_printf(&call->arena, "%zu", item);
-    struct str of_caller[] = {caller_of(call)->actor, nul, key, nul, number};
-    struct str of_request[] = {call->method, nul, call->path, nul, buf_view(&text)};
+    /* What was asked names the consumer, and whoever could try all ids against a plain hash would
+     * find whose event it was: so a secret goes in, and the caller's key, which is kept nowhere. */
+    struct str secret = {(const char *)api_of(call)->idempotency_key.b, sizeof(struct secret)};
+    struct str of_caller[] = {secret, caller_of(call)->actor, nul, key, nul, number};
+    struct str of_request[] = {secret, key,        nul, call->method,
+                               nul,    call->path, nul, buf_view(&text)};
     w->idempotent = true;
     w->idempotency = sha256_parts(of_caller, sizeof of_caller / sizeof *of_caller);
     w->request = sha256_parts(of_request, sizeof of_request / sizeof *of_request);

@@ -16,7 +16,7 @@ static const struct role {
     const char *name;
     uint32_t permissions;
 } roles[] = {
-    {"admin", OFFICER | MAY_MANAGE_KEYS},
+    {"admin", OFFICER | MAY_MANAGE_KEYS | MAY_OPERATE},
     {"privacy_officer", OFFICER},
     {"analyst", RULES_READ | MAY_DECIDE},
     {"support", RULES_READ | MAY_DECIDE | MAY_WRITE_CONSENTS | MAY_READ_CONSENTS |
@@ -52,7 +52,7 @@ uint32_t recipient_permissions(void)
 const struct principal *operator_principal(void)
 {
     static const struct principal local = {
-        .permissions = OFFICER | MAY_MANAGE_KEYS,
+        .permissions = OFFICER | MAY_MANAGE_KEYS | MAY_OPERATE,
         .actor = {"local", 5},
         .hash = 1,
     };

@@ -1,4 +1,4 @@
-/* key.c - lov key create|revoke|list. */
+/* key.c - lov key create|revoke|list|rotate. */
 #include "base/json.h"
 #include "cli/cli.h"
 
@@ -91,4 +91,77 @@ const struct cli_command cmd_key_list = {
     .text =
         "Lists each key's id, whose it is, and when it was made and revoked; never the key itself.",
     .run = run_list,
+};
+
+/* ---- the key-encryption key ---- */
+
+static int rotate_steps(struct cli *c, int64_t *looked_at, bool *environment)
+{
+    struct progress progress;
+    bool done = false;
+    int code = CLI_YES;
+    *looked_at = 0;
+    progress_start(&progress, "consumers");
+    for (const char *body = "{}"; code == CLI_YES && !done; body = "{\"continue\":true}") {
+        _cleanup_answer struct cli_answer a = {0};
+        code = cli_ask(c, "POST", "/v1/store/rotate", str_of(body), &a);
+        done = json_is_true(json_object_get(a.json, "done"));
+        *looked_at += json_integer_value(json_object_get(a.json, "rows"));
+        *environment = json_is_true(json_object_get(a.json, "environment"));
+        int64_t all = json_integer_value(json_object_get(a.json, "consumers"));
+        progress_show(&progress, all > 0 ? (double)*looked_at / (double)all : -1, *looked_at);
+    }
+    progress_end(&progress);
+    return code;
+}
+
+/* Changes the key-encryption key. */
+static int run_rotate(struct cli *c)
+{
+    int64_t looked_at;
+    bool environment = false;
+    const char *dir = NULL;
+    struct err err = {0};
+    int rc = cli_dir(c, &dir, &err);
+    if (rc)
+        return cli_fail(c, &err);
+    int code = rotate_steps(c, &looked_at, &environment);
+    if (code)
+        return code;
+    const char *file = environment ? "key.next" : "key";
+    if (c->json) {
+        _cleanup_buf struct buf out = {0}, path = {0};
+        struct jw w = {.out = &out};
+        buf_printf(&path, "%s/%s", dir, file);
+        jw_object_start(&w);
+        jw_int_member(&w, "consumers", looked_at);
+        jw_str_member(&w, "key_file", buf_view(&path));
+        jw_bool_member(&w, "environment", environment);
+        jw_object_end(&w);
+        puts(out.p);
+        return CLI_YES;
+    }
+    printf(
+        "%lld consumers are sealed by the new key in %s/%s: keep a copy of it apart, and make a\n"
+        "backup, since the one before opens by the old key alone\n",
+        (long long)looked_at, dir, file);
+    if (environment)
+        printf("set LOV_KEY to what that file holds, for the server too, and remove the file\n");
+    return CLI_YES;
+}
+
+const struct cli_command cmd_key_rotate = {
+    .name = "key rotate",
+    .arguments = "",
+    .summary = "change the key that everything personal is sealed with",
+    .text =
+        "Makes a new key-encryption key and seals the consumers' ids and data keys, and the\n"
+        "installation's secrets, under it, while a server goes on with its work. When it is "
+        "stopped,\n"
+        "by whatever, both keys are in the folder (key and key.next), everything can be read, and\n"
+        "running it again finishes it. To use a key from elsewhere, write its 64 hexadecimal "
+        "digits\n"
+        "to DIR/key.next, readable by its owner alone, first. At the end the old key is "
+        "overwritten.",
+    .run = run_rotate,
 };

@@ -48,8 +48,35 @@ struct ledger *engine_ledger(struct engine *e); /* inside a write job only */
 struct db_pool *engine_lov(struct engine *e);
 struct db_pool *engine_identities(struct engine *e);
 struct log *engine_log(struct engine *e);
-/* The lov store of an installation, for reading beside a server that runs (log verify). */
-int engine_open_store(const char *dir, struct db **out, struct err *err);
+/* A store of an installation, "lov" or "identity", for reading beside a server that runs, damaged
+ * pages too (log verify). */
+int engine_open_store(const char *dir, const char *store, struct db **out, struct err *err);
+
+/* ---- keeping the stores (store.c) ---- */
+
+/* Overwrites what is left of the consumers whose erasure is durable, in both stores (db_scrub).
+ * Waits for readers of an older state, `wait_ms` at most; *clean is false when they were slower,
+ * and then engine_scrub_again() does it when they are gone. */
+int engine_scrub(struct engine *e, int wait_ms, bool *clean, struct err *err);
+/* Does what is left to do, if anything. To be called now and then; fails silently. */
+void engine_scrub_again(struct engine *e, int wait_ms);
+
+/* The lov store in `dir` is about to be one that was backed up at `made_at`: the next opening
+ * brings it and the identities together (whoever either of them has erased is erased in both) and
+ * records "store.restore" in the ledger. */
+int engine_note_restore(const char *dir, int64_t made_at, struct err *err);
+
+struct engine_rotation {
+    struct str actor;
+    bool go_on; /* in: only what was begun */
+    /* Out: */
+    bool done;
+    bool environment; /* $LOV_KEY has to be changed to what is in key.next */
+    int64_t rows;     /* that this step has looked at */
+};
+/* One step of changing the key-encryption key, some milliseconds of the writer's time: call it
+ * until it is done. The first call begins, or takes up what a process that ended has begun. */
+int engine_rotate(struct engine *e, struct engine_rotation *r, struct err *err);
 
 /* ---- decide ---- */
 

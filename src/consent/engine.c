@@ -201,14 +201,14 @@ static int open_stores(struct engine *e, const char *dir, struct db **identities
                        struct err *err)
 {
     _cleanup_buf struct buf path = {0};
-    _cleanup_secret struct secret kek = {0};
-    int rc = identity_load_key(dir, &kek, err);
+    _cleanup_keys struct identity_keys keys = {0};
+    int rc = identity_load_keys(dir, &keys, err);
     if (rc)
         return rc;
     path_in(dir, "identity.db", &path);
     rc = db_open(path.p, DB_WRITE, identities, err);
     if (rc == 0)
-        rc = identity_open(*identities, &kek, SHARDS, &e->identity, err);
+        rc = identity_open(*identities, &keys, SHARDS, &e->identity, err);
     e->identities = db_pool_new(path.p);
     path_in(dir, "lov.db", &path);
     if (rc == 0)
@@ -264,12 +264,20 @@ int engine_open_with(const char *dir, struct log *log, const struct sweep_limits
         return rc;
     struct engine *e = mem_zero(sizeof *e);
     e->lock_fd = -1;
+    e->dir = str_dup(str_of(dir));
+    pthread_mutex_init(&e->scrub_lock, NULL);
+    /* A crash may have left what was deleted in the WAL. */
+    atomic_store_explicit(&e->unclean, true, memory_order_relaxed);
     e->log = log;
     e->index = index_new();
     e->tail = tail_new();
     e->sweep = *limits;
     pthread_mutex_init(&e->rules_lock, NULL);
     rc = start(e, dir, err);
+    if (rc == 0)
+        rc = engine_reconcile(e, err);
+    if (rc == 0)
+        engine_scrub_again(e, 0);
     if (rc) {
         engine_close(e);
         return rc;
@@ -293,19 +301,21 @@ void engine_close(struct engine *e)
     cipher_block_free(e->ids);
     identity_close(e->identity);
     pthread_mutex_destroy(&e->rules_lock);
+    pthread_mutex_destroy(&e->scrub_lock);
+    free(e->dir);
     if (e->lock_fd >= 0)
         close(e->lock_fd);
     free(e);
 }
 
-int engine_open_store(const char *dir, struct db **out, struct err *err)
+int engine_open_store(const char *dir, const char *store, struct db **out, struct err *err)
 {
     _cleanup_buf struct buf path = {0};
-    path_in(dir, "lov.db", &path);
+    buf_printf(&path, "%s/%s.db", dir, store);
     if (!file_exists(path.p))
         return err_set(err, LOV_ENOTFOUND,
                        "%s holds no installation: make one with lov init --dir %s", dir, dir);
-    return db_open(path.p, DB_READ, out, err);
+    return db_open(path.p, DB_INSPECT, out, err);
 }
 
 const struct identity *engine_identity(const struct engine *e)

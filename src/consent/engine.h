@@ -24,6 +24,11 @@ int engine_open_with(const char *dir, struct log *log, const struct sweep_limits
 
 struct engine {
     int lock_fd;
+    char *dir;
+    pthread_mutex_t scrub_lock; /* one scrubs at a time */
+    _Atomic bool unclean; /* something deleted may still be in the WAL; relaxed: asked again */
+    bool rotating;        /* this and rotate_after: the writer's thread only */
+    int64_t rotate_after;
     struct log *log;
     struct identity *identity;
     struct ledger *ledger;
@@ -63,6 +68,9 @@ void engine_set_rules(struct engine *e, struct rules *r);
 /* decide() for a consumer who was found already; under the index's read lock. */
 void decide_for(const struct engine *e, const struct rules *r, const struct question *q,
                 const struct index_consumer *c, struct decision *out);
+
+/* What a restore has left to do, if there was one; before anybody else writes. */
+int engine_reconcile(struct engine *e, struct err *err);
 
 /* ---- a write under way ---- */
 
@@ -128,6 +136,8 @@ int work_seal(struct work *k, struct consent *c, struct err *err);
 struct write_observer engine_observer(struct engine *e);
 /* Writes some rows of the tail, in the transaction, where it is time for it. */
 int sweep(struct engine *e, struct db *lov, struct err *err);
+/* Writes them all, where nobody else writes. */
+int sweep_all(struct engine *e, struct db *lov, struct err *err);
 /* In how many ms it is; negative: there is nothing to write. */
 int64_t sweep_wait(struct engine *e, bool stopping);
 /* Has an earlier write of this batch changed the consumer? */

@@ -30,6 +30,18 @@ int64_t sweep_wait(struct engine *e, bool stopping)
     return tail_sweeping(e->tail) ? 0 : due_in(e);
 }
 
+int sweep_all(struct engine *e, struct db *lov, struct err *err)
+{
+    if (!tail_sweeping(e->tail)) {
+        ledger_mark(e->ledger);
+        tail_sweep_start(e->tail);
+    }
+    int rc = tail_sweep(e->tail, lov, SIZE_MAX, err);
+    if (rc == 0)
+        ledger_applied(e->ledger);
+    return rc;
+}
+
 int sweep(struct engine *e, struct db *lov, struct err *err)
 {
     if (!tail_sweeping(e->tail)) {

@@ -23,8 +23,9 @@ struct db;
 struct db_stmt;
 
 enum db_mode {
-    DB_READ,  /* reads only; sees each commit as soon as it is made */
-    DB_WRITE, /* reads and writes; durable (fsync) before commit returns */
+    DB_READ,    /* reads only; sees each commit as soon as it is made */
+    DB_WRITE,   /* reads and writes; durable (fsync) before commit returns */
+    DB_INSPECT, /* DB_READ that also reads what db_check() finds damaged, to see how far it goes */
 };
 
 struct db_migration {
@@ -50,6 +51,28 @@ int db_commit(struct db *db, struct err *err);
 void db_rollback(struct db *db);
 /* Rows written on this connection so far; to see whether something was written in between. */
 int64_t db_changes(const struct db *db);
+
+/* ---- the store as a whole: each opens it for itself, beside whoever has it open ---- */
+
+/* Overwrites what was deleted before the call wherever the store keeps it: free space, and the
+ * write-ahead log, which is emptied. *clean is false where readers of an older state kept that from
+ * being done within `wait_ms`: call again. */
+int db_scrub(const char *path, int wait_ms, bool *clean, struct err *err);
+/* Copies the store as it is at the beginning of the call, while others write, to the file `to`
+ * (new, 0600, durable when it returns 0; removed otherwise). For PostgreSQL: pg_dump's custom
+ * format. `progress` (may be NULL) is told pages done and pages in all. */
+int db_copy(const char *path, const char *to,
+            void (*progress)(void *ctx, int64_t done, int64_t all), void *ctx, struct err *err);
+
+struct db_report {
+    int64_t pages;
+    bool wrong;
+    char what[200]; /* what is wrong, and where */
+};
+/* Reads all of the store's files: checksums of all pages, the free ones too, then the structure of
+ * tables and indexes and whether they agree. 0 whether it is right or wrong; negative when it could
+ * not be read at all. */
+int db_check(const char *path, struct db_report *out, struct err *err);
 
 /* A prepared statement ready for binding. SQL that does not prepare is a bug(). A statement is in
  * use until db_done(), db_run(), or db_step() returned 0 or an error; using one twice at the same

@@ -1,5 +1,7 @@
 /* sqlite.c - the SQLite driver of db.h: WAL, synchronous=FULL, one statement cache a connection.
  *
+ * Files go through the layer of pages.h, which keeps a checksum with each page.
+ *
  * In SQLite "$1" is a name, numbered by first appearance, so each statement keeps a table from the
  * dialect's numbers to SQLite's. A schema comment of the form "sqlite: words", where a table ends,
  * becomes those words here and stays a comment for other drivers. */
@@ -11,6 +13,7 @@
 
 #include "base/clock.h"
 #include "db/db.h"
+#include "db/pages.h"
 
 enum { MAX_PARAMS = 32, CACHE_SLOTS = 256, BUSY_MS = 10000 };
 
@@ -31,6 +34,11 @@ struct db {
 static int sqlite_error(struct db *db, int rc, struct err *err)
 {
     int primary = rc & 0xFF;
+    if (rc == SQLITE_IOERR_DATA)
+        return err_set(err, LOV_ECORRUPT,
+                       "database %s: a page does not match its checksum: the disk has changed it; "
+                       "run lov log verify",
+                       db->path);
     int code = primary == SQLITE_BUSY || primary == SQLITE_LOCKED      ? LOV_EUNAVAILABLE
                : primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB ? LOV_ECORRUPT
                                                                        : LOV_EIO;
@@ -50,9 +58,14 @@ static int configure(struct db *db, enum db_mode mode, struct err *err)
     sqlite3_busy_timeout(db->handle, BUSY_MS);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    if (mode == DB_INSPECT)
+        sqlite3_file_control(db->handle, "main", PAGES_TOLERATE, NULL);
     int rc = execute(db, "pragma cache_size = -65536; pragma temp_store = memory", err);
-    if (rc || mode == DB_READ)
+    if (rc || mode != DB_WRITE)
         return rc;
+    /* A new file gets room for the checksum of each page; an old one keeps what it has. */
+    int reserve = PAGE_SUM_BYTES;
+    sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserve);
     /* secure_delete: what is deleted is overwritten, not left in free pages. A longer WAL than the
      * default of 1,000 pages makes checkpoints, which sync random pages, rarer. */
     return execute(db,
@@ -69,11 +82,12 @@ int db_open(const char *path, enum db_mode mode, struct db **out, struct err *er
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE;
     if (mode == DB_WRITE)
         flags |= SQLITE_OPEN_CREATE;
+    pages_register();
     mode_t before = umask(0077);
-    int rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    int rc = sqlite3_open_v2(path, &db->handle, flags, PAGES_VFS);
     int result = rc == SQLITE_OK ? configure(db, mode, err) : sqlite_error(db, rc, err);
     umask(before);
-    if (result == 0 && mode == DB_READ)
+    if (result == 0 && mode != DB_WRITE)
         result = execute(db, "pragma query_only = on", err);
     if (result) {
         db_close(db);

@@ -1,114 +1,122 @@
 /* identity.c - see identity.h. One random root secret, sealed by the KEK, is stored; every other
  * secret of the installation is derived from it, so that changing the KEK rewrites rows but never
  * moves a consumer. */
-#include "identity/identity.h"
+#include "identity/store.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "db/schema.h"
 
-struct identity {
-    struct secret kek, root;
-    uint8_t lookup_key[16];
-    uint32_t shards;
-};
+const char SEALED_ID[] = "lov id", SEALED_KEY[] = "lov data key", SEALED_ROOT[] = "lov root";
 
-static const char SEALED_ID[] = "lov id", SEALED_KEY[] = "lov data key", SEALED_ROOT[] = "lov root";
+/* ---- under the key-encryption keys ---- */
 
-/* ---- the key-encryption key ---- */
-
-int identity_create_key(const char *dir, struct err *err)
+void kek_seal(const struct identity *who, struct str associated, struct str plain, struct buf *out)
 {
-    _cleanup_buf struct buf path = {0}, text = {0};
-    _cleanup_secret struct secret kek;
-    random_bytes(kek.b, sizeof kek.b);
-    buf_printf(&path, "%s/key", dir);
-    hex_encode(kek.b, sizeof kek.b, &text);
-    buf_char(&text, '\n');
-    int rc = file_create(path.p, 0600, buf_view(&text), err);
-    memset(text.p, 0, text.n);
-    return rc;
+    pthread_rwlock_rdlock(&((struct identity *)who)->lock);
+    seal(&who->keys.key[0], associated, plain, out);
+    pthread_rwlock_unlock(&((struct identity *)who)->lock);
 }
 
-int identity_load_key(const char *dir, struct secret *kek, struct err *err)
+int kek_unseal(const struct identity *who, struct str associated, struct str sealed,
+               struct buf *out, struct err *err)
 {
-    const char *given = getenv("LOV_KEY");
-    if (given) {
-        if (!hex_decode(str_trim(str_of(given)), kek->b, sizeof kek->b))
-            return err_set(err, LOV_EINVAL, "LOV_KEY is not 64 hexadecimal digits");
-        return 0;
-    }
-    _cleanup_buf struct buf path = {0}, text = {0};
-    buf_printf(&path, "%s/key", dir);
-    int rc = file_check_private(path.p, err);
-    if (rc == 0)
-        rc = file_read(path.p, 256, &text, err);
-    if (rc)
-        return rc;
-    bool ok = hex_decode(str_trim(buf_view(&text)), kek->b, sizeof kek->b);
-    memset(text.p, 0, text.n);
-    return ok ? 0 : err_set(err, LOV_EINVAL, "%s is not 64 hexadecimal digits", path.p);
+    int rc = LOV_ECORRUPT;
+    pthread_rwlock_rdlock(&((struct identity *)who)->lock);
+    for (int i = 0; i < who->keys.count && rc; i++)
+        rc = unseal(&who->keys.key[i], associated, sealed, out, err);
+    pthread_rwlock_unlock(&((struct identity *)who)->lock);
+    return rc;
 }
 
 /* ---- opening ---- */
 
+/* 1 and the root, 0 when the store has none yet. */
 static int load_root(struct identity *who, struct db *db, struct err *err)
 {
     static const char select[] = "select sealed from secret where name = 'root'";
-    static const char insert[] = "insert into secret (name, sealed) values ('root', $1)";
     _cleanup_buf struct buf plain = {0};
     struct db_stmt *s = db_use(db, select);
     int rc = db_step(s, err);
-    if (rc < 0)
+    if (rc != 1)
         return rc;
-    if (rc == 1) {
-        rc = unseal(&who->kek, STR(SEALED_ROOT), db_blob(s, 0), &plain, NULL);
-        db_done(s);
-        if (rc || plain.n != sizeof who->root.b)
-            return err_set(err, LOV_ECORRUPT,
-                           "the key does not open this installation: put back the file `key` that "
-                           "it was made with, or set LOV_KEY");
-        memcpy(who->root.b, plain.p, plain.n);
-        memset(plain.p, 0, plain.n);
-        return 0;
-    }
+    rc = kek_unseal(who, STR(SEALED_ROOT), db_blob(s, 0), &plain, NULL);
+    db_done(s);
+    if (rc || plain.n != sizeof who->root.b)
+        return err_set(err, LOV_ECORRUPT,
+                       "the key does not open this installation: put back the file `key` that "
+                       "it was made with, or set LOV_KEY");
+    memcpy(who->root.b, plain.p, plain.n);
+    memset(plain.p, 0, plain.n);
+    return 1;
+}
+
+static int make_root(struct identity *who, struct db *db, struct err *err)
+{
+    static const char insert[] = "insert into secret (name, sealed) values ('root', $1)";
+    _cleanup_buf struct buf sealed = {0};
     random_bytes(who->root.b, sizeof who->root.b);
-    seal(&who->kek, STR(SEALED_ROOT), (struct str){(char *)who->root.b, sizeof who->root.b},
-         &plain);
-    s = db_use(db, insert);
-    db_bind_blob(s, 1, buf_view(&plain));
+    kek_seal(who, STR(SEALED_ROOT), (struct str){(char *)who->root.b, sizeof who->root.b}, &sealed);
+    struct db_stmt *s = db_use(db, insert);
+    db_bind_blob(s, 1, buf_view(&sealed));
     return db_run(s, err);
 }
 
-int identity_open(struct db *db, const struct secret *kek, uint32_t shards, struct identity **out,
-                  struct err *err)
+static struct identity *new_identity(const struct identity_keys *keys, uint32_t shards)
+{
+    struct identity *who = mem_zero(sizeof *who);
+    pthread_rwlock_init(&who->lock, NULL);
+    who->keys = *keys;
+    who->shards = shards;
+    return who;
+}
+
+static void take_root(struct identity *who, struct identity **out)
+{
+    _cleanup_secret struct secret lookup = identity_secret(who, "lookup");
+    memcpy(who->lookup_key, lookup.b, sizeof who->lookup_key);
+    *out = who;
+}
+
+int identity_open(struct db *db, const struct identity_keys *keys, uint32_t shards,
+                  struct identity **out, struct err *err)
 {
     int rc = db_migrate_embedded(db, "identity", err);
     if (rc)
         return rc;
-    struct identity *who = mem_zero(sizeof *who);
-    who->kek = *kek;
-    who->shards = shards;
+    struct identity *who = new_identity(keys, shards);
     rc = load_root(who, db, err);
-    if (rc) {
+    if (rc == 0)
+        rc = make_root(who, db, err);
+    if (rc < 0)
         identity_close(who);
-        return rc;
-    }
-    _cleanup_secret struct secret lookup = identity_secret(who, "lookup");
-    memcpy(who->lookup_key, lookup.b, sizeof who->lookup_key);
-    *out = who;
-    return 0;
+    else
+        take_root(who, out);
+    return rc < 0 ? rc : 0;
+}
+
+int identity_open_read(struct db *db, const struct identity_keys *keys, uint32_t shards,
+                       struct identity **out, struct err *err)
+{
+    struct identity *who = new_identity(keys, shards);
+    int rc = load_root(who, db, err);
+    if (rc == 0)
+        rc = err_set(err, LOV_ECORRUPT, "the identity store has lost its root secret");
+    if (rc < 0)
+        identity_close(who);
+    else
+        take_root(who, out);
+    return rc < 0 ? rc : 0;
 }
 
 void identity_close(struct identity *who)
 {
     if (!who)
         return;
-    secret_wipe(&who->kek);
+    identity_keys_wipe(&who->keys);
     secret_wipe(&who->root);
+    pthread_rwlock_destroy(&who->lock);
     free(who);
 }
 
@@ -119,7 +127,7 @@ struct secret identity_secret(const struct identity *who, const char *use)
 
 /* ---- rows ---- */
 
-static struct str hash_str(const struct hash128 *h)
+struct str identity_hash_str(const struct hash128 *h)
 {
     return (struct str){(const char *)h->b, sizeof h->b};
 }
@@ -129,7 +137,7 @@ struct hash128 identity_lookup(const struct identity *who, struct str id)
     return siphash128(who->lookup_key, id);
 }
 
-static uint32_t shard_of(const struct identity *who, const struct hash128 *lookup)
+uint32_t identity_shard(const struct identity *who, const struct hash128 *lookup)
 {
     uint32_t v;
     memcpy(&v, lookup->b, sizeof v);
@@ -165,7 +173,7 @@ int identity_find(struct db *db, const struct hash128 *lookup, struct identity_r
                   struct err *err)
 {
     static const char sql[] = "select lookup, number, shard, cid from consumer where lookup = $1";
-    return find_row(db, sql, hash_str(lookup), out, err);
+    return find_row(db, sql, identity_hash_str(lookup), out, err);
 }
 
 int identity_find_cid(struct db *db, const struct uid *cid, struct identity_row *out,
@@ -175,7 +183,7 @@ int identity_find_cid(struct db *db, const struct uid *cid, struct identity_row 
     return find_row(db, sql, uid_str(cid), out, err);
 }
 
-static struct str associated(const char *use, const struct uid *cid, struct buf *out)
+struct str identity_associated(const char *use, const struct uid *cid, struct buf *out)
 {
     buf_clear(out);
     buf_cstr(out, use);
@@ -204,16 +212,16 @@ int identity_add(const struct identity *who, struct db *db, struct str id, int64
     _cleanup_buf struct buf about = {0}, sealed_id = {0}, sealed_key = {0};
     _cleanup_secret struct secret data_key;
     struct identity_row row = {.lookup = identity_lookup(who, id), .cid = uid_new()};
-    row.shard = shard_of(who, &row.lookup);
+    row.shard = identity_shard(who, &row.lookup);
     int rc = next_number(db, &row.number, err);
     if (rc)
         return rc;
     random_bytes(data_key.b, sizeof data_key.b);
-    seal(&who->kek, associated(SEALED_ID, &row.cid, &about), id, &sealed_id);
-    seal(&who->kek, associated(SEALED_KEY, &row.cid, &about),
-         (struct str){(char *)data_key.b, sizeof data_key.b}, &sealed_key);
+    kek_seal(who, identity_associated(SEALED_ID, &row.cid, &about), id, &sealed_id);
+    kek_seal(who, identity_associated(SEALED_KEY, &row.cid, &about),
+             (struct str){(char *)data_key.b, sizeof data_key.b}, &sealed_key);
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, hash_str(&row.lookup));
+    db_bind_blob(s, 1, identity_hash_str(&row.lookup));
     db_bind_int(s, 2, row.number);
     db_bind_int(s, 3, row.shard);
     db_bind_blob(s, 4, uid_str(&row.cid));
@@ -236,7 +244,7 @@ static int open_sealed(const struct identity *who, struct db *db, const char *sq
     int rc = db_step(s, err);
     if (rc != 1)
         return rc;
-    rc = unseal(&who->kek, associated(use, cid, &about), db_blob(s, 0), out, err);
+    rc = kek_unseal(who, identity_associated(use, cid, &about), db_blob(s, 0), out, err);
     db_done(s);
     return rc ? rc : 1;
 }
@@ -288,7 +296,7 @@ int identity_was_erased(struct db *db, const struct hash128 *lookup, struct err 
 {
     static const char sql[] = "select 1 from erased where lookup = $1";
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, hash_str(lookup));
+    db_bind_blob(s, 1, identity_hash_str(lookup));
     int rc = db_step(s, err);
     if (rc == 1)
         db_done(s);
@@ -301,12 +309,12 @@ int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, str
     static const char insert[] =
         "insert into erased (lookup, at) values ($1, $2) on conflict (lookup) do nothing";
     struct db_stmt *s = db_use(db, delete);
-    db_bind_blob(s, 1, hash_str(lookup));
+    db_bind_blob(s, 1, identity_hash_str(lookup));
     int rc = db_run(s, err);
     if (rc)
         return rc;
     s = db_use(db, insert);
-    db_bind_blob(s, 1, hash_str(lookup));
+    db_bind_blob(s, 1, identity_hash_str(lookup));
     db_bind_int(s, 2, now);
     return db_run(s, err);
 }

@@ -7,7 +7,9 @@
  * Deleting that row is erasure: what remains elsewhere points at nobody and can't be read.
  *
  * The key-encryption key (KEK) is 32 bytes in hexadecimal, from $LOV_KEY or the file `key` (0600)
- * of the installation's folder. A struct identity is immutable after opening: any thread.
+ * of the installation's folder. While it is being changed there are two: what is sealed from then
+ * on is sealed by the new one, in `key.next`, and both open. A struct identity may be used by any
+ * thread.
  */
 #ifndef LOV_IDENTITY_IDENTITY_H
 #define LOV_IDENTITY_IDENTITY_H
@@ -30,14 +32,30 @@ struct identity_row {
     int64_t number; /* dense, in order of arrival */
 };
 
+/* The first one seals, each one opens. */
+struct identity_keys {
+    struct secret key[2];
+    int count;
+};
+#define _cleanup_keys __attribute__((cleanup(identity_keys_wipe)))
+void identity_keys_wipe(struct identity_keys *keys);
+
 /* Makes a new KEK file in `dir`; LOV_EIO when there is one. */
 int identity_create_key(const char *dir, struct err *err);
-int identity_load_key(const char *dir, struct secret *kek, struct err *err);
+/* The KEK, and the one that takes its place where a rotation has begun. */
+int identity_load_keys(const char *dir, struct identity_keys *out, struct err *err);
+/* A rotation has begun in `dir` and not ended. */
+bool identity_is_rotating(const char *dir);
+/* 16 hexadecimal digits that tell KEKs apart and give nothing of them away. */
+void identity_key_name(const struct secret *kek, struct buf *out);
 
 /* `db` is a writing connection to the store, migrated here; the root secret is made at the first
  * opening. LOV_ECORRUPT when the KEK is not the one that the store was sealed with. */
-int identity_open(struct db *db, const struct secret *kek, uint32_t shards, struct identity **out,
-                  struct err *err);
+int identity_open(struct db *db, const struct identity_keys *keys, uint32_t shards,
+                  struct identity **out, struct err *err);
+/* The same for looking into a store: writes nothing. */
+int identity_open_read(struct db *db, const struct identity_keys *keys, uint32_t shards,
+                       struct identity **out, struct err *err);
 void identity_close(struct identity *who);
 /* A secret for one use, the same for the life of the installation. */
 struct secret identity_secret(const struct identity *who, const char *use);
@@ -63,6 +81,36 @@ int identity_data_key(const struct identity *who, struct db *db, const struct ui
 /* Every consumer, in order of number. Stops when `row` returns non-zero and returns that. */
 int identity_each(struct db *db, int (*row)(void *ctx, const struct identity_row *r), void *ctx,
                   struct err *err);
+
+/* ---- changing the key-encryption key ---- */
+
+/* Begins, or goes on with what was begun: makes `key.next` (or takes the one that is there, so that
+ * a key from elsewhere can be put there first) and seals with it from now on. Writer's thread. */
+int identity_rotate_begin(struct identity *who, const char *dir, struct err *err);
+/* Seals anew what up to `limit` consumers with a number > after have under the old key; *last is
+ * the number to go on from, -1 at the end, *rows how many were looked at. The caller holds the
+ * transaction. May be repeated and begun again at any number. */
+int identity_rotate_some(const struct identity *who, struct db *db, int64_t after, int64_t limit,
+                         int64_t *last, int64_t *rows, struct err *err);
+/* The secrets of the installation, in the same way. These three and identity_rotate_end are for one
+ * thread: the writer's. */
+int identity_rotate_secrets(const struct identity *who, struct db *db, struct err *err);
+/* Everything is sealed by the new key and durable: `key.next` becomes `key`, whose content is
+ * overwritten, and the old one is forgotten. With $LOV_KEY the file stays, and *environment is set:
+ * the operator must change the variable. */
+int identity_rotate_end(struct identity *who, const char *dir, bool *environment, struct err *err);
+
+/* ---- verifying ---- */
+
+struct identity_report {
+    int64_t consumers;
+    int64_t wrong_number; /* -1: all right; otherwise the first row that is wrong */
+    const char *what;
+};
+/* Opens what is sealed in each row and compares the row with it: a row that was changed, or had
+ * parts exchanged with another one's, is found. 0 whether it is right or wrong. */
+int identity_verify(const struct identity *who, struct db *db, struct identity_report *out,
+                    struct err *err);
 
 /* Deletes the row and remembers the keyed hash, so that a later import of the same id is caught. */
 int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, struct err *err);

@@ -23,7 +23,7 @@ COMMANDS = [
     "consent renew", "consent amend", "consent list", "policy check", "policy diff",
     "policy apply", "policy show", "policy history", "import consents", "import consumers",
     "log show", "log verify", "log root", "key create", "key revoke", "key list", "version",
-    "help", "completion", "man",
+    "help", "completion", "man", "key rotate", "consumer shred", "backup", "restore",
 ]
 ASK = ["check", "--recipient", "marketing", "--purpose", "personal_offers",
        "--category", "purchases", "--consumer"]

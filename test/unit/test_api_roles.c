@@ -53,6 +53,7 @@ static const struct {
     {"POST", "/v1/keys", "{}", "admin"},
     {"GET", "/v1/keys", NULL, "admin"},
     {"DELETE", "/v1/keys/0", NULL, "admin"},
+    {"POST", "/v1/store/rotate", NULL, "admin"},
 };
 
 static const char *const roles[] = {"admin",     "privacy_officer", "analyst",   "support",

@@ -39,7 +39,7 @@ static void apply(struct fixture *f, const char *path_part, const char *from, co
     if (out) {
         struct db *lov;
         struct policy_findings findings = {0};
-        assert_int_equal(engine_open_store(f->dir, &lov, &f->err), 0);
+        assert_int_equal(engine_open_store(f->dir, "lov", &lov, &f->err), 0);
         assert_int_equal(policy_store_compile(lov, &bundle, out, &findings, &f->err), 0);
         policy_findings_free(&findings);
         db_close(lov);
@@ -167,7 +167,7 @@ static void verifies(struct fixture *f, bool expected)
 {
     struct db *lov;
     struct state_report report;
-    assert_int_equal(engine_open_store(f->dir, &lov, &f->err), 0);
+    assert_int_equal(engine_open_store(f->dir, "lov", &lov, &f->err), 0);
     assert_int_equal(state_verify(lov, 0, &report, &f->err), 0);
     if (report.wrong == expected)
         fail_msg("state: %s", report.wrong ? report.what : "nothing wrong found");

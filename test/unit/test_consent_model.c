@@ -555,7 +555,7 @@ static void verify_world(struct world *w)
     struct err err = {0};
     struct ledger_report ledger;
     struct state_report state;
-    assert_int_equal(engine_open_store(w->dir, &lov, &err), 0);
+    assert_int_equal(engine_open_store(w->dir, "lov", &lov, &err), 0);
     assert_int_equal(ledger_verify(lov, 0, NULL, NULL, &ledger, &err), 0);
     if (ledger.wrong_seq >= 0)
         fail_msg("event %lld: %s", (long long)ledger.wrong_seq, ledger.wrong);

@@ -216,7 +216,7 @@ static void verify_state(const char *dir)
     struct db *lov;
     struct err err = {0};
     struct state_report report;
-    assert_int_equal(engine_open_store(dir, &lov, &err), 0);
+    assert_int_equal(engine_open_store(dir, "lov", &lov, &err), 0);
     assert_int_equal(state_verify(lov, 0, &report, &err), 0);
     db_close(lov);
     if (report.wrong)

@@ -1,0 +1,30 @@
+/*
+ * store.h - what the files of this module share. Private.
+ */
+#ifndef LOV_IDENTITY_STORE_H
+#define LOV_IDENTITY_STORE_H
+
+#include <pthread.h>
+
+#include "identity/identity.h"
+
+struct identity {
+    struct secret root;
+    uint8_t lookup_key[16];
+    uint32_t shards;
+    pthread_rwlock_t lock; /* guards keys, which a rotation changes */
+    struct identity_keys keys;
+};
+
+/* What sealed values are bound to, followed by the cid where they are a consumer's. */
+extern const char SEALED_ID[7], SEALED_KEY[13], SEALED_ROOT[9];
+struct str identity_associated(const char *use, const struct uid *cid, struct buf *out);
+/* By the key that seals; by any key that is left. */
+void kek_seal(const struct identity *who, struct str associated, struct str plain, struct buf *out);
+int kek_unseal(const struct identity *who, struct str associated, struct str sealed,
+               struct buf *out, struct err *err);
+
+uint32_t identity_shard(const struct identity *who, const struct hash128 *lookup);
+struct str identity_hash_str(const struct hash128 *h);
+
+#endif
