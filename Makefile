@@ -67,7 +67,7 @@ MAIN := $(B)/obj/src/cli/main.o
 GENERATED := build/gen/schema.c build/gen/policy.c
 OBJECTS := $(filter-out $(MAIN),$(SOURCES:%.c=$(B)/obj/%.o)) \
 	$(GENERATED:build/gen/%.c=$(B)/obj/gen/%.o)
-LIBRARY := $(B)/liblov.a
+LIBRARY := $(B)/server.a
 PROGRAM := $(if $(wildcard src/cli/main.c),$(B)/lov)
 UNITS := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
 FUZZERS := $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))

@@ -2,8 +2,9 @@
  * consent.h - the engine: consents, consumers, accesses, and decide().
  *
  * A struct engine is an open installation: both stores, the policy in force, the ledger, the permit
- * index in memory and the writer. One process at a time may hold it (a lock in the folder). All
- * functions may be called from any thread unless they say otherwise.
+ * index (a mapped file, which other processes may read: liblov) and the writer. One process at a
+ * time may hold it (a lock in the folder). All functions may be called from any thread unless they
+ * say otherwise.
  *
  * Writes are asynchronous: fill a struct engine_write of the right kind, submit it, and its done()
  * is called on the writer's thread once it is durable and in force in the index - or refused. Until
@@ -68,28 +69,28 @@ struct question {
     int64_t at; /* ms UTC */
 };
 
-/* Why: stable words, see decision_reason_name(). */
+/* Why: stable words, see decision_reason_name(); the numbers are those of lov.h. */
 enum decision_reason {
-    REASON_PERMITTED,
-    REASON_UNAVAILABLE,
-    REASON_RECIPIENT_UNKNOWN,
-    REASON_RECIPIENT_SUSPENDED,
-    REASON_RECIPIENT_CONTRACT_ENDED,
-    REASON_RECIPIENT_SAFEGUARDS_ENDED,
-    REASON_RECIPIENT_TRAINING_LAPSED,
-    REASON_NOT_IN_POLICY,
-    REASON_UNKNOWN_CONSUMER,
-    REASON_ERASED,
-    REASON_RESTRICTED,
-    REASON_NO_CONSENT,
-    REASON_WITHDRAWN,
-    REASON_REFUSED,
-    REASON_EXPIRED,
-    REASON_NOTICE_SUPERSEDED,
-    REASON_GUARDIAN_REQUIRED,
-    REASON_OPTED_OUT,
-    REASON_OBJECTED,
-    REASON_COUNT,
+    REASON_PERMITTED = LOV_PERMITTED,
+    REASON_UNAVAILABLE = LOV_UNAVAILABLE,
+    REASON_RECIPIENT_UNKNOWN = LOV_RECIPIENT_UNKNOWN,
+    REASON_RECIPIENT_SUSPENDED = LOV_RECIPIENT_SUSPENDED,
+    REASON_RECIPIENT_CONTRACT_ENDED = LOV_RECIPIENT_CONTRACT_ENDED,
+    REASON_RECIPIENT_SAFEGUARDS_ENDED = LOV_RECIPIENT_SAFEGUARDS_ENDED,
+    REASON_RECIPIENT_TRAINING_LAPSED = LOV_RECIPIENT_TRAINING_LAPSED,
+    REASON_NOT_IN_POLICY = LOV_NOT_IN_POLICY,
+    REASON_UNKNOWN_CONSUMER = LOV_UNKNOWN_CONSUMER,
+    REASON_ERASED = LOV_ERASED,
+    REASON_RESTRICTED = LOV_RESTRICTED,
+    REASON_NO_CONSENT = LOV_NO_CONSENT,
+    REASON_WITHDRAWN = LOV_WITHDRAWN,
+    REASON_REFUSED = LOV_REFUSED,
+    REASON_EXPIRED = LOV_EXPIRED,
+    REASON_NOTICE_SUPERSEDED = LOV_NOTICE_SUPERSEDED,
+    REASON_GUARDIAN_REQUIRED = LOV_GUARDIAN_REQUIRED,
+    REASON_OPTED_OUT = LOV_OPTED_OUT,
+    REASON_OBJECTED = LOV_OBJECTED,
+    REASON_COUNT = LOV_REASON_COUNT,
 };
 const char *decision_reason_name(enum decision_reason reason);
 /* One sentence in plain English. */
@@ -103,9 +104,7 @@ struct decision {
     const struct policy_activity
         *activity;   /* NULL where there is none; lives as long as the rules */
     int64_t consent; /* seq of the consent that decided, -1: none */
-    uint32_t shard;  /* of the consumer, where known */
-    bool has_consumer;
-    struct uid cid; /* where has_consumer */
+    uint32_t shard;  /* of the ledger that `consent` is in */
 };
 /* The one implementation (DESIGN §4). `r` may be NULL: denies as unavailable. Never fails, takes no
  * memory, counts nothing. */

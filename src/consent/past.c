@@ -10,9 +10,7 @@
 struct past {
     struct work *k;
     const struct question *q;
-    struct index_consumer consumer;
-    struct permit permit;
-    bool answered;
+    struct permit_answer answer;
     struct err *err;
 };
 
@@ -67,10 +65,11 @@ static bool has_name(const json_t *names, struct str name)
     return false;
 }
 
-static uint32_t number_of(struct past *p, struct str name)
+static uint32_t number_of(struct past *p, struct str name, bool residence)
 {
     index_write_lock(p->k->e->index);
-    uint32_t number = index_number(p->k->e->index, name);
+    uint32_t number =
+        residence ? index_residence(p->k->e->index, name) : index_notice(p->k->e->index, name);
     index_write_unlock(p->k->e->index);
     return number;
 }
@@ -90,18 +89,16 @@ static int take_consent(struct past *p, const json_t *json)
     bool held = has_name(b.categories, p->q->category) && !str_is(b.status, "superseded");
     if (!narrowed && !held)
         return 0;
-    p->answered = true;
-    p->permit = (struct permit){
-        .key = p->permit.key,
-        .state = narrowed || str_is(b.status, "withdrawn") ? PERMIT_WITHDRAWN
-                 : str_is(b.status, "refused")             ? PERMIT_REFUSED
-                                                           : PERMIT_GIVEN,
-        .by_guardian = b.guardian,
-        .notice = number_of(p, notice.id),
-        .notice_version = (int32_t)notice.version,
-        .expires_at = b.expires_at,
-        .consent = b.consent,
-    };
+    struct permit_answer *answer = &p->answer;
+    answer->answered = true;
+    answer->state = narrowed || str_is(b.status, "withdrawn") ? PERMIT_WITHDRAWN
+                    : str_is(b.status, "refused")             ? PERMIT_REFUSED
+                                                              : PERMIT_GIVEN;
+    answer->by_guardian = b.guardian;
+    answer->notice = number_of(p, notice.id, false);
+    answer->notice_version = (int32_t)notice.version;
+    answer->expires_at = b.expires_at;
+    answer->consent = b.consent;
     return 0;
 }
 
@@ -112,9 +109,9 @@ static int take_consumer(struct past *p, const json_t *json)
                        p->k->w->arena, &b, p->err);
     if (rc)
         return rc;
-    p->consumer.residence = number_of(p, b.residence);
-    p->consumer.restricted = b.restricted;
-    p->consumer.opt_out_signal = b.opt_out_signal;
+    p->answer.residence = number_of(p, b.residence, true);
+    p->answer.restricted = b.restricted;
+    p->answer.opt_out_signal = b.opt_out_signal;
     return 0;
 }
 
@@ -132,35 +129,21 @@ static int take_event(void *ctx, const struct ledger_event *event)
     return consent ? take_consent(p, json) : take_consumer(p, json);
 }
 
-/* The consumer as they are now, and the number of what is asked. False when nobody is known. */
-static bool copy_consumer(struct past *p)
-{
-    struct index *ix = p->k->e->index;
-    struct hash128 lookup = identity_lookup(p->k->e->identity, p->q->consumer);
-    index_write_lock(ix);
-    const struct index_consumer *now = index_find(ix, &lookup);
-    if (now)
-        p->consumer = *now;
-    p->permit.key = index_key(ix, p->q->recipient, p->q->purpose, p->q->category);
-    index_write_unlock(ix);
-    return now != NULL;
-}
-
 int decide_past(struct work *k, const struct question *q, struct decision *out, struct err *err)
 {
+    enum { NO_KEY = -1 };
     struct past p = {.k = k, .q = q, .err = err};
-    bool known = copy_consumer(&p);
-    if (known && !p.consumer.erased) {
-        /* The lock is not held here: a long history must not keep others from deciding. */
-        int rc = ledger_history(k->lov, p.consumer.shard, k->consumer.last_event, -1, INT64_MAX,
-                                take_event, &p, err);
+    struct hash128 lookup = identity_lookup(k->e->identity, q->consumer);
+    /* The consumer as they are now: what their history does not tell stays. */
+    bool known = permit_find(index_map(k->e->index), &lookup, (uint32_t)NO_KEY, &p.answer) ==
+                 PERMIT_SOMEBODY;
+    if (known && !p.answer.erased) {
+        uint32_t shard = index_shard_of(k->e->index, p.answer.address);
+        int rc = ledger_history(k->lov, shard, k->consumer.last_event, -1, INT64_MAX, take_event,
+                                &p, err);
         if (rc)
             return rc;
-        p.consumer.permits = &p.permit;
-        p.consumer.permit_count = p.answered;
     }
-    index_read_lock(k->e->index);
-    decide_for(k->e, k->rules, q, known ? &p.consumer : NULL, out);
-    index_read_unlock(k->e->index);
+    decide_by(k->e, k->rules, q, known ? &p.answer : NULL, out);
     return 0;
 }
