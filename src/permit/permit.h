@@ -25,8 +25,8 @@ enum permit_state { PERMIT_GIVEN, PERMIT_REFUSED, PERMIT_WITHDRAWN };
 struct permit_map {
     const struct permit_header *header;
     size_t size;
-    const _Atomic uint64_t *table[2], *terms, *overflow, *residences;
-    uint64_t table_lines[2], term_limit, overflow_units, residence_limit;
+    const _Atomic uint64_t *table[2], *policy[2], *terms, *overflow, *residences;
+    uint64_t table_lines[2], policy_room[2], term_limit, overflow_units, residence_limit;
 };
 
 /* Checks the fixed part of the header of a file of `size` bytes that is mapped at `base`. 0 and
