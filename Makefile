@@ -67,12 +67,21 @@ MAIN := $(B)/obj/src/cli/main.o
 GENERATED := build/gen/schema.c build/gen/policy.c
 OBJECTS := $(filter-out $(MAIN),$(SOURCES:%.c=$(B)/obj/%.o)) \
 	$(GENERATED:build/gen/%.c=$(B)/obj/gen/%.o)
-LIBRARY := $(B)/liblov.a
+LIBRARY := $(B)/server.a
 PROGRAM := $(if $(wildcard src/cli/main.c),$(B)/lov)
 UNITS := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
 FUZZERS := $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
-FORMATTED = $(wildcard src/*/*.[ch] include/*.h test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch])
+# liblov: the reading half of the permit index, from the same objects as the server.
+LOV_ABI = 1
+LOV_SOURCES := $(wildcard src/permit/*.c) src/base/siphash.c src/base/civil.c
+LOV_OBJECTS := $(LOV_SOURCES:%.c=$(B)/obj/%.o)
+LOV_SHARED := $(B)/liblov.so.$(LOV_ABI)
+LOV_STATIC := $(B)/liblov.a
+LOV_FILES := $(LOV_SHARED) $(LOV_STATIC) $(B)/lov.pc
+
+FORMATTED = $(wildcard src/*/*.[ch] include/*.h test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch] \
+	examples/*.c)
 
 # ---- packages (Debian 12's names) ----
 
@@ -91,8 +100,8 @@ BENCH_PACKAGES = wrk nginx-light postgresql
 .PHONY: all help deps test-deps bench-deps libraries run units test asan tsan fuzzers fuzz \
 	fuzz-quick benches bench format format-check lint install uninstall clean FORCE
 
-## make            build build/lov
-all: $(LIBRARY) $(PROGRAM)
+## make            build build/lov and build/liblov.*
+all: $(LIBRARY) $(PROGRAM) $(LOV_FILES)
 
 ## make help       this list
 help:
@@ -163,6 +172,11 @@ lint: test-deps format-check
 ## make install    to PREFIX (/usr/local), below DESTDIR
 install: all
 	install -D -m 755 build/lov $(DESTDIR)$(PREFIX)/bin/lov
+	install -D -m 644 include/lov.h $(DESTDIR)$(PREFIX)/include/lov.h
+	install -D -m 755 build/liblov.so.$(LOV_ABI) $(DESTDIR)$(PREFIX)/lib/liblov.so.$(LOV_ABI)
+	ln -sf liblov.so.$(LOV_ABI) $(DESTDIR)$(PREFIX)/lib/liblov.so
+	install -D -m 644 build/liblov.a $(DESTDIR)$(PREFIX)/lib/liblov.a
+	install -D -m 644 build/lov.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/lov.pc
 	@mkdir -p build/gen
 	build/lov man > build/gen/lov.1
 	build/lov completion bash > build/gen/lov.bash
@@ -173,7 +187,9 @@ install: all
 ## make uninstall
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/lov $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lov
-	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/lov.1
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/lov.1 $(DESTDIR)$(PREFIX)/include/lov.h
+	rm -f $(DESTDIR)$(PREFIX)/lib/liblov.so.$(LOV_ABI) $(DESTDIR)$(PREFIX)/lib/liblov.so
+	rm -f $(DESTDIR)$(PREFIX)/lib/liblov.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/lov.pc
 
 ## make clean      remove build/
 clean:
@@ -200,6 +216,26 @@ $(B)/obj/gen/%.o: build/gen/%.c Makefile | libraries
 $(LIBRARY): $(OBJECTS)
 	@rm -f $@
 	@ar rcs $@ $^
+
+# Any program can load what liblov is made of.
+$(LOV_OBJECTS): HARDENING := $(filter-out -fPIE,$(HARDENING)) -fPIC
+
+$(LOV_SHARED): $(LOV_OBJECTS) src/permit/liblov.map
+	@echo "LD $@"
+	@$(CC) $(SANITIZE) -shared -Wl,-soname,liblov.so.$(LOV_ABI) -Wl,-z,relro,-z,now,-z,defs \
+		-Wl,--version-script=src/permit/liblov.map $(LDFLAGS) $(LOV_OBJECTS) -o $@
+	@ln -sf liblov.so.$(LOV_ABI) $(B)/liblov.so
+
+# One object that shows what lov.h names and hides the rest.
+$(LOV_STATIC): $(LOV_OBJECTS)
+	@$(LD) -r $(LOV_OBJECTS) -o $(B)/obj/liblov.o
+	@objcopy --wildcard --keep-global-symbol='lov_*' $(B)/obj/liblov.o
+	@rm -f $@
+	@ar rcs $@ $(B)/obj/liblov.o
+
+$(B)/lov.pc: src/permit/lov.pc.in Makefile
+	@mkdir -p $(@D)
+	@sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $< > $@
 
 $(B)/lov: $(MAIN) $(LIBRARY)
 	@echo "LD $@"

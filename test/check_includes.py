@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Checks from the #include lines of src/ that a module includes only modules below it.
 
-The order is base < db < identity, policy, ledger < consent < vault < rights, share, insight, watch,
+The order is base < permit < db < identity, policy, ledger < consent < vault < rights, share, insight, watch,
 notify < api, web, cli; modules of one step do not include each other, but cli and web may include
 api. http stands beside them: it includes base only, and only api, web and cli include it. From
 outside, a module is entered by its door alone, module/module.h.
@@ -17,6 +17,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STEPS = [
     {"base"},
+    {"permit"},
     {"db"},
     {"identity", "policy", "ledger"},
     {"consent"},
@@ -29,7 +30,7 @@ TOP = STEPS[-1]
 BESIDE = {("cli", "api"), ("web", "api")}
 # More than one door: base is a library of small headers; the writer is a part of db of its own
 # right, and the schema is text.
-DOORS = {"db": {"db.h", "writer.h", "schema.h"}}
+DOORS = {"db": {"db.h", "writer.h", "schema.h"}, "permit": {"permit.h", "format.h", "image.h"}}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 
 

@@ -1,14 +1,10 @@
-/* clock.c - see clock.h. Days are counted by the civil-calendar arithmetic of an era of 400 years
- * that starts on 1 March, which puts the leap day last and needs no tables. */
+/* clock.c - see clock.h. */
 #include "base/clock.h"
 
 #include <time.h>
 
+#include "base/civil.h"
 #include "base/err.h"
-
-struct civil {
-    int year, month, day;
-};
 
 int64_t clock_now(void)
 {
@@ -24,31 +20,6 @@ int64_t clock_monotonic(void)
     if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
         bug("no monotonic clock");
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static int32_t days_from_civil(struct civil c)
-{
-    int year = c.year - (c.month <= 2);
-    int era = (year >= 0 ? year : year - 399) / 400;
-    int year_of_era = year - era * 400;
-    int day_of_year = (153 * (c.month + (c.month > 2 ? -3 : 9)) + 2) / 5 + c.day - 1;
-    int day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + day_of_era - 719468;
-}
-
-static struct civil civil_from_days(int32_t days)
-{
-    int z = days + 719468;
-    int era = (z >= 0 ? z : z - 146096) / 146097;
-    int day_of_era = z - era * 146097;
-    int year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int shifted = (5 * day_of_year + 2) / 153;
-    int month = shifted + (shifted < 10 ? 3 : -9);
-    return (struct civil){.year = year_of_era + era * 400 + (month <= 2),
-                          .month = month,
-                          .day = day_of_year - (153 * shifted + 2) / 5 + 1};
 }
 
 static void add_padded(struct buf *out, int value, int width)
@@ -171,11 +142,6 @@ static bool take_zone(struct str *s, int *minutes)
     return h <= 23 && m <= 59;
 }
 
-int64_t date_start(int32_t day)
-{
-    return (int64_t)day * DAY_MS;
-}
-
 bool time_parse(struct str s, int64_t *out)
 {
     int32_t day;
@@ -197,11 +163,4 @@ bool time_parse(struct str s, int64_t *out)
         return false;
     *out = at;
     return true;
-}
-
-int32_t date_add_years(int32_t day, int years)
-{
-    struct civil c = civil_from_days(day);
-    c.year += years;
-    return days_from_civil(c);
 }

@@ -8,11 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/civil.h"
 #include "base/str.h"
 
 #define TIME_NONE INT64_MIN
-#define DAY_NONE INT32_MIN
-enum { DAY_MS = 86400000 };
 
 /* The wall clock. */
 int64_t clock_now(void);
@@ -27,8 +26,5 @@ bool time_parse(struct str text, int64_t *out);
 /* "2026-11-23", Gregorian, years 1800 to 9999. */
 bool date_parse(struct str text, int32_t *out);
 void date_format(int32_t day, struct buf *out);
-/* The day `years` later; 29 February becomes 1 March. */
-int32_t date_add_years(int32_t day, int years);
-int64_t date_start(int32_t day);
 
 #endif

@@ -1,28 +1,17 @@
 /*
  * err.h - how functions fail.
  *
- * A function that can fail returns 0 or one of the negative codes below and takes a struct err
- * last: it holds a sentence for a person (what happened, to what, what to do) and a stable reason
- * word for a program. Nothing personal or secret goes into either. Expected refusals (deny, not
- * found, conflict) that a caller may want to show use the same struct.
+ * A function that can fail returns 0 or one of the negative codes of enum lov_error and takes a
+ * struct err last: it holds a sentence for a person (what happened, to what, what to do) and a
+ * stable reason word for a program. Nothing personal or secret goes into either. Expected refusals
+ * (deny, not found, conflict) that a caller may want to show use the same struct.
  */
 #ifndef LOV_BASE_ERR_H
 #define LOV_BASE_ERR_H
 
 #include <stddef.h>
 
-enum lov_error {
-    LOV_EINVAL = -1,       /* the input is wrong; changed nothing */
-    LOV_ENOTFOUND = -2,    /* no such thing, or not for this caller */
-    LOV_ECONFLICT = -3,    /* not in the state of things as they are */
-    LOV_EFORBIDDEN = -4,   /* known caller, not allowed */
-    LOV_EAUTH = -5,        /* unknown caller */
-    LOV_ELIMIT = -6,       /* too large, too many, too often */
-    LOV_EUNAVAILABLE = -7, /* busy, stopping, or a dependency is gone: try again */
-    LOV_EIO = -8,          /* disk, database or network failed */
-    LOV_ECORRUPT = -9,     /* stored data does not verify */
-    LOV_EVERSION = -10,    /* written by another version of Lov */
-};
+#include "lov.h" /* enum lov_error */
 
 struct err {
     int code;

@@ -1,5 +1,4 @@
-/* hash.c - see hash.h. SHA-256 is OpenSSL's. SipHash is ours because OpenSSL reaches it only
- * through a context that must be allocated for each call, which costs ten times the hash. */
+/* hash.c - see hash.h. SHA-256 is OpenSSL's. */
 #include "base/hash.h"
 
 #include <openssl/crypto.h>
@@ -40,73 +39,18 @@ struct sha256 sha256_parts(const struct str *parts, size_t count)
     return out;
 }
 
-static uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v; /* little-endian machines only, checked below */
-}
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "Lov runs on little-endian machines");
-
-static uint64_t rotate(uint64_t x, int by)
-{
-    return x << by | x >> (64 - by);
-}
-
-static void sip_rounds(uint64_t v[4], int rounds)
-{
-    for (int i = 0; i < rounds; i++) {
-        v[0] += v[1];
-        v[2] += v[3];
-        v[1] = rotate(v[1], 13) ^ v[0];
-        v[3] = rotate(v[3], 16) ^ v[2];
-        v[0] = rotate(v[0], 32);
-        v[2] += v[1];
-        v[0] += v[3];
-        v[1] = rotate(v[1], 17) ^ v[2];
-        v[3] = rotate(v[3], 21) ^ v[0];
-        v[2] = rotate(v[2], 32);
-    }
-}
-
 struct hash128 siphash128(const uint8_t key[16], struct str data)
 {
-    uint64_t k0 = load64(key), k1 = load64(key + 8);
-    uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d ^ 0xee,
-                     k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573};
-    const uint8_t *p = (const uint8_t *)data.p;
-    size_t left = data.n;
-    for (; left >= 8; left -= 8, p += 8) {
-        uint64_t m = load64(p);
-        v[3] ^= m;
-        sip_rounds(v, 2);
-        v[0] ^= m;
-    }
-    uint64_t last = (uint64_t)data.n << 56;
-    for (size_t i = 0; i < left; i++)
-        last |= (uint64_t)p[i] << (8 * i);
-    v[3] ^= last;
-    sip_rounds(v, 2);
-    v[0] ^= last;
-
-    uint64_t half[2];
-    v[2] ^= 0xee;
-    sip_rounds(v, 4);
-    half[0] = v[0] ^ v[1] ^ v[2] ^ v[3];
-    v[1] ^= 0xdd;
-    sip_rounds(v, 4);
-    half[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
-    struct hash128 out;
-    memcpy(out.b, half, sizeof out.b);
-    return out;
+    return siphash128_of(key, data.p, data.n);
 }
 
 uint64_t hash64(struct str data)
 {
     static const uint8_t key[16] = "lov table names";
     struct hash128 h = siphash128(key, data);
-    return load64(h.b);
+    uint64_t v;
+    memcpy(&v, h.b, sizeof v);
+    return v;
 }
 
 bool bytes_equal_secret(const void *a, const void *b, size_t n)

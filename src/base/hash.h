@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/siphash.h"
 #include "base/str.h"
 
 struct sha256 {
@@ -18,11 +19,7 @@ struct sha256 sha256_of(struct str data);
 /* SHA-256 over the concatenation of `count` parts. */
 struct sha256 sha256_parts(const struct str *parts, size_t count);
 
-/* SipHash-2-4 with 128-bit output (Aumasson and Bernstein): a keyed pseudo-random function, used
- * where a consumer's id must be found but not kept. `key` is 16 secret random bytes. */
-struct hash128 {
-    uint8_t b[16];
-};
+/* See siphash.h. */
 struct hash128 siphash128(const uint8_t key[16], struct str data);
 
 /* Unkeyed 64-bit hash for in-memory tables of our own names; not for input an attacker picks. */

@@ -2,8 +2,9 @@
  * consent.h - the engine: consents, consumers, accesses, and decide().
  *
  * A struct engine is an open installation: both stores, the policy in force, the ledger, the permit
- * index in memory and the writer. One process at a time may hold it (a lock in the folder). All
- * functions may be called from any thread unless they say otherwise.
+ * index (a mapped file, which other processes may read: liblov) and the writer. One process at a
+ * time may hold it (a lock in the folder). All functions may be called from any thread unless they
+ * say otherwise.
  *
  * Writes are asynchronous: fill a struct engine_write of the right kind, submit it, and its done()
  * is called on the writer's thread once it is durable and in force in the index - or refused. Until
@@ -95,28 +96,28 @@ struct question {
     int64_t at; /* ms UTC */
 };
 
-/* Why: stable words, see decision_reason_name(). */
+/* Why: stable words, see decision_reason_name(); the numbers are those of lov.h. */
 enum decision_reason {
-    REASON_PERMITTED,
-    REASON_UNAVAILABLE,
-    REASON_RECIPIENT_UNKNOWN,
-    REASON_RECIPIENT_SUSPENDED,
-    REASON_RECIPIENT_CONTRACT_ENDED,
-    REASON_RECIPIENT_SAFEGUARDS_ENDED,
-    REASON_RECIPIENT_TRAINING_LAPSED,
-    REASON_NOT_IN_POLICY,
-    REASON_UNKNOWN_CONSUMER,
-    REASON_ERASED,
-    REASON_RESTRICTED,
-    REASON_NO_CONSENT,
-    REASON_WITHDRAWN,
-    REASON_REFUSED,
-    REASON_EXPIRED,
-    REASON_NOTICE_SUPERSEDED,
-    REASON_GUARDIAN_REQUIRED,
-    REASON_OPTED_OUT,
-    REASON_OBJECTED,
-    REASON_COUNT,
+    REASON_PERMITTED = LOV_PERMITTED,
+    REASON_UNAVAILABLE = LOV_UNAVAILABLE,
+    REASON_RECIPIENT_UNKNOWN = LOV_RECIPIENT_UNKNOWN,
+    REASON_RECIPIENT_SUSPENDED = LOV_RECIPIENT_SUSPENDED,
+    REASON_RECIPIENT_CONTRACT_ENDED = LOV_RECIPIENT_CONTRACT_ENDED,
+    REASON_RECIPIENT_SAFEGUARDS_ENDED = LOV_RECIPIENT_SAFEGUARDS_ENDED,
+    REASON_RECIPIENT_TRAINING_LAPSED = LOV_RECIPIENT_TRAINING_LAPSED,
+    REASON_NOT_IN_POLICY = LOV_NOT_IN_POLICY,
+    REASON_UNKNOWN_CONSUMER = LOV_UNKNOWN_CONSUMER,
+    REASON_ERASED = LOV_ERASED,
+    REASON_RESTRICTED = LOV_RESTRICTED,
+    REASON_NO_CONSENT = LOV_NO_CONSENT,
+    REASON_WITHDRAWN = LOV_WITHDRAWN,
+    REASON_REFUSED = LOV_REFUSED,
+    REASON_EXPIRED = LOV_EXPIRED,
+    REASON_NOTICE_SUPERSEDED = LOV_NOTICE_SUPERSEDED,
+    REASON_GUARDIAN_REQUIRED = LOV_GUARDIAN_REQUIRED,
+    REASON_OPTED_OUT = LOV_OPTED_OUT,
+    REASON_OBJECTED = LOV_OBJECTED,
+    REASON_COUNT = LOV_REASON_COUNT,
 };
 const char *decision_reason_name(enum decision_reason reason);
 /* One sentence in plain English. */
@@ -127,6 +128,7 @@ enum decision_cause {
     CAUSE_NONE,
     CAUSE_NO_POLICY,
     CAUSE_CLOCK,        /* it is behind the newest event of the ledger */
+    CAUSE_INDEX,        /* it is damaged, or the disk had no room for it */
     CAUSE_NOT_RECORDED, /* permitted, but what must be recorded could not be */
     CAUSE_COUNT,
 };
@@ -136,16 +138,14 @@ const char *decision_cause_name(enum decision_cause cause);
 struct decision {
     bool permit;
     enum decision_reason reason;
-    enum decision_cause cause; /* of REASON_UNAVAILABLE */
-    int64_t latest;            /* ms UTC, of the ledger's newest event; with CAUSE_CLOCK */
+    enum decision_cause cause;    /* of REASON_UNAVAILABLE */
+    int64_t latest;               /* ms UTC, of the ledger's newest event; with CAUSE_CLOCK */
     enum policy_basis basis;      /* BASIS_NONE where no activity was found */
     const struct policy_law *law; /* NULL where the consumer is unknown */
     const struct policy_activity
         *activity;   /* NULL where there is none; lives as long as the rules */
     int64_t consent; /* seq of the consent that decided, -1: none */
-    uint32_t shard;  /* of the consumer, where known */
-    bool has_consumer;
-    struct uid cid; /* where has_consumer */
+    uint32_t shard;  /* of the ledger that `consent` is in */
 };
 /* The decision in a sentence, appended: decision_reason_text(), or the cause where there is one. */
 void decision_text(const struct decision *d, struct buf *out);
@@ -327,9 +327,9 @@ struct state_report {
     char what[200];
     int64_t seq; /* the event that the wrong row should agree with */
 };
-/* Compares each state row of a shard with the event that it mirrors - consumers, consents, policies,
- * notices, API keys - and each such event with its rows. Of a ledger that ledger_verify() found
- * right. */
+/* Compares each state row of a shard with the event that it mirrors - consumers, consents,
+ * policies, notices, API keys - and each such event with its rows. Of a ledger that ledger_verify()
+ * found right. */
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err);
 
 struct engine_counts {

@@ -1,55 +1,17 @@
 /* decide.c - may this recipient use this category of this consumer for this purpose now? The rules
- * of DESIGN §4 in their order; the first that applies wins. */
-#include <stdlib.h>
-
+ * are in permit/judge.c, for this process and for liblov alike; here their numbers become what the
+ * rest of the server works with. */
 #include "base/clock.h"
 #include "consent/engine.h"
 
-/* Clocks are stepped back by this much in ordinary corrections; more is a clock not to be trusted.
- */
-enum { CLOCK_TOLERANCE_MS = 5000 };
-
-struct reason {
-    const char *name, *text;
-};
-
-static const struct reason reasons[REASON_COUNT] = {
-    [REASON_PERMITTED] = {"permitted", "The use is permitted."},
-    [REASON_UNAVAILABLE] = {"unavailable", "No decision can be made now, so the answer is no."},
-    [REASON_RECIPIENT_UNKNOWN] = {"recipient_unknown", "The policy knows no such recipient."},
-    [REASON_RECIPIENT_SUSPENDED] = {"recipient_suspended", "The recipient is suspended."},
-    [REASON_RECIPIENT_CONTRACT_ENDED] = {"recipient_contract_ended",
-                                         "The recipient's contract has ended."},
-    [REASON_RECIPIENT_SAFEGUARDS_ENDED] = {"recipient_safeguards_ended",
-                                           "The recipient's safeguards are no longer in force."},
-    [REASON_RECIPIENT_TRAINING_LAPSED] = {"recipient_training_lapsed",
-                                          "The training of the recipient's staff has lapsed."},
-    [REASON_NOT_IN_POLICY] = {"not_in_policy",
-                              "The policy does not allow this recipient to use this category for "
-                              "this purpose."},
-    [REASON_UNKNOWN_CONSUMER] = {"unknown_consumer", "No such consumer is known."},
-    [REASON_ERASED] = {"erased", "The consumer was erased."},
-    [REASON_RESTRICTED] = {"restricted", "The consumer had the use of their data restricted."},
-    [REASON_NO_CONSENT] = {"no_consent", "The consumer has not been asked or has not answered."},
-    [REASON_WITHDRAWN] = {"withdrawn", "The consumer has withdrawn the consent."},
-    [REASON_REFUSED] = {"refused", "The consumer said no."},
-    [REASON_EXPIRED] = {"expired", "The consent has expired."},
-    [REASON_NOTICE_SUPERSEDED] = {"notice_superseded",
-                                  "The notice has changed materially since the consent was given."},
-    [REASON_GUARDIAN_REQUIRED] = {"guardian_required",
-                                  "The consumer is too young to consent without a guardian."},
-    [REASON_OPTED_OUT] = {"opted_out", "The consumer has opted out."},
-    [REASON_OBJECTED] = {"objected", "The consumer has objected."},
-};
-
 const char *decision_reason_name(enum decision_reason reason)
 {
-    return reasons[reason].name;
+    return lov_reason_name((int)reason);
 }
 
 const char *decision_reason_text(enum decision_reason reason)
 {
-    return reasons[reason].text;
+    return lov_reason_text((int)reason);
 }
 
 const char *decision_cause_name(enum decision_cause cause)
@@ -58,6 +20,7 @@ const char *decision_cause_name(enum decision_cause cause)
         [CAUSE_NONE] = "",
         [CAUSE_NO_POLICY] = "no_policy",
         [CAUSE_CLOCK] = "clock_ran_backwards",
+        [CAUSE_INDEX] = "index_unavailable",
         [CAUSE_NOT_RECORDED] = "not_recorded",
     };
     return names[cause];
@@ -67,6 +30,8 @@ void decision_text(const struct decision *d, struct buf *out)
 {
     if (d->cause == CAUSE_NO_POLICY) {
         buf_cstr(out, "No policy is in force, so the answer is no.");
+    } else if (d->cause == CAUSE_INDEX) {
+        buf_cstr(out, "The permit index cannot be read, so the answer is no.");
     } else if (d->cause == CAUSE_NOT_RECORDED) {
         buf_cstr(out, "The use could not be recorded, so the answer is no.");
     } else if (d->cause == CAUSE_CLOCK) {
@@ -78,214 +43,115 @@ void decision_text(const struct decision *d, struct buf *out)
     }
 }
 
-static enum decision_reason check_recipient(const struct policy_recipient *r, int64_t at)
+static const struct image *image_of(const struct rules *r)
 {
-    if (r->suspended)
-        return REASON_RECIPIENT_SUSPENDED;
-    /* TIME_NONE: none was asked of this recipient. */
-    if (r->contract_end != TIME_NONE && at >= r->contract_end)
-        return REASON_RECIPIENT_CONTRACT_ENDED;
-    if (r->safeguards_end != TIME_NONE && at >= r->safeguards_end)
-        return REASON_RECIPIENT_SAFEGUARDS_ENDED;
-    if (r->training_end != TIME_NONE && at >= r->training_end)
-        return REASON_RECIPIENT_TRAINING_LAPSED;
-    return REASON_PERMITTED;
+    return (const struct image *)(const void *)r->image.p;
 }
 
-static bool younger_than(const struct index_consumer *c, int years, int64_t at)
+static struct decision unavailable(enum decision_cause cause)
 {
-    return years > 0 && c->born != DAY_NONE && at < date_start(date_add_years(c->born, years));
+    return (struct decision){.reason = REASON_UNAVAILABLE, .cause = cause, .consent = -1};
 }
 
-static const struct policy_law *law_of(const struct engine *e, const struct rules *r,
-                                       const struct index_consumer *c)
+/* Rules 2 and 3. */
+static bool passes_policy(const struct rules *r, const struct question *q,
+                          const struct image_use **use, struct decision *out)
 {
-    if (c->residence < r->law_count)
-        return r->laws[c->residence];
-    return policy_law_of(r->policy, index_name(e->index, c->residence));
+    enum lov_reason reason =
+        permit_policy(image_of(r), q->recipient, q->purpose, q->category, q->at, use);
+    if (reason == LOV_PERMITTED)
+        return true;
+    *out = (struct decision){.reason = (enum decision_reason)reason, .consent = -1};
+    return false;
 }
 
-struct found {
-    const struct index_consumer *consumer;
-    const struct policy_law *law;
-    const struct policy_activity *activity;
-    const struct permit *permit;
-    uint32_t notice;
-    int guardian_below;
-    int64_t at;
-};
-
-static enum decision_reason by_consent(const struct found *f)
+/* Rules 4 and 5. */
+static void judge(const struct engine *e, const struct rules *r, const struct question *q,
+                  const struct image_use *use, const struct permit_answer *answer,
+                  struct decision *out)
 {
-    const struct permit *p = f->permit;
-    if (!p)
-        return REASON_NO_CONSENT;
-    if (p->state == PERMIT_WITHDRAWN)
-        return REASON_WITHDRAWN;
-    if (p->state == PERMIT_REFUSED)
-        return REASON_REFUSED;
-    if (f->at >= p->expires_at)
-        return REASON_EXPIRED;
-    if (!f->activity->notice || p->notice != f->notice ||
-        p->notice_version < f->activity->notice->sufficient_from)
-        return REASON_NOTICE_SUPERSEDED;
-    if (!p->by_guardian && younger_than(f->consumer, f->guardian_below, f->at))
-        return REASON_GUARDIAN_REQUIRED;
-    return REASON_PERMITTED;
-}
-
-static bool said_no(const struct permit *p)
-{
-    return p && p->state != PERMIT_GIVEN;
-}
-
-static enum decision_reason by_basis(const struct found *f, enum policy_basis basis)
-{
-    switch (basis) {
-    case BASIS_NONE:
-        return REASON_NOT_IN_POLICY;
-    case BASIS_CONSENT:
-        return by_consent(f);
-    case BASIS_OPT_OUT:
-        if (said_no(f->permit) || f->consumer->opt_out_signal)
-            return REASON_OPTED_OUT;
-        /* The young are asked first (CCPA §1798.120(c)). */
-        return younger_than(f->consumer, f->law->opt_in_below, f->at) ? by_consent(f)
-                                                                      : REASON_PERMITTED;
-    case BASIS_LEGITIMATE_INTEREST:
-        return said_no(f->permit) ? REASON_OBJECTED : REASON_PERMITTED;
-    case BASIS_CONTRACT:
-    case BASIS_LEGAL_OBLIGATION:
-    case BASIS_VITAL_INTEREST:
-    case BASIS_PUBLIC_TASK:
-        return REASON_PERMITTED;
-    }
-    return REASON_UNAVAILABLE;
-}
-
-/* Rules 2 and 3: what needs no consumer. REASON_PERMITTED and *activity, *position when passed. */
-static enum decision_reason by_policy(const struct rules *r, const struct question *q,
-                                      const struct policy_activity **activity, size_t *position)
-{
-    const struct policy_recipient *recipient = policy_recipient(r->policy, q->recipient);
-    if (!recipient)
-        return REASON_RECIPIENT_UNKNOWN;
-    enum decision_reason reason = check_recipient(recipient, q->at);
-    if (reason != REASON_PERMITTED)
-        return reason;
-    const struct policy_purpose *purpose = policy_purpose(r->policy, q->purpose);
-    const struct policy_category *category = policy_category(r->policy, q->category);
-    const struct policy_activity *a =
-        purpose && category ? policy_activity(r->policy, recipient, purpose) : NULL;
-    for (size_t i = 0; a && i < a->category_count; i++) {
-        if (a->categories[i] == category) {
-            *activity = a;
-            *position = i;
-            return REASON_PERMITTED;
-        }
-    }
-    return REASON_NOT_IN_POLICY;
-}
-
-/* Rules 4 and 5, for a consumer who was found. */
-static enum decision_reason by_consumer(const struct engine *e, const struct rules *r,
-                                        const struct question *q, const struct index_consumer *c,
-                                        size_t position, struct decision *out)
-{
-    if (c->erased)
-        return REASON_ERASED;
-    out->has_consumer = true;
-    out->cid = c->cid;
-    out->shard = c->shard;
-    out->law = law_of(e, r, c);
-    const struct policy_activity *a = out->activity;
-    out->basis = a->basis[out->law->index];
-    if (c->restricted && out->basis != BASIS_LEGAL_OBLIGATION)
-        return REASON_RESTRICTED;
-    struct found f = {
-        .consumer = c,
-        .law = out->law,
-        .activity = a,
-        .permit = index_permit(c, r->keys[a->index][position]),
-        .notice = a->notice ? r->notices[a->notice->index] : 0,
-        .guardian_below = policy_guardian_below(out->law, index_name(e->index, c->residence)),
-        .at = q->at,
-    };
-    enum decision_reason reason = by_basis(&f, out->basis);
-    bool answered = out->basis == BASIS_CONSENT || out->basis == BASIS_OPT_OUT ||
-                    out->basis == BASIS_LEGITIMATE_INTEREST;
-    if (f.permit && answered)
-        out->consent = f.permit->consent;
-    return reason;
-}
-
-void decide_for(const struct engine *e, const struct rules *r, const struct question *q,
-                const struct index_consumer *c, struct decision *out)
-{
+    struct lov_decision d;
+    permit_judge(index_map(e->index), image_of(r), use, answer, q->at, &d);
     *out = (struct decision){
-        .reason = REASON_UNAVAILABLE, .cause = r ? CAUSE_NONE : CAUSE_NO_POLICY, .consent = -1};
-    if (!r)
+        .permit = d.permit,
+        .reason = (enum decision_reason)d.reason,
+        .basis = (enum policy_basis)d.basis,
+        .law = d.law < 0 ? NULL : &r->policy->laws[d.law],
+        .activity = &r->policy->activities[d.activity],
+        .consent = d.consent,
+        .shard = answer ? index_shard_of(e->index, answer->address) : 0,
+    };
+}
+
+void decide_by(const struct engine *e, const struct rules *r, const struct question *q,
+               const struct permit_answer *answer, struct decision *out)
+{
+    const struct image_use *use;
+    *out = unavailable(CAUSE_NO_POLICY);
+    if (r && passes_policy(r, q, &use, out))
+        judge(e, r, q, use, answer, out);
+}
+
+static void judge_found(const struct engine *e, const struct rules *r, const struct question *q,
+                        const struct image_use *use, enum permit_found found,
+                        const struct permit_answer *answer, struct decision *out)
+{
+    if (found == PERMIT_BUSY)
+        *out = unavailable(CAUSE_INDEX);
+    else
+        judge(e, r, q, use, found == PERMIT_SOMEBODY ? answer : NULL, out);
+}
+
+void decide_number(const struct engine *e, const struct rules *r, const struct question *q,
+                   int64_t number, struct decision *out)
+{
+    const struct image_use *use;
+    struct permit_answer answer;
+    *out = unavailable(r ? CAUSE_INDEX : CAUSE_NO_POLICY);
+    if (!r || index_is_broken(e->index) || !passes_policy(r, q, &use, out))
         return;
-    size_t position = 0;
-    out->reason = by_policy(r, q, &out->activity, &position);
-    if (out->reason != REASON_PERMITTED)
-        return;
-    out->reason = c ? by_consumer(e, r, q, c, position, out) : REASON_UNKNOWN_CONSUMER;
-    out->permit = out->reason == REASON_PERMITTED;
+    enum permit_found found = permit_find_number(
+        index_map(e->index), index_address(e->index, number), (uint32_t)number, use->key, &answer);
+    judge_found(e, r, q, use, found, &answer, out);
 }
 
 bool decide_available(const struct engine *e, const struct rules *r, struct decision *out)
 {
     int64_t latest = atomic_load_explicit(&e->latest, memory_order_relaxed);
-    bool sane = clock_now() + CLOCK_TOLERANCE_MS >= latest;
-    if (r && sane)
+    bool sane = clock_now() + PERMIT_CLOCK_BACK_MS >= latest, whole = !index_is_broken(e->index);
+    if (r && sane && whole)
         return true;
-    *out = (struct decision){
-        .reason = REASON_UNAVAILABLE,
-        .cause = r ? CAUSE_CLOCK : CAUSE_NO_POLICY,
-        .latest = latest,
-        .consent = -1,
-    };
+    *out = unavailable(!r ? CAUSE_NO_POLICY : sane ? CAUSE_INDEX : CAUSE_CLOCK);
+    out->latest = latest;
     return false;
 }
 
 void decide(struct engine *e, const struct rules *r, const struct question *q, struct decision *out)
 {
-    if (!decide_available(e, r, out))
+    const struct image_use *use;
+    struct permit_answer answer;
+    if (!decide_available(e, r, out) || !passes_policy(r, q, &use, out))
         return;
     struct hash128 lookup = identity_lookup(e->identity, q->consumer);
-    index_read_lock(e->index);
-    decide_for(e, r, q, index_find(e->index, &lookup), out);
-    index_read_unlock(e->index);
+    enum permit_found found = permit_find(index_map(e->index), &lookup, use->key, &answer);
+    judge_found(e, r, q, use, found, &answer, out);
 }
 
 int decide_each(struct engine *e, const struct rules *r, const struct question *q, int64_t from,
                 int64_t limit, int (*row)(void *ctx, int64_t number, const struct uid *cid),
                 void *ctx, int64_t *next)
 {
-    /* The lock is let go now and then, so that a withdrawal need not wait for a long search. */
-    enum { AT_ONCE = 1024 };
+    struct decision d;
+    int64_t count = decide_available(e, r, &d) ? index_count(e->index) : 0;
+    int64_t end = from < count && limit < count - from ? from + limit : count;
     int rc = 0;
-    struct decision unavailable;
-    bool more = decide_available(e, r, &unavailable);
-    while (more && rc == 0 && limit > 0) {
-        index_read_lock(e->index);
-        for (int i = 0; i < AT_ONCE && rc == 0 && limit > 0; i++, limit--) {
-            const struct index_consumer *c = index_at(e->index, from);
-            if (!c) {
-                more = false;
-                break;
-            }
-            struct decision d;
-            decide_for(e, r, q, c, &d);
-            from++;
-            if (d.permit)
-                rc = row(ctx, from - 1, &c->cid);
-        }
-        index_read_unlock(e->index);
+    for (; from < end && rc == 0; from++) {
+        decide_number(e, r, q, from, &d);
+        if (!d.permit)
+            continue;
+        struct uid cid = index_cid(e->index, from);
+        rc = row(ctx, from, &cid);
     }
-    index_read_lock(e->index);
-    *next = more && from < index_count(e->index) ? from : -1;
-    index_read_unlock(e->index);
+    *next = from < count ? from : -1;
     return rc;
 }

@@ -12,12 +12,12 @@ struct pair {
 };
 
 /* Compares one category of an activity for one consumer. */
-static bool compare(const struct pair *p, const struct index_consumer *c,
-                    struct policy_effect *effect, bool *consent_turns)
+static bool compare(const struct pair *p, int64_t number, struct policy_effect *effect,
+                    bool *consent_turns)
 {
     struct decision before, after;
-    decide_for(p->e, p->before, &p->q, c, &before);
-    decide_for(p->e, p->after, &p->q, c, &after);
+    decide_number(p->e, p->before, &p->q, number, &before);
+    decide_number(p->e, p->after, &p->q, number, &after);
     effect->permits_lost += before.permit && !after.permit;
     effect->permits_won += !before.permit && after.permit;
     bool turns = before.permit != after.permit;
@@ -58,25 +58,18 @@ static size_t categories_of(const struct pair *p, struct arena *arena, struct st
 
 static void measure(struct pair *p, struct policy_effect *effect)
 {
-    enum { AT_ONCE = 1024 };
     _cleanup_arena struct arena arena = {0};
     struct str *categories;
     size_t count = categories_of(p, &arena, &categories);
-    int64_t number = 0;
-    for (bool more = true; more;) {
-        index_read_lock(p->e->index);
-        for (int i = 0; i < AT_ONCE && more; i++, number++) {
-            const struct index_consumer *c = index_at(p->e->index, number);
-            more = c != NULL;
-            bool touched = false, consent_turns = false;
-            for (size_t k = 0; more && k < count; k++) {
-                p->q.category = categories[k];
-                touched |= compare(p, c, effect, &consent_turns);
-            }
-            effect->consumers += touched;
-            effect->consents += consent_turns;
+    int64_t consumers = index_count(p->e->index);
+    for (int64_t number = 0; number < consumers; number++) {
+        bool touched = false, consent_turns = false;
+        for (size_t k = 0; k < count; k++) {
+            p->q.category = categories[k];
+            touched |= compare(p, number, effect, &consent_turns);
         }
-        index_read_unlock(p->e->index);
+        effect->consumers += touched;
+        effect->consents += consent_turns;
     }
 }
 

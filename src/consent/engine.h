@@ -29,6 +29,7 @@ struct engine {
     _Atomic bool unclean; /* something deleted may still be in the WAL; relaxed: asked again */
     bool rotating;        /* this and rotate_after: the writer's thread only */
     int64_t rotate_after;
+    uint32_t shards;
     struct log *log;
     struct identity *identity;
     struct ledger *ledger;
@@ -38,6 +39,7 @@ struct engine {
     struct writer *writer;
     struct db_pool *lov, *identities;
     struct index *index;
+    int64_t committed[PERMIT_SHARDS]; /* events of each shard; the writer's thread */
     struct cipher_block *ids;
     pthread_mutex_t rules_lock; /* guards `rules` and the count of the one it points to */
     struct rules *rules;
@@ -54,20 +56,24 @@ struct rules {
     _Atomic long refs;
     struct policy *policy;
     struct buf *obligations; /* by activity->index: JSON */
-    uint32_t **keys;         /* by activity->index, then by position of the category */
-    uint32_t *notices;       /* index number by notice->index */
-    const struct policy_law *
-        *laws; /* by residence number, for those known when the rules were made */
-    uint32_t law_count;
+    struct buf image;        /* what decisions are made from: permit/image.h */
 };
 
 /* Takes the caller's reference to `policy`. Under the index's write lock. */
 struct rules *rules_new(struct index *ix, struct policy *policy);
-/* Puts `r` in force; the engine takes the caller's reference. */
+/* Puts `r` in force, here and for readers in other processes; the engine takes the caller's
+ * reference. Under the index's write lock. */
 void engine_set_rules(struct engine *e, struct rules *r);
-/* decide() for a consumer who was found already; under the index's read lock. */
-void decide_for(const struct engine *e, const struct rules *r, const struct question *q,
-                const struct index_consumer *c, struct decision *out);
+/* The policy as one run of bytes, with the index's numbers in it, appended to *out. Under the
+ * index's write lock. */
+void image_write(struct index *ix, const struct policy *policy, const struct buf *obligations,
+                 struct buf *out);
+/* decide() by an answer that is known already; NULL: of nobody. */
+void decide_by(const struct engine *e, const struct rules *r, const struct question *q,
+               const struct permit_answer *answer, struct decision *out);
+/* decide() for the consumer of that number in the index. */
+void decide_number(const struct engine *e, const struct rules *r, const struct question *q,
+                   int64_t number, struct decision *out);
 
 /* What a restore has left to do, if there was one; before anybody else writes. */
 int engine_reconcile(struct engine *e, struct err *err);
@@ -142,6 +148,15 @@ int sweep_all(struct engine *e, struct db *lov, struct err *err);
 int64_t sweep_wait(struct engine *e, bool stopping);
 /* Has an earlier write of this batch changed the consumer? */
 bool engine_changed(const struct engine *e, const struct hash128 *lookup);
+/* Opens the index and makes it agree with the stores: as it is, by what came since, or anew. */
+int engine_load_index(struct engine *e, const char *dir, struct db *identities, struct db *lov,
+                      struct err *err);
+/* Closes it; `started`: the writer ran, and ended with everything taken in. */
+void engine_close_index(struct engine *e, bool started);
+/* A batch is committed: what it wrote is about to be taken in by the index. */
+void engine_index_committed(struct engine *e);
+/* Tells the index that it has taken in every batch so far. */
+int engine_index_applied(struct engine *e, struct db *lov, struct err *err);
 /* Sets what a consent says in the index; under its write lock. */
 void index_consent(struct index *ix, struct index_consumer *who, const struct consent *c);
 

@@ -1,297 +1,355 @@
-/* index.c - see index.h. Consumers lie in blocks that never move, numbered in order of arrival; two
- * open-addressing tables of numbers, by lookup hash and by cid, lead to them. Both keys are random
- * bytes already, so their first bytes are the hash. */
+/* index.c - see index.h. What is being changed lies unpacked in ix->work and is packed into the
+ * table when the next one is asked for or the lock is let go. */
 #include "consent/index.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/err.h"
+#include "consent/index_private.h"
 
-enum { BLOCK = 4096, FIRST_TABLE = 1024 };
+enum { FIRST_BY_CID = 1024 };
 static const uint32_t EMPTY = UINT32_MAX;
 
-struct table {
-    uint32_t *slot;
-    size_t size; /* a power of two */
-};
+/* ---- any thread ---- */
 
-struct name_table {
-    char **text;
-    size_t *length;
-    uint32_t count;
-    struct table table;
-};
-
-struct index {
-    pthread_rwlock_t lock;
-    struct index_consumer **blocks;
-    size_t block_count;
-    int64_t count, permits;
-    struct table by_lookup, by_cid;
-    struct name_table names;
-};
-
-static void table_init(struct table *t, size_t size)
+const struct permit_map *index_map(const struct index *ix)
 {
-    t->size = size;
-    t->slot = mem_alloc(size * sizeof *t->slot);
-    memset(t->slot, 0xFF, size * sizeof *t->slot);
+    return &ix->map;
 }
 
-static uint64_t first_bytes(const uint8_t *b)
+bool index_is_broken(const struct index *ix)
 {
-    uint64_t v;
-    memcpy(&v, b, sizeof v);
-    return v;
-}
-
-struct index *index_new(void)
-{
-    struct index *ix = mem_zero(sizeof *ix);
-    /* Readers come without a pause under load; a withdrawal must not wait behind them. */
-    pthread_rwlockattr_t attr;
-    pthread_rwlockattr_init(&attr);
-    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&ix->lock, &attr);
-    pthread_rwlockattr_destroy(&attr);
-    table_init(&ix->by_lookup, FIRST_TABLE);
-    table_init(&ix->by_cid, FIRST_TABLE);
-    table_init(&ix->names.table, FIRST_TABLE);
-    return ix;
-}
-
-static struct index_consumer *at(const struct index *ix, int64_t number)
-{
-    return &ix->blocks[number / BLOCK][number % BLOCK];
-}
-
-void index_free(struct index *ix)
-{
-    if (!ix)
-        return;
-    for (int64_t i = 0; i < ix->count; i++)
-        free(at(ix, i)->permits);
-    for (size_t i = 0; i < ix->block_count; i++)
-        free(ix->blocks[i]);
-    for (uint32_t i = 0; i < ix->names.count; i++)
-        free(ix->names.text[i]);
-    free(ix->names.text);
-    free(ix->names.length);
-    free(ix->names.table.slot);
-    free(ix->by_lookup.slot);
-    free(ix->by_cid.slot);
-    free(ix->blocks);
-    pthread_rwlock_destroy(&ix->lock);
-    free(ix);
-}
-
-void index_read_lock(struct index *ix)
-{
-    pthread_rwlock_rdlock(&ix->lock);
-}
-
-void index_read_unlock(struct index *ix)
-{
-    pthread_rwlock_unlock(&ix->lock);
-}
-
-void index_write_lock(struct index *ix)
-{
-    pthread_rwlock_wrlock(&ix->lock);
-}
-
-void index_write_unlock(struct index *ix)
-{
-    pthread_rwlock_unlock(&ix->lock);
-}
-
-/* ---- consumers ---- */
-
-static struct index_consumer *find(const struct index *ix, const struct hash128 *lookup)
-{
-    size_t mask = ix->by_lookup.size - 1;
-    for (size_t i = first_bytes(lookup->b) & mask;; i = (i + 1) & mask) {
-        uint32_t number = ix->by_lookup.slot[i];
-        if (number == EMPTY)
-            return NULL;
-        if (memcmp(at(ix, number)->lookup.b, lookup->b, sizeof lookup->b) == 0)
-            return at(ix, number);
-    }
-}
-
-const struct index_consumer *index_find(const struct index *ix, const struct hash128 *lookup)
-{
-    return find(ix, lookup);
-}
-
-struct index_consumer *index_change(struct index *ix, const struct hash128 *lookup)
-{
-    return find(ix, lookup);
-}
-
-struct index_consumer *index_by_cid(struct index *ix, const struct uid *cid)
-{
-    size_t mask = ix->by_cid.size - 1;
-    for (size_t i = first_bytes(cid->b) & mask;; i = (i + 1) & mask) {
-        uint32_t number = ix->by_cid.slot[i];
-        if (number == EMPTY)
-            return NULL;
-        if (memcmp(at(ix, number)->cid.b, cid->b, sizeof cid->b) == 0)
-            return at(ix, number);
-    }
-}
-
-const struct index_consumer *index_at(const struct index *ix, int64_t number)
-{
-    return number >= 0 && number < ix->count ? at(ix, number) : NULL;
+    return atomic_load_explicit(&ix->h->state, memory_order_acquire) == PERMIT_BROKEN;
 }
 
 int64_t index_count(const struct index *ix)
 {
-    return ix->count;
+    return (int64_t)atomic_load_explicit(&ix->h->count, memory_order_acquire);
 }
 
 int64_t index_permits(const struct index *ix)
 {
-    return ix->permits;
+    return (int64_t)word_get(&ix->h->permits);
 }
 
-static void table_put(struct table *t, uint64_t hash, uint32_t number)
+static uint32_t cid_word(const struct index *ix, int64_t number, int word)
 {
-    size_t i = hash & (t->size - 1);
-    while (t->slot[i] != EMPTY)
-        i = (i + 1) & (t->size - 1);
-    t->slot[i] = number;
+    return atomic_load_explicit(ix->cids + number * CID_WORDS + word, memory_order_relaxed);
 }
 
-static void grow_tables(struct index *ix)
+static void set_cid_word(struct index *ix, int64_t number, int word, uint32_t v)
 {
-    size_t size = ix->by_lookup.size * 2;
-    free(ix->by_lookup.slot);
-    free(ix->by_cid.slot);
-    table_init(&ix->by_lookup, size);
-    table_init(&ix->by_cid, size);
-    for (int64_t i = 0; i < ix->count; i++) {
-        table_put(&ix->by_lookup, first_bytes(at(ix, i)->lookup.b), (uint32_t)i);
-        table_put(&ix->by_cid, first_bytes(at(ix, i)->cid.b), (uint32_t)i);
+    atomic_store_explicit(ix->cids + number * CID_WORDS + word, v, memory_order_relaxed);
+}
+
+uint32_t index_address(const struct index *ix, int64_t number)
+{
+    return cid_word(ix, number, 0);
+}
+
+struct uid index_cid(const struct index *ix, int64_t number)
+{
+    struct uid cid;
+    for (int i = 0; i < 4; i++) {
+        uint32_t v = cid_word(ix, number, i + 1);
+        memcpy(cid.b + 4 * i, &v, sizeof v);
     }
+    return cid;
+}
+
+static void set_cid(struct index *ix, int64_t number, const struct uid *cid)
+{
+    for (int i = 0; i < 4; i++) {
+        uint32_t v = 0;
+        if (cid)
+            memcpy(&v, cid->b + 4 * i, sizeof v);
+        set_cid_word(ix, number, i + 1, v);
+    }
+}
+
+uint32_t index_shard_of(const struct index *ix, uint32_t address)
+{
+    return address % ix->shards;
+}
+
+/* ---- the one that is being changed ---- */
+
+static void finish_work(struct index *ix)
+{
+    struct working *w = &ix->work;
+    if (!w->open)
+        return;
+    w->open = false;
+    if (index_is_broken(ix))
+        return;
+    ix->touched = true;
+    word_set(&ix->h->changing, 1);
+    /* A process that ends between here and the end of the change leaves the mark. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!w->is_new || index_place(ix, w->address, &w->place)) {
+        index_pack(ix, w);
+        index_mirror(ix, w);
+        if (w->is_new)
+            atomic_store_explicit(&ix->h->count, (uint64_t)w->number + 1, memory_order_release);
+        if (w->is_new)
+            index_grow(ix);
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    word_set(&ix->h->changing, 0);
+}
+
+void index_write_lock(struct index *ix)
+{
+    pthread_mutex_lock(&ix->lock);
+}
+
+void index_write_unlock(struct index *ix)
+{
+    finish_work(ix);
+    pthread_mutex_unlock(&ix->lock);
+}
+
+/* ---- by cid ---- */
+
+static uint64_t cid_hash(const struct uid *cid)
+{
+    uint64_t v;
+    memcpy(&v, cid->b, sizeof v);
+    return v;
+}
+
+static void fill_by_cid(struct index *ix, size_t size)
+{
+    free(ix->by_cid.slot);
+    table_init(&ix->by_cid, size);
+    for (int64_t i = 0; i < index_count(ix); i++) {
+        struct uid cid = index_cid(ix, i);
+        table_put(&ix->by_cid, cid_hash(&cid), (uint32_t)i);
+    }
+}
+
+static void note_cid(struct index *ix, const struct uid *cid, uint32_t number)
+{
+    if (!ix->by_cid.slot)
+        return;
+    if ((size_t)number * 10 >= ix->by_cid.size * 7)
+        fill_by_cid(ix, ix->by_cid.size * 2);
+    table_put(&ix->by_cid, cid_hash(cid), number);
+}
+
+static bool number_of_cid(const struct index *ix, const struct uid *cid, uint32_t *out)
+{
+    size_t mask = ix->by_cid.size - 1;
+    for (size_t i = cid_hash(cid) & mask; ix->by_cid.slot[i] != EMPTY; i = (i + 1) & mask) {
+        struct uid there = index_cid(ix, ix->by_cid.slot[i]);
+        if (memcmp(there.b, cid->b, sizeof cid->b) == 0) {
+            *out = ix->by_cid.slot[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- under the write lock ---- */
+
+static struct index_consumer *start_work(struct index *ix, uint32_t address,
+                                         struct entry_place place)
+{
+    struct working *w = &ix->work;
+    w->place = place;
+    w->address = address;
+    w->is_new = false;
+    index_unpack(ix, w);
+    w->open = true;
+    return &w->out;
+}
+
+struct index_consumer *index_change(struct index *ix, const struct hash128 *lookup)
+{
+    struct entry_place place;
+    finish_work(ix);
+    uint32_t address = lookup_address(lookup);
+    if (!index_seek(ix, address, lookup_tag(lookup), &place))
+        return NULL;
+    return start_work(ix, address, place);
+}
+
+struct index_consumer *index_by_cid(struct index *ix, const struct uid *cid)
+{
+    struct entry_place place;
+    uint32_t number;
+    finish_work(ix);
+    if (!ix->by_cid.slot) {
+        size_t size = FIRST_BY_CID;
+        while (size * 7 < (size_t)index_count(ix) * 10)
+            size *= 2;
+        fill_by_cid(ix, size * 2);
+    }
+    if (!number_of_cid(ix, cid, &number))
+        return NULL;
+    uint32_t address = index_address(ix, number);
+    if (!index_seek_number(ix, address, number, &place))
+        bug("consumer %u is not where the permit index says", number);
+    return start_work(ix, address, place);
 }
 
 struct index_consumer *index_add(struct index *ix, const struct hash128 *lookup,
                                  const struct uid *cid, uint32_t shard)
 {
-    if (ix->count >= (int64_t)EMPTY)
-        bug("more than %u consumers in one index", EMPTY);
-    if ((size_t)ix->count * 3 >= ix->by_lookup.size * 2)
-        grow_tables(ix);
-    if ((size_t)ix->count == ix->block_count * BLOCK) {
-        ix->blocks = mem_grow(ix->blocks, ix->block_count + 1, sizeof *ix->blocks);
-        ix->blocks[ix->block_count++] = mem_zero(BLOCK * sizeof **ix->blocks);
-    }
-    uint32_t number = (uint32_t)ix->count++;
-    struct index_consumer *c = at(ix, number);
-    *c = (struct index_consumer){.lookup = *lookup, .cid = *cid, .shard = shard, .born = DAY_NONE};
-    table_put(&ix->by_lookup, first_bytes(lookup->b), number);
-    table_put(&ix->by_cid, first_bytes(cid->b), number);
-    return c;
+    struct working *w = &ix->work;
+    struct entry_place taken;
+    finish_work(ix);
+    uint64_t number = word_get(&ix->h->count);
+    uint32_t address = lookup_address(lookup);
+    if (number >= ix->cid_limit || number >= EMPTY - 1)
+        index_break(ix, "it has no number left");
+    if (shard != index_shard_of(ix, address))
+        bug("consumer of shard %u has the address of another", shard);
+    /* Two ids with the same address and 64 bits of tag: not met in the life of an installation, and
+     * if it were, one of them would be answered for the other. */
+    if (index_seek(ix, address, lookup_tag(lookup), &taken))
+        bug("two consumers under one keyed hash");
+    w->out = (struct index_consumer){.born = DAY_NONE};
+    w->tag = lookup_tag(lookup);
+    w->address = address;
+    w->number = (uint32_t)number;
+    w->is_new = true;
+    w->block_room = 0;
+    w->count = 0;
+    w->permits_before = 0;
+    w->open = index_cid_room(ix, number + 1);
+    if (!w->open)
+        return &w->out;
+    set_cid_word(ix, (int64_t)number, 0, address);
+    set_cid(ix, (int64_t)number, cid);
+    note_cid(ix, cid, (uint32_t)number);
+    return &w->out;
 }
 
-/* ---- permits ---- */
-
-const struct permit *index_permit(const struct index_consumer *c, uint32_t key)
+static void remove_packed(struct working *w, size_t i)
 {
-    for (uint32_t i = 0; i < c->permit_count; i++)
-        if (c->permits[i].key == key)
-            return &c->permits[i];
-    return NULL;
+    w->packed[i] = w->packed[--w->count];
+}
+
+static bool same_answer(const struct packed *p, const struct permit *permit)
+{
+    const struct permit_term *t = &p->term;
+    return t->group == permit->key >> GROUP_BITS && t->state == permit->state &&
+           t->by_guardian == permit->by_guardian && t->notice == permit->notice &&
+           t->notice_version == permit->notice_version && p->expires_at == permit->expires_at &&
+           p->consent == permit->consent;
 }
 
 void index_set(struct index *ix, struct index_consumer *c, const struct permit *permit)
 {
-    struct permit *old = (struct permit *)index_permit(c, permit->key);
-    if (!old) {
-        c->permits = mem_grow(c->permits, c->permit_count + 1, sizeof *c->permits);
-        old = &c->permits[c->permit_count++];
-        ix->permits++;
+    struct working *w = &ix->work;
+    uint16_t bit = (uint16_t)(1U << (permit->key & ((1U << GROUP_BITS) - 1)));
+    struct packed *same = NULL;
+    if (&w->out != c)
+        bug("a consumer who is not being changed");
+    for (size_t i = 0; i < w->count; i++) {
+        struct permit_term *t = &w->packed[i].term;
+        if (t->group == permit->key >> GROUP_BITS && (t->mask & bit) != 0)
+            t->mask = (uint16_t)(t->mask & ~bit);
     }
-    *old = *permit;
+    for (size_t i = 0; i < w->count; i++)
+        if (same_answer(&w->packed[i], permit))
+            same = &w->packed[i];
+    if (same) {
+        same->term.mask |= bit;
+    } else {
+        if (w->count == w->cap) {
+            w->cap = w->cap ? w->cap * 2 : 8;
+            w->packed = mem_grow(w->packed, w->cap, sizeof *w->packed);
+        }
+        w->packed[w->count++] = (struct packed){
+            .term = {.group = permit->key >> GROUP_BITS,
+                     .mask = bit,
+                     .state = permit->state,
+                     .by_guardian = permit->by_guardian,
+                     .notice = permit->notice,
+                     .notice_version = permit->notice_version},
+            .expires_at = permit->expires_at,
+            .consent = permit->consent,
+        };
+    }
+    for (size_t i = w->count; i-- > 0;)
+        if (w->packed[i].term.mask == 0)
+            remove_packed(w, i);
+}
+
+void index_clear(struct index *ix, struct index_consumer *c)
+{
+    if (&ix->work.out != c)
+        bug("a consumer who is not being changed");
+    ix->work.count = 0;
 }
 
 void index_erase(struct index *ix, struct index_consumer *c)
 {
-    ix->permits -= c->permit_count;
-    free(c->permits);
-    c->permits = NULL;
-    c->permit_count = 0;
-    c->erased = true;
-    c->born = DAY_NONE;
-    c->restricted = c->opt_out_signal = false;
+    index_clear(ix, c);
+    *c = (struct index_consumer){.erased = true, .born = DAY_NONE};
+    if (ix->work.open)
+        set_cid(ix, ix->work.number, NULL);
 }
 
-/* ---- names ---- */
+/* ---- what is not of a consumer ---- */
 
-static uint32_t *name_slot(struct name_table *names, struct str name)
+void index_publish(struct index *ix, const void *image, size_t size)
 {
-    size_t mask = names->table.size - 1;
-    for (size_t i = hash64(name) & mask;; i = (i + 1) & mask) {
-        uint32_t *slot = &names->table.slot[i];
-        if (*slot == EMPTY || str_eq(name, (struct str){names->text[*slot], names->length[*slot]}))
-            return slot;
+    uint64_t epoch = word_get(&ix->h->epoch) + 1;
+    enum permit_section_id section = epoch & 1 ? SECTION_POLICY_1 : SECTION_POLICY_0;
+    const struct permit_section *s = &ix->h->fixed.section[section];
+    _Atomic uint64_t *to = (_Atomic uint64_t *)(void *)(ix->base + s->offset);
+    size_t room = size > sizeof(struct image) ? size : sizeof(struct image);
+    if (!index_room(ix, section, (room + 7) & ~(size_t)7))
+        return;
+    if (size == 0)
+        word_set(to, 0); /* no magic: no policy */
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t w = 0;
+        memcpy(&w, (const char *)image + i, size - i < 8 ? size - i : 8);
+        word_set(to + i / 8, w);
     }
+    atomic_store_explicit(&ix->h->epoch, epoch, memory_order_release);
 }
 
-static void grow_names(struct name_table *names)
+void index_latest(struct index *ix, int64_t latest)
 {
-    size_t size = names->table.size * 2;
-    free(names->table.slot);
-    table_init(&names->table, size);
-    for (uint32_t i = 0; i < names->count; i++)
-        table_put(&names->table, hash64((struct str){names->text[i], names->length[i]}), i);
+    enum { STEP_MS = 1000 };
+    /* Rarely, since every reader has this cache line. */
+    if (latest >= atomic_load_explicit(&ix->h->latest, memory_order_relaxed) + STEP_MS)
+        atomic_store_explicit(&ix->h->latest, latest, memory_order_relaxed);
 }
 
-uint32_t index_number(struct index *ix, struct str name)
+static uint64_t leaf_word(const struct sha256 *leaf)
 {
-    struct name_table *names = &ix->names;
-    uint32_t *slot = name_slot(names, name);
-    if (*slot != EMPTY)
-        return *slot;
-    if ((size_t)names->count * 2 >= names->table.size) {
-        grow_names(names);
-        slot = name_slot(names, name);
-    }
-    names->text = mem_grow(names->text, names->count + 1, sizeof *names->text);
-    names->length = mem_grow(names->length, names->count + 1, sizeof *names->length);
-    names->text[names->count] = str_dup(name);
-    names->length[names->count] = name.n;
-    *slot = names->count;
-    return names->count++;
+    uint64_t v = 0;
+    if (leaf)
+        memcpy(&v, leaf->b, sizeof v);
+    return v;
 }
 
-uint32_t index_key(struct index *ix, struct str recipient, struct str purpose, struct str category)
+void index_set_applied(struct index *ix, uint32_t shard, int64_t size, const struct sha256 *leaf)
 {
-    char text[256];
-    size_t n = 0;
-    struct str parts[3] = {recipient, purpose, category};
-    for (int i = 0; i < 3; i++) {
-        if (parts[i].n > 80)
-            bug("name too long");
-        memcpy(text + n, parts[i].p, parts[i].n);
-        n += parts[i].n;
-        text[n++] = '/';
-    }
-    return index_number(ix, (struct str){text, n});
+    if (shard >= PERMIT_SHARDS)
+        bug("shard %u", shard);
+    if ((int64_t)word_get(&ix->h->applied[shard].size) == size)
+        return;
+    ix->touched = true;
+    word_set(&ix->h->changing, 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    word_set(&ix->h->applied[shard].leaf, leaf_word(leaf));
+    word_set(&ix->h->applied[shard].size, (uint64_t)size);
+    atomic_thread_fence(memory_order_seq_cst);
+    word_set(&ix->h->changing, 0);
 }
 
-struct str index_name(const struct index *ix, uint32_t number)
+int64_t index_applied(const struct index *ix, uint32_t shard)
 {
-    if (number >= ix->names.count)
-        bug("unknown name %u", number);
-    return (struct str){ix->names.text[number], ix->names.length[number]};
+    return shard < PERMIT_SHARDS ? (int64_t)word_get(&ix->h->applied[shard].size) : 0;
 }
 
-uint32_t index_name_count(const struct index *ix)
+bool index_applied_is(const struct index *ix, uint32_t shard, const struct sha256 *leaf)
 {
-    return ix->names.count;
+    return shard < PERMIT_SHARDS && word_get(&ix->h->applied[shard].leaf) == leaf_word(leaf);
 }

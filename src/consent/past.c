@@ -10,17 +10,16 @@
 struct past {
     struct work *k;
     const struct question *q;
-    struct index_consumer consumer;
-    struct permit permit;
-    bool answered;
+    struct permit_answer answer;
     struct err *err;
 };
 
-static uint32_t number_of(struct past *p, struct str name)
+static uint32_t number_of(struct past *p, struct str name, bool residence)
 {
-    index_write_lock(p->k->e->index);
-    uint32_t number = index_number(p->k->e->index, name);
-    index_write_unlock(p->k->e->index);
+    struct index *ix = p->k->e->index;
+    index_write_lock(ix);
+    uint32_t number = residence ? index_residence(ix, name) : index_notice(ix, name);
+    index_write_unlock(ix);
     return number;
 }
 
@@ -33,25 +32,23 @@ static void take_consent(struct past *p, const struct consent *c)
                 c->status != CONSENT_SUPERSEDED;
     if (!narrowed && !held)
         return;
-    p->answered = true;
-    p->permit = (struct permit){
-        .key = p->permit.key,
-        .state = narrowed || c->status == CONSENT_WITHDRAWN ? PERMIT_WITHDRAWN
-                 : c->status == CONSENT_REFUSED             ? PERMIT_REFUSED
-                                                            : PERMIT_GIVEN,
-        .by_guardian = c->by_guardian,
-        .notice = number_of(p, c->notice),
-        .notice_version = c->notice_version,
-        .expires_at = c->expires_at == TIME_NONE ? INT64_MAX : c->expires_at,
-        .consent = c->seq,
-    };
+    struct permit_answer *answer = &p->answer;
+    answer->answered = true;
+    answer->state = narrowed || c->status == CONSENT_WITHDRAWN ? PERMIT_WITHDRAWN
+                    : c->status == CONSENT_REFUSED             ? PERMIT_REFUSED
+                                                               : PERMIT_GIVEN;
+    answer->by_guardian = c->by_guardian;
+    answer->notice = number_of(p, c->notice, false);
+    answer->notice_version = c->notice_version;
+    answer->expires_at = c->expires_at == TIME_NONE ? INT64_MAX : c->expires_at;
+    answer->consent = c->seq;
 }
 
 static void take_consumer(struct past *p, const struct consumer_row *row)
 {
-    p->consumer.residence = number_of(p, row->residence);
-    p->consumer.restricted = row->restricted;
-    p->consumer.opt_out_signal = row->opt_out_signal;
+    p->answer.residence = number_of(p, row->residence, true);
+    p->answer.restricted = row->restricted;
+    p->answer.opt_out_signal = row->opt_out_signal;
 }
 
 static int take_event(void *ctx, const struct ledger_event *event)
@@ -72,35 +69,20 @@ static int take_event(void *ctx, const struct ledger_event *event)
     return rc;
 }
 
-/* The consumer as they are now, and the number of what is asked. False when nobody is known. */
-static bool copy_consumer(struct past *p)
-{
-    struct index *ix = p->k->e->index;
-    struct hash128 lookup = identity_lookup(p->k->e->identity, p->q->consumer);
-    index_write_lock(ix);
-    const struct index_consumer *now = index_find(ix, &lookup);
-    if (now)
-        p->consumer = *now;
-    p->permit.key = index_key(ix, p->q->recipient, p->q->purpose, p->q->category);
-    index_write_unlock(ix);
-    return now != NULL;
-}
-
 int decide_past(struct work *k, const struct question *q, struct decision *out, struct err *err)
 {
     struct past p = {.k = k, .q = q, .err = err};
-    bool known = copy_consumer(&p);
-    if (known && !p.consumer.erased) {
-        /* The lock is not held here: a long history must not keep others from deciding. */
-        int rc = ledger_history(k->lov, p.consumer.shard, k->person.row.last_event, -1, INT64_MAX,
-                                take_event, &p, err);
+    struct hash128 lookup = identity_lookup(k->e->identity, q->consumer);
+    /* The consumer as they are now: what their history does not tell stays. */
+    bool known =
+        permit_find(index_map(k->e->index), &lookup, INDEX_NO_KEY, &p.answer) == PERMIT_SOMEBODY;
+    if (known && !p.answer.erased) {
+        uint32_t shard = index_shard_of(k->e->index, p.answer.address);
+        int rc = ledger_history(k->lov, shard, k->person.row.last_event, -1, INT64_MAX, take_event,
+                                &p, err);
         if (rc)
             return rc;
-        p.consumer.permits = &p.permit;
-        p.consumer.permit_count = p.answered;
     }
-    index_read_lock(k->e->index);
-    decide_for(k->e, k->rules, q, known ? &p.consumer : NULL, out);
-    index_read_unlock(k->e->index);
+    decide_by(k->e, k->rules, q, known ? &p.answer : NULL, out);
     return 0;
 }

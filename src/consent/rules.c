@@ -29,23 +29,10 @@ struct rules *rules_new(struct index *ix, struct policy *policy)
     struct rules *r = mem_zero(sizeof *r);
     atomic_init(&r->refs, 1);
     r->policy = policy;
-    r->keys = mem_zero(policy->activity_count * sizeof *r->keys);
-    for (size_t i = 0; i < policy->activity_count; i++) {
-        const struct policy_activity *a = &policy->activities[i];
-        r->keys[i] = mem_zero(a->category_count * sizeof **r->keys);
-        for (size_t k = 0; k < a->category_count; k++)
-            r->keys[i][k] = index_key(ix, a->recipient->id, a->purpose->id, a->categories[k]->id);
-    }
     r->obligations = mem_zero(policy->activity_count * sizeof *r->obligations);
     for (size_t i = 0; i < policy->activity_count; i++)
         write_obligations(&policy->activities[i], &r->obligations[i]);
-    r->notices = mem_zero(policy->notice_count * sizeof *r->notices);
-    for (size_t i = 0; i < policy->notice_count; i++)
-        r->notices[i] = index_number(ix, policy->notices[i].id);
-    r->law_count = index_name_count(ix);
-    r->laws = mem_zero(r->law_count * sizeof *r->laws);
-    for (uint32_t i = 0; i < r->law_count; i++)
-        r->laws[i] = policy_law_of(policy, index_name(ix, i));
+    image_write(ix, policy, r->obligations, &r->image);
     return r;
 }
 
@@ -54,14 +41,10 @@ void rules_unref(struct rules *r)
     /* Release: our reads of it come before another thread frees it; acquire: theirs before ours. */
     if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
         return;
-    for (size_t i = 0; i < r->policy->activity_count; i++) {
-        free(r->keys[i]);
+    for (size_t i = 0; i < r->policy->activity_count; i++)
         buf_free(&r->obligations[i]);
-    }
-    free(r->keys);
     free(r->obligations);
-    free(r->notices);
-    free(r->laws);
+    buf_free(&r->image);
     policy_unref(r->policy);
     free(r);
 }
@@ -78,6 +61,7 @@ struct rules *engine_rules(struct engine *e)
 
 void engine_set_rules(struct engine *e, struct rules *r)
 {
+    index_publish(e->index, r->image.p, r->image.n);
     pthread_mutex_lock(&e->rules_lock);
     struct rules *old = e->rules;
     e->rules = r;

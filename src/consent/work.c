@@ -45,18 +45,19 @@ static int take_person(struct work *k, bool add, bool living, struct err *err)
 static int find_who(struct work *k, const struct hash128 *lookup, struct identity_row *out,
                     struct err *err)
 {
-    index_read_lock(k->e->index);
-    const struct index_consumer *c = index_find(k->e->index, lookup);
-    bool known = c && !c->erased;
-    struct identity_row who = {.lookup = *lookup, .number = -1};
-    if (known) {
-        who.cid = c->cid;
-        who.shard = c->shard;
-    }
-    index_read_unlock(k->e->index);
+    const struct index *ix = k->e->index;
+    struct permit_answer answer;
+    bool known = !index_is_broken(ix) &&
+                 permit_find(index_map(ix), lookup, INDEX_NO_KEY, &answer) == PERMIT_SOMEBODY &&
+                 !answer.erased;
     if (!known || engine_changed(k->e, lookup))
         return identity_find(k->identities, lookup, out, err);
-    *out = who;
+    *out = (struct identity_row){
+        .lookup = *lookup,
+        .cid = index_cid(ix, answer.number),
+        .shard = index_shard_of(ix, answer.address),
+        .number = answer.number,
+    };
     return 1;
 }
 

@@ -86,6 +86,7 @@ static void batch_committed(void *ctx)
     tail_commit(e->tail, clock_now());
     struct write_observer ledger = ledger_observer(e->ledger);
     ledger.committed(ledger.ctx);
+    engine_index_committed(e);
 }
 
 static void batch_rolled_back(void *ctx)
@@ -100,7 +101,10 @@ static void batch_rolled_back(void *ctx)
 static int batch_before_commit(void *ctx, struct write_stores *stores, struct err *err)
 {
     struct engine *e = ctx;
-    int rc = sweep(e, stores->lov, err);
+    /* What is committed so far was taken in by the index after its commit. */
+    int rc = engine_index_applied(e, stores->lov, err);
+    if (rc == 0)
+        rc = sweep(e, stores->lov, err);
     struct write_observer ledger = ledger_observer(e->ledger);
     return rc ? rc : ledger.before_commit(ledger.ctx, stores, err);
 }
@@ -173,7 +177,7 @@ static void set_permits(struct index *ix, struct index_consumer *who, const stru
             .key = index_key(ix, c->recipient, c->purpose, names[i]),
             .state = (uint8_t)state,
             .by_guardian = c->by_guardian,
-            .notice = index_number(ix, c->notice),
+            .notice = index_notice(ix, c->notice),
             .notice_version = c->notice_version,
             .expires_at = c->expires_at == TIME_NONE ? INT64_MAX : c->expires_at,
             .consent = c->seq,
@@ -202,7 +206,7 @@ static void change_index(struct index *ix, const struct engine_change *change)
         return;
     }
     if (change->attributes) {
-        c->residence = index_number(ix, change->residence);
+        c->residence = index_residence(ix, change->residence);
         c->restricted = change->restricted;
         c->opt_out_signal = change->opt_out_signal;
         c->born = change->born;
@@ -223,13 +227,14 @@ static void durable(struct write_job *job)
         change_index(e->index, w->change);
     if (w->policy)
         rules = rules_new(e->index, policy_ref(w->policy));
-    index_write_unlock(e->index);
     if (rules)
         engine_set_rules(e, rules);
     int64_t latest = atomic_load_explicit(&e->latest, memory_order_relaxed);
     int64_t now = clock_now();
     if (now > latest)
         atomic_store_explicit(&e->latest, now, memory_order_relaxed);
+    index_latest(e->index, now);
+    index_write_unlock(e->index);
 }
 
 static void done(struct write_job *job)
