@@ -398,7 +398,8 @@ struct race {
     _Atomic long decided, permits_too_late;
 };
 
-enum { RACERS = 4000 };
+/* In other processes RACING decisions race with each of RACED withdrawals. */
+enum { RACERS = 4000, RACED = 1000, RACING = 400 };
 
 static void *race_reader(void *arg)
 {
@@ -452,12 +453,12 @@ static void race_in_a_child(const char *dir, _Atomic long *turn, _Atomic long *d
     if (lov_open(dir, &lov, NULL, 0) != 0)
         _exit(3);
     uint64_t seed = (uint64_t)getpid();
-    while (atomic_load(turn) <= RACERS) {
+    while (atomic_load(turn) <= RACED) {
         long before = atomic_load(turn);
         /* Near the edge, where it matters. */
         long id = before - 1 - (long)(seed_next(&seed) % 3) + (long)(seed_next(&seed) % 3);
         struct lov_decision d;
-        if (id < 0 || id >= RACERS)
+        if (id < 0 || id >= RACED)
             continue;
         int permit = ask(lov, id, &d);
         atomic_fetch_add(decided, 1);
@@ -474,7 +475,7 @@ static void test_no_process_permits_after_a_withdrawal(void **state)
     _Atomic long *shared =
         mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(shared != MAP_FAILED);
-    for (long id = 0; id < RACERS; id++)
+    for (long id = 0; id < RACED; id++)
         add_consumer(f, id, PERMIT_GIVEN);
     pid_t children[2];
     for (int i = 0; i < 2; i++) {
@@ -482,22 +483,21 @@ static void test_no_process_permits_after_a_withdrawal(void **state)
         if (children[i] == 0)
             race_in_a_child(f->dir, &shared[0], &shared[1], &shared[2]);
     }
-    for (long id = 0; id < RACERS; id++) {
+    for (long id = 0; id < RACED; id++) {
         add_consumer(f, id, PERMIT_WITHDRAWN);
         long seen = atomic_load(&shared[1]);
         atomic_store(&shared[0], id + 1);
-        /* A hundred decisions race with each withdrawal. */
-        while (atomic_load(&shared[1]) < seen + 100)
+        while (atomic_load(&shared[1]) < seen + RACING)
             sched_yield();
     }
-    atomic_store(&shared[0], RACERS + 1);
+    atomic_store(&shared[0], RACED + 1);
     for (int i = 0; i < 2; i++) {
         int status;
         assert_int_equal(waitpid(children[i], &status, 0), children[i]);
         assert_int_equal(status, 0);
     }
     print_message("%ld decisions raced in other processes\n", atomic_load(&shared[1]));
-    assert_true(atomic_load(&shared[1]) >= 400000);
+    assert_true(atomic_load(&shared[1]) >= (long)RACED * RACING);
     assert_int_equal(atomic_load(&shared[2]), 0);
     munmap((void *)shared, 4096);
 }
