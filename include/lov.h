@@ -84,13 +84,14 @@ struct lov_decision {
  * LOV_ENOTFOUND no such file, LOV_EIO not readable, LOV_ECORRUPT damaged or not an index,
  * LOV_EVERSION of an older or newer format. The server need not be running.
  *
- * A file that another program cuts short under its readers makes reading it raise SIGBUS. The first
- * lov_open installs a handler that turns this into LOV_UNAVAILABLE and hands every other SIGBUS on
- * to the handler that was there before. */
+ * A file that another program cuts short under its readers makes reading it raise SIGBUS. lov_open
+ * installs a handler that turns this into LOV_UNAVAILABLE and hands every other SIGBUS on to the
+ * handler that was there before; a program with a handler of its own installs it before. */
 int lov_open(const char *path, struct lov **out, char *error, size_t size);
 void lov_close(struct lov *lov); /* NULL is nothing */
 
-/* May `recipient` use `category` of `consumer` for `purpose` at `at` (ms since 1970 UTC; 0: now)?
+/* May `recipient` use `category` of `consumer` for `purpose` at `at` (ms since 1970 UTC; 0: now,
+ * or up to 10 ms later: a consent is never honoured after its end)?
  * 1 yes, 0 no. `out` may be NULL. Never anything else: what can't be answered is no. */
 int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
                const char *consumer, int64_t at, struct lov_decision *out);

@@ -18,7 +18,7 @@ static uint64_t rotate(uint64_t x, int by)
     return x << by | x >> (64 - by);
 }
 
-static void sip_rounds(uint64_t v[4], int rounds)
+static inline void sip_rounds(uint64_t v[4], int rounds)
 {
     for (int i = 0; i < rounds; i++) {
         v[0] += v[1];
@@ -34,7 +34,7 @@ static void sip_rounds(uint64_t v[4], int rounds)
     }
 }
 
-struct hash128 siphash128_of(const uint8_t key[16], const void *data, size_t n)
+uint64_t siphash128_first(struct siphash *s, const uint8_t key[16], const void *data, size_t n)
 {
     uint64_t k0 = load64(key), k1 = load64(key + 8);
     uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d ^ 0xee,
@@ -53,15 +53,26 @@ struct hash128 siphash128_of(const uint8_t key[16], const void *data, size_t n)
     v[3] ^= last;
     sip_rounds(v, 2);
     v[0] ^= last;
-
-    uint64_t half[2];
     v[2] ^= 0xee;
     sip_rounds(v, 4);
-    half[0] = v[0] ^ v[1] ^ v[2] ^ v[3];
-    v[1] ^= 0xdd;
+    memcpy(s->v, v, sizeof v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t siphash128_second(struct siphash *s)
+{
+    uint64_t v[4] = {s->v[0], s->v[1] ^ 0xdd, s->v[2], s->v[3]};
     sip_rounds(v, 4);
-    half[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+struct hash128 siphash128_of(const uint8_t key[16], const void *data, size_t n)
+{
+    struct siphash s;
     struct hash128 out;
+    uint64_t half[2];
+    half[0] = siphash128_first(&s, key, data, n);
+    half[1] = siphash128_second(&s);
     memcpy(out.b, half, sizeof out.b);
     return out;
 }

@@ -15,4 +15,12 @@ struct hash128 {
 /* `key` is 16 secret random bytes. */
 struct hash128 siphash128_of(const uint8_t key[16], const void *data, size_t n);
 
+/* The same in two steps: the first eight bytes, then the rest. Who looks something up by the first
+ * ones may start to fetch it before the others are there. */
+struct siphash {
+    uint64_t v[4];
+};
+uint64_t siphash128_first(struct siphash *s, const uint8_t key[16], const void *data, size_t n);
+uint64_t siphash128_second(struct siphash *s);
+
 #endif

@@ -19,7 +19,8 @@ struct guarded {
 };
 static struct guarded table[MOST];
 static struct sigaction before;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* who installs */
+static _Atomic uintptr_t handed_on; /* the address that the handler before ours looks at now */
 
 static bool cover(uintptr_t at)
 {
@@ -40,28 +41,39 @@ static void on_bus_error(int signal, siginfo_t *info, void *context)
 {
     if (cover((uintptr_t)info->si_addr))
         return;
-    if (before.sa_flags & SA_SIGINFO) {
+    uintptr_t at = (uintptr_t)info->si_addr;
+    /* It may hand it back to us, when it was put over an older self of ours. */
+    bool again = atomic_exchange(&handed_on, at) == at;
+    if (!again && before.sa_flags & SA_SIGINFO) {
         before.sa_sigaction(signal, info, context);
-    } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+    } else if (!again && before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
         before.sa_handler(signal);
     } else {
         /* The instruction is tried again, and ends the process as it would have without us. */
         struct sigaction end = {.sa_handler = SIG_DFL};
         sigaction(SIGBUS, &end, NULL);
     }
+    atomic_store(&handed_on, (uintptr_t)0);
 }
 
+/* At each opening: whoever runs us may have put another handler over ours since. */
 static void install(void)
 {
-    struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
+    struct sigaction there, ours = {.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
     ours.sa_sigaction = on_bus_error;
     sigemptyset(&ours.sa_mask);
-    sigaction(SIGBUS, &ours, &before);
+    pthread_mutex_lock(&lock);
+    if (sigaction(SIGBUS, NULL, &there) == 0 &&
+        !(there.sa_flags & SA_SIGINFO && there.sa_sigaction == on_bus_error)) {
+        before = there;
+        sigaction(SIGBUS, &ours, NULL);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 bool guard_add(const void *base, size_t size, atomic_bool *broken)
 {
-    pthread_once(&once, install);
+    install();
     for (int i = 0; i < MOST; i++) {
         uintptr_t none = 0;
         /* 1 holds the place: nothing lies there. */

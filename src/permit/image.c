@@ -5,31 +5,6 @@
 
 #include "permit/permit.h"
 
-static uint32_t add_bytes(uint64_t *h, const char *p, size_t n)
-{
-    uint64_t w;
-    for (; n >= 8; n -= 8, p += 8) {
-        memcpy(&w, p, 8);
-        *h = (*h ^ w) * 0x9E3779B97F4A7C15u;
-        *h ^= *h >> 29;
-    }
-    w = n;
-    for (size_t i = 0; i < n; i++)
-        w = w << 8 | (uint8_t)p[i];
-    *h = (*h ^ w) * 0xBF58476D1CE4E5B9u;
-    *h ^= *h >> 32;
-    return (uint32_t)*h;
-}
-
-uint32_t image_hash(const char *recipient, size_t recipient_n, const char *purpose,
-                    size_t purpose_n, const char *category, size_t category_n)
-{
-    uint64_t h = 0;
-    add_bytes(&h, recipient, recipient_n);
-    add_bytes(&h, purpose, purpose_n);
-    return add_bytes(&h, category, category_n);
-}
-
 /* ---- checking ---- */
 
 struct checking {

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define IMAGE_MAGIC "LOVRULE"
 enum { IMAGE_BASES = 8, IMAGE_CODE = 8 };
@@ -70,9 +71,33 @@ struct image_activity {
 
 /* A well-formed image of at most `size` bytes: every offset and number in it leads inside. */
 bool image_check(const void *bytes, size_t size);
-/* Of the three names; also how slots are found: slot = hash & (count - 1), then the next. */
-uint32_t image_hash(const char *recipient, size_t recipient_n, const char *purpose,
-                    size_t purpose_n, const char *category, size_t category_n);
+/* Of a name: its length, its first and its last eight bytes, which is enough to tell a company's
+ * own names apart, and takes no loop. */
+static inline uint64_t image_word(const char *p, size_t n)
+{
+    uint64_t first = 0, last = 0;
+    if (n >= 8) {
+        memcpy(&first, p, 8);
+        memcpy(&last, p + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(&first, p, 4);
+        memcpy(&last, p + n - 4, 4);
+    } else if (n) {
+        first =
+            (uint64_t)(uint8_t)p[0] << 16 | (uint64_t)(uint8_t)p[n / 2] << 8 | (uint8_t)p[n - 1];
+    }
+    return (first ^ (last << 23 | last >> 41) ^ n) * 0x9E3779B97F4A7C15u;
+}
+/* How slots are found: slot = hash & (count - 1), then the next. */
+static inline uint32_t image_hash(const char *recipient, size_t recipient_n, const char *purpose,
+                                  size_t purpose_n, const char *category, size_t category_n)
+{
+    uint64_t h = image_word(recipient, recipient_n);
+    h = (h << 21 | h >> 43) + image_word(purpose, purpose_n);
+    h = (h << 21 | h >> 43) + image_word(category, category_n);
+    h *= 0xBF58476D1CE4E5B9u;
+    return (uint32_t)(h >> 32);
+}
 
 #define IMAGE_AT(image, list, type)                                                                \
     ((const type *)(const void *)((const char *)(image) + (image)->list.offset))

@@ -175,9 +175,17 @@ static void decide_one(const struct view *v, const struct hash128 *lookup, struc
                  out);
 }
 
-static struct hash128 lookup_of(const struct view *v, struct str consumer)
+/* The keyed hash of the id; memory is on its way before the whole of it is there. */
+static struct hash128 lookup_in(const struct mapping *m, struct str consumer)
 {
-    return siphash128_of(v->m->map.header->fixed.lookup_key, consumer.p, consumer.n);
+    struct siphash state;
+    struct hash128 out;
+    uint64_t half[2];
+    half[0] = siphash128_first(&state, m->map.header->fixed.lookup_key, consumer.p, consumer.n);
+    permit_prefetch(&m->map, (uint32_t)half[0]);
+    half[1] = siphash128_second(&state);
+    memcpy(out.b, half, sizeof out.b);
+    return out;
 }
 
 static struct asking asking_of(const char *recipient, const char *purpose, const char *category,
@@ -190,20 +198,23 @@ static struct asking asking_of(const char *recipient, const char *purpose, const
 int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
                const char *consumer, int64_t at, struct lov_decision *out)
 {
-    struct lov_decision d = permit_denied(LOV_UNAVAILABLE, NULL, at);
-    struct asking asking = asking_of(recipient, purpose, category, at);
+    struct lov_decision d;
     struct str id = text(consumer, LONGEST_ID);
-    for (int i = 0; lov && i < TRIES; i++) {
+    bool holds = false;
+    for (int i = 0; lov && i < TRIES && !holds; i++) {
         struct view v;
-        struct hash128 lookup = {{0}};
+        /* First of all, so that memory comes while the rest is looked at. */
+        struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
+        struct hash128 lookup = lookup_in(m, id);
+        struct asking asking = asking_of(recipient, purpose, category, at);
         take_view(lov, &asking, &v);
-        if (v.reason == LOV_PERMITTED)
-            lookup = lookup_of(&v, id);
+        if (v.m && v.m != m)
+            lookup = lookup_in(v.m, id);
         decide_one(&v, &lookup, &d);
-        if (still_holds(&v))
-            break;
-        d = permit_denied(LOV_UNAVAILABLE, NULL, v.at);
+        holds = still_holds(&v);
     }
+    if (!holds)
+        d = permit_denied(LOV_UNAVAILABLE, NULL, at);
     if (out)
         *out = d;
     return d.permit;
@@ -215,10 +226,8 @@ static size_t decide_batch(const struct view *v, const char *const *consumers, s
 {
     struct hash128 lookup[BATCH];
     size_t permits = 0;
-    for (size_t i = 0; v->reason == LOV_PERMITTED && i < count; i++) {
-        lookup[i] = lookup_of(v, text(consumers[i], LONGEST_ID));
-        permit_prefetch(&v->m->map, &lookup[i]);
-    }
+    for (size_t i = 0; v->reason == LOV_PERMITTED && i < count; i++)
+        lookup[i] = lookup_in(v->m, text(consumers[i], LONGEST_ID));
     for (size_t i = 0; i < count; i++) {
         decide_one(v, &lookup[i], &out[i]);
         permits += (size_t)out[i].permit;

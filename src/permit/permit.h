@@ -35,8 +35,9 @@ int permit_map_init(const void *base, size_t size, struct permit_map *out, const
 
 /* Which start of the machine this is; 0 where that can't be known. Opens a file of /proc. */
 uint64_t permit_boot(void);
-/* CLOCK_MONOTONIC and the wall clock, ms. */
+/* CLOCK_MONOTONIC to a tick of the kernel, ms. */
 int64_t permit_ticks(void);
+/* The wall clock, ms UTC, or up to 10 ms later: never earlier. */
 int64_t permit_now(void);
 
 /* What the index says of a consumer about one key. */
@@ -61,7 +62,7 @@ enum permit_found permit_find(const struct permit_map *m, const struct hash128 *
 enum permit_found permit_find_number(const struct permit_map *m, uint32_t address, uint32_t number,
                                      uint32_t key, struct permit_answer *out);
 /* Starts fetching what permit_find() will read first. */
-void permit_prefetch(const struct permit_map *m, const struct hash128 *lookup);
+void permit_prefetch(const struct permit_map *m, uint32_t address);
 
 /* Rules 2 and 3. LOV_PERMITTED and *use, or why not. */
 enum lov_reason permit_policy(const struct image *image, struct str recipient, struct str purpose,

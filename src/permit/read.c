@@ -12,7 +12,6 @@ enum { PATIENCE = 1 << 20, LARGEST_BLOCK = 1 << 24 };
 struct wanted {
     uint64_t tag;
     uint32_t address, number, key;
-    bool by_number;
 };
 
 enum look { LOOK_FOUND, LOOK_ON, LOOK_END, LOOK_AGAIN };
@@ -114,55 +113,58 @@ static bool has_number(const struct permit_map *m, uint64_t word, uint32_t numbe
            (uint32_t)word_get(m->overflow + (uint64_t)ref * UNIT_WORDS) == number;
 }
 
-static enum look look_at(const struct permit_map *m, const _Atomic uint64_t *line,
-                         const struct wanted *wanted, struct permit_answer *out)
+/* Inlined for each of the two ways to look for somebody, so that the choice costs nothing. */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE enum look look_at(const struct permit_map *m, const _Atomic uint64_t *line,
+                         const struct wanted *wanted, bool by_number, struct permit_answer *out)
 {
     /* Acquire pairs with the release of the writer's last store to word 0: who sees that the change
      * is over sees the change. */
     uint64_t w0 = atomic_load_explicit(line, memory_order_acquire);
-    if (w0 & 1)
-        return LOOK_AGAIN;
-    enum look found = LOOK_ON;
-    for (int entry = 0; entry < ENTRIES && found == LOOK_ON; entry++) {
-        uint64_t word = word_get(line + 3 + entry);
-        if (!(word >> 32 & ATTR_USED))
-            found = LOOK_END;
-        else if (wanted->by_number ? has_number(m, word, wanted->number)
-                                   : word_get(line + 1 + entry) == wanted->tag)
-            found = LOOK_FOUND;
-        if (found == LOOK_FOUND)
-            read_entry(m, line, entry, w0, wanted, out);
+    uint64_t first = word_get(line + 3), second = word_get(line + 4);
+    /* Which of the two it is can't be foreseen, so there is no branch on it. */
+    bool in_first =
+        by_number ? has_number(m, first, wanted->number) : word_get(line + 1) == wanted->tag;
+    bool in_second =
+        by_number ? has_number(m, second, wanted->number) : word_get(line + 2) == wanted->tag;
+    bool used = first >> 32 & ATTR_USED, both = second >> 32 & ATTR_USED;
+    enum look found = both ? LOOK_ON : LOOK_END;
+    if ((int)(in_first & used) | (int)(in_second & both)) {
+        found = LOOK_FOUND;
+        read_entry(m, line, !(in_first & used), w0, wanted, out);
     }
     /* The loads above stay before the second look at the counter; the fence pairs with the writer's
      * release fence after it made the counter odd. */
     atomic_thread_fence(memory_order_acquire);
-    return word_get(line) == w0 ? found : LOOK_AGAIN;
+    return (w0 & 1) == 0 && word_get(line) == w0 ? found : LOOK_AGAIN;
 }
 
-static enum look look_through(const struct permit_map *m, uint64_t generation,
-                              const struct wanted *wanted, struct permit_answer *out)
+INLINE enum look look_through(const struct permit_map *m, uint64_t generation,
+                              const struct wanted *wanted, bool by_number,
+                              struct permit_answer *out)
 {
     const struct permit_header *h = m->header;
     uint64_t lines = word_get(&h->lines[generation & 1]), most = m->table_lines[generation & 1];
-    if (lines == 0 || lines + PERMIT_SLACK > most)
+    if (lines == 0 || lines > most || lines + PERMIT_SLACK > most)
         return LOOK_END;
     const _Atomic uint64_t *table = m->table[generation & 1];
     uint64_t at = home_of(wanted->address, lines);
     for (; at < lines + PERMIT_SLACK; at++) {
-        enum look found = look_at(m, table + at * LINE_WORDS, wanted, out);
+        enum look found = look_at(m, table + at * LINE_WORDS, wanted, by_number, out);
         if (found != LOOK_ON)
             return found;
     }
     return LOOK_END;
 }
 
-static enum permit_found find(const struct permit_map *m, const struct wanted *wanted,
-                              struct permit_answer *out)
+INLINE enum permit_found find(const struct permit_map *m, const struct wanted *wanted,
+                              bool by_number, struct permit_answer *out)
 {
     for (int i = 0; i < PATIENCE; i++) {
         /* Acquire pairs with the writer's release after the new table was filled. */
         uint64_t g = atomic_load_explicit(&m->header->generation, memory_order_acquire);
-        enum look found = look_through(m, g, wanted, out);
+        enum look found = look_through(m, g, wanted, by_number, out);
         atomic_thread_fence(memory_order_acquire);
         if (found != LOOK_AGAIN && word_get(&m->header->generation) == g)
             return found == LOOK_FOUND ? PERMIT_SOMEBODY : PERMIT_NOBODY;
@@ -174,22 +176,25 @@ static enum permit_found find(const struct permit_map *m, const struct wanted *w
 enum permit_found permit_find(const struct permit_map *m, const struct hash128 *lookup,
                               uint32_t key, struct permit_answer *out)
 {
-    struct wanted wanted = {
+    const struct wanted wanted = {
         .tag = lookup_tag(lookup), .address = lookup_address(lookup), .key = key};
-    return find(m, &wanted, out);
+    return find(m, &wanted, false, out);
 }
 
 enum permit_found permit_find_number(const struct permit_map *m, uint32_t address, uint32_t number,
                                      uint32_t key, struct permit_answer *out)
 {
-    struct wanted wanted = {.address = address, .number = number, .key = key, .by_number = true};
-    return find(m, &wanted, out);
+    const struct wanted wanted = {.address = address, .number = number, .key = key};
+    return find(m, &wanted, true, out);
 }
 
-void permit_prefetch(const struct permit_map *m, const struct hash128 *lookup)
+void permit_prefetch(const struct permit_map *m, uint32_t address)
 {
     uint64_t g = word_get(&m->header->generation) & 1, lines = word_get(&m->header->lines[g]);
-    if (lines + PERMIT_SLACK <= m->table_lines[g])
-        __builtin_prefetch(
-            (const void *)(m->table[g] + home_of(lookup_address(lookup), lines) * LINE_WORDS));
+    if (lines > m->table_lines[g])
+        return;
+    const _Atomic uint64_t *line = m->table[g] + home_of(address, lines) * LINE_WORDS;
+    /* Every third consumer sits in the next one. */
+    __builtin_prefetch((const void *)line);
+    __builtin_prefetch((const void *)(line + LINE_WORDS));
 }

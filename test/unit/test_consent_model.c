@@ -1,19 +1,22 @@
 /* test_consent_model.c - random histories against a naive model: after each step every decision of
  * the real engine must be the one that a reader of DESIGN §4 would work out by hand. The model
  * keeps plain arrays, shares no code with the engine, and knows the policy only through its
- * compiled form. */
+ * compiled form. The same questions go to another process, which answers through liblov from the
+ * mapped index, over changes of policy and restarts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "consent/engine.h"
+#include "lov.h"
 
 enum { CONSUMERS = 40, CATEGORIES = 16, ACTIVITIES = 32, STEPS = 4000 };
 
@@ -51,7 +54,17 @@ struct world {
     size_t consent_count;
     uint64_t random;
     int opened;
-    long compared;
+    int to_reader, from_reader; /* pipes of a process that decides through liblov */
+    pid_t reader;
+    struct reading {
+        long count;
+        struct read_question {
+            char recipient[80], purpose[80], category[80], consumer[16];
+            int64_t at;
+            int32_t expected; /* enum lov_reason */
+        } question[4096];
+    } reading;
+    long compared, compared_by_reader;
     long reasons[REASON_COUNT];
 };
 
@@ -66,6 +79,101 @@ static uint64_t next_random(struct world *w)
 static size_t pick(struct world *w, size_t below)
 {
     return (size_t)(next_random(w) % below);
+}
+
+/* ---- another process, which knows nothing but the folder ---- */
+
+static bool read_all(int fd, void *p, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t got = read(fd, (char *)p + done, n - done);
+        if (got <= 0)
+            return false;
+        done += (size_t)got;
+    }
+    return true;
+}
+
+/* Answers each batch with the position of the first question that liblov answers differently, and
+ * the reason it gave; -1: none. */
+static void read_and_answer(const char *dir, int in, int out)
+{
+    static struct reading r;
+    struct lov *lov;
+    if (lov_open(dir, &lov, NULL, 0) != 0)
+        _exit(3);
+    while (read_all(in, &r.count, sizeof r.count) &&
+           read_all(in, r.question, (size_t)r.count * sizeof *r.question)) {
+        int32_t wrong[2] = {-1, 0};
+        for (long i = 0; i < r.count && wrong[0] < 0; i++) {
+            struct lov_decision one, many;
+            const struct read_question *q = &r.question[i];
+            const char *const ids[] = {q->consumer};
+            int permit =
+                lov_decide(lov, q->recipient, q->purpose, q->category, q->consumer, q->at, &one);
+            lov_decide_many(lov, q->recipient, q->purpose, q->category, ids, 1, q->at, &many);
+            bool same = memcmp(&one, &many, sizeof one) == 0 && permit == one.permit &&
+                        permit == (q->expected == LOV_PERMITTED);
+            if (one.reason != q->expected || !same)
+                wrong[0] = (int32_t)i, wrong[1] = one.reason;
+        }
+        if (write(out, wrong, sizeof wrong) != sizeof wrong)
+            break;
+    }
+    lov_close(lov);
+    _exit(0);
+}
+
+static void start_reader(struct world *w)
+{
+    int to[2], from[2];
+    assert_int_equal(pipe(to) | pipe(from), 0);
+    w->reader = fork();
+    assert_true(w->reader >= 0);
+    if (w->reader == 0) {
+        close(to[1]);
+        close(from[0]);
+        read_and_answer(w->dir, to[0], from[1]);
+    }
+    close(to[0]);
+    close(from[1]);
+    w->to_reader = to[1];
+    w->from_reader = from[0];
+}
+
+static void ask_reader(struct world *w)
+{
+    struct reading *r = &w->reading;
+    int32_t wrong[2];
+    size_t n = sizeof r->count + (size_t)r->count * sizeof *r->question;
+    _Static_assert(offsetof(struct reading, question) == sizeof r->count, "one run of bytes");
+    for (size_t done = 0; done < n;) {
+        ssize_t wrote = write(w->to_reader, (const char *)r + done, n - done);
+        assert_true(wrote > 0);
+        done += (size_t)wrote;
+    }
+    assert_true(read_all(w->from_reader, wrong, sizeof wrong));
+    if (wrong[0] >= 0) {
+        const struct read_question *q = &r->question[wrong[0]];
+        fail_msg("consumer %s, %s/%s/%s: liblov says %s, model says %s", q->consumer, q->recipient,
+                 q->purpose, q->category, lov_reason_name(wrong[1]), lov_reason_name(q->expected));
+    }
+    w->compared_by_reader += r->count;
+    r->count = 0;
+}
+
+static void note_for_reader(struct world *w, const struct question *q, const char *expected)
+{
+    struct read_question *to = &w->reading.question[w->reading.count++];
+    assert_true((size_t)w->reading.count <= sizeof w->reading.question / sizeof *to);
+    memset(to, 0, sizeof *to);
+    snprintf(to->recipient, sizeof to->recipient, "%.*s", STR_ARG(q->recipient));
+    snprintf(to->purpose, sizeof to->purpose, "%.*s", STR_ARG(q->purpose));
+    snprintf(to->category, sizeof to->category, "%.*s", STR_ARG(q->category));
+    snprintf(to->consumer, sizeof to->consumer, "%.*s", STR_ARG(q->consumer));
+    to->at = q->at;
+    while (strcmp(lov_reason_name(to->expected), expected) != 0)
+        to->expected++;
 }
 
 /* ---- the real one ---- */
@@ -146,6 +254,8 @@ static int make_world(void **state)
     w->random = seed ? strtoull(seed, NULL, 10) : (uint64_t)clock_monotonic();
     print_message("LOV_SEED=%llu\n", (unsigned long long)w->random);
     assert_int_equal(engine_init(w->dir, &err), 0);
+    /* First: a child would share the lock of the folder. */
+    start_reader(w);
     open_engine(w);
     for (int i = 0; i < CONSUMERS; i++) {
         snprintf(w->consumer[i].id, sizeof w->consumer[i].id, "%05d", i + 1);
@@ -160,6 +270,11 @@ static int end_world(void **state)
 {
     struct world *w = *state;
     char command[128];
+    int status = -1;
+    close(w->to_reader);
+    assert_int_equal(waitpid(w->reader, &status, 0), w->reader);
+    assert_int_equal(status, 0);
+    close(w->from_reader);
     close_engine(w);
     snprintf(command, sizeof command, "rm -rf %s", w->dir);
     int ignored = system(command);
@@ -264,6 +379,7 @@ static void compare_one(struct world *w, const struct model_consumer *c, size_t 
     assert_int_equal(d.permit, strcmp(expected, "permitted") == 0);
     w->compared++;
     w->reasons[d.reason]++;
+    note_for_reader(w, &q, expected);
 }
 
 static void compare_consumer(struct world *w, size_t who)
@@ -275,6 +391,7 @@ static void compare_consumer(struct world *w, size_t who)
         for (size_t a = 0; a < w->policy->activity_count; a++)
             for (size_t p = 0; p < w->policy->activities[a].category_count; p++)
                 compare_one(w, &w->consumer[who], a, p, at[t]);
+    ask_reader(w);
 }
 
 static void compare_all(struct world *w)
@@ -597,6 +714,7 @@ static void test_every_decision_is_the_models_over_random_histories(void **state
     verify_world(w);
     print_message("%ld decisions compared over %zu consents\n", w->compared, w->consent_count);
     assert_true(w->compared >= 1000000);
+    assert_true(w->compared_by_reader == w->compared);
     for (int i = 0; i < REASON_COUNT; i++)
         print_message("%10ld %s\n", w->reasons[i], decision_reason_name((enum decision_reason)i));
 }
