@@ -311,7 +311,11 @@ static int verify_stores(struct cli *c, struct jw *w, bool *wrong, struct err *e
             tell_store(c, names[i], &report, w);
     }
     jw_array_end(w);
-    return rc == LOV_ENOTFOUND ? err->code = LOV_EUNAVAILABLE : rc;
+    if (rc == LOV_ENOTFOUND)
+        rc = err_set(err, LOV_EUNAVAILABLE,
+                     "%s holds no installation, or not all of it: make one with lov init --dir %s",
+                     dir, dir);
+    return rc;
 }
 
 /* Recomputes everything. A file that is damaged may keep the ledger from being read; then what is
