@@ -243,6 +243,8 @@ int engine_open(const char *dir, struct log *log, struct engine **out, struct er
     if (rc == 0)
         rc = engine_reconcile(e, err);
     if (rc == 0)
+        rc = engine_load_lineages(e, err);
+    if (rc == 0)
         engine_scrub_again(e, 0);
     if (rc) {
         engine_close(e);
@@ -268,6 +270,7 @@ void engine_close(struct engine *e)
     pthread_mutex_destroy(&e->rules_lock);
     pthread_mutex_destroy(&e->scrub_lock);
     free(e->dir);
+    free(e->lineages);
     if (e->lock_fd >= 0)
         close(e->lock_fd);
     free(e);

@@ -240,3 +240,28 @@ def test_shredding_without_a_server(server):
     assert "no such consumer" in subprocess.run(
         [LOV, "consumer", "shred", "nobody", "--dir", server.folder], capture_output=True,
         text=True, timeout=60, check=False).stderr
+
+
+def test_an_id_from_the_time_that_a_restore_lost_is_nobodys(server, tmp_path):
+    """Numbers are given again after a restore: ids made of them must not meet."""
+    kept = server.give(consumer="kept").json()["id"]
+    lov("backup", tmp_path / "backup", "--dir", server.folder)
+    lost = {server.give(consumer=f"lost-{n}").json()["id"] for n in range(30)}
+    server.stop()
+    os.rename(f"{server.folder}/lov.db", tmp_path / "lost.db")
+    seen = set()
+    for _ in range(2):  # the second time the same backup: its numbers are given a third time
+        lov("restore", tmp_path / "backup", "--dir", server.folder)
+        again = Server(server.folder)
+        new = {again.give(consumer=f"new-{n}").json()["id"] for n in range(40)}
+        for consent in lost | seen:
+            url = f"{again.url}/v1/consents/{consent}"
+            assert again.admin.get(url, timeout=20).status_code == 404
+            assert again.admin.post(url + "/withdraw", timeout=20).status_code == 404
+        for consent in {kept, *new}:
+            url = f"{again.url}/v1/consents/{consent}"
+            assert again.admin.get(url, timeout=20).status_code == 200
+        assert all(again.reason(f"new-{n}") == "permitted" for n in range(40))
+        again.stop()
+        seen |= new
+        os.rename(f"{server.folder}/lov.db", tmp_path / f"lost{len(seen)}.db")
