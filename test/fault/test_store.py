@@ -1,5 +1,5 @@
 """Rotation, backup and restore under kill -9, a full disk and a failing fsync; and bits that the disk
-has changed. LOV_KILLS sets how many times each is killed (25), LOV_SEED repeats a run."""
+has changed. LOV_KILLS sets how many times each is killed (15), LOV_SEED repeats a run."""
 
 import contextlib
 import glob
@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
 from test_disk import SHIM  # noqa: E402
 from test_http import GIVE, LOV, ROOT, Server, lov  # noqa: E402
 
-KILLS = int(os.environ.get("LOV_KILLS", "25"))
+KILLS = int(os.environ.get("LOV_KILLS", "15"))
 PEOPLE = 6000
 BORN = "1987-06-05"
 
