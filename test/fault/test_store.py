@@ -423,3 +423,48 @@ def test_a_damaged_backup_is_not_restored(folder, tmp_path, chance):
         with open(name, "r+b") as file:
             file.seek(at)
             file.write(bytes([byte ^ 16]))
+
+
+def test_a_copy_under_another_ones_name_is_not_restored(folder, tmp_path):
+    backup = tmp_path / "backup"
+    lov("backup", backup, "--dir", folder)
+    lov("key", "create", "--staff", "admin", "--dir", folder)
+    lov("backup", backup, "--dir", folder)
+    older, newer = sorted(glob.glob(f"{backup}/lov-*.db"))
+    shutil.copy(older, newer)
+    result = restore(backup, tmp_path / "new", folder)
+    assert result.returncode == 3 and "is not the copy" in result.stderr
+    assert not os.path.exists(tmp_path / "new" / "lov.db")
+    with open(newer[:-3] + ".json", "w", encoding="ascii") as manifest:
+        manifest.write('{"version": 1, "made_at": "yesterday"}')
+    result = restore(backup, tmp_path / "new", folder)
+    assert result.returncode == 3 and "is damaged" in result.stderr
+    stamp = os.path.basename(older)[4:-3]
+    assert restore(backup, tmp_path / "new", folder, "--at", stamp).returncode == 0
+    assert restore(backup, tmp_path / "new2", folder, "--at", "../" + stamp).returncode == 2
+    assert restore(backup, tmp_path / "new2", folder, "--at", "20200101T000000001Z").returncode == 1
+    again = run("restore", backup, "--dir", tmp_path / "new")
+    assert again.returncode == 1 and "overwrites nothing" in again.stderr
+
+
+def test_what_another_program_wrote_is_refused_and_mended_when_it_is_right(folder):
+    server = Server(folder)
+    assert server.give(consumer="before").status_code == 201
+    server.process.kill()
+    server.process.wait()
+    # SQLite's own program puts the log of the crash into the file, without checksums.
+    sql = ["sqlite3", str(folder / "lov.db")]
+    subprocess.run([*sql, "select count(*) from event"], check=True, stdout=subprocess.DEVNULL)
+    refused = run("key", "list", "--dir", folder)
+    assert refused.returncode == 3 and "checksum" in refused.stderr
+    assert "lov.db is damaged" in run("log", "verify", "--dir", folder).stdout
+    assert run("log", "verify", "--mend", "--dir", folder).returncode == 0
+    server = Server(folder)
+    assert server.reason("before") == "permitted"
+    busy = run("log", "verify", "--mend", "--dir", folder)
+    assert busy.returncode == 1 and "open" in busy.stderr
+    server.stop()
+    subprocess.run([*sql, "update consent set status = 'withdrawn'"], check=True)
+    wrong = run("log", "verify", "--mend", "--dir", folder)
+    assert wrong.returncode == 3 and "nothing is mended" in wrong.stderr
+    assert run("key", "list", "--dir", folder).returncode == 3
