@@ -79,12 +79,25 @@ def files_below(*folders):
     return found
 
 
+def content_of(path):
+    """What a file holds; holes of a sparse one, which may be larger than memory, are left out."""
+    content, at = b"", 0
+    with open(path, "rb") as file:
+        while at < os.fstat(file.fileno()).st_size:
+            try:
+                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:  # nothing but a hole is left
+                break
+            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            content += os.pread(file.fileno(), at - start, start)
+    return content
+
+
 def findings(victim, *folders):
     """The cid stays in lov's files, where it points at nobody; elsewhere it would connect."""
     found = []
     for path in files_below(*folders):
-        with open(path, "rb") as file:
-            content = file.read()
+        content = content_of(path)
         found += [f"{what} in {path}" for what, needle in victim.nowhere.items()
                   if needle in content]
         if victim.cid in content and not os.path.basename(path).startswith("lov"):
