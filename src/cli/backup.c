@@ -103,12 +103,15 @@ static int copy_lov(struct backup *b, struct err *err)
 
 /* ---- identities ---- */
 
-/* The copy before this one holds those who were erased since. */
+/* The copy before this one holds those who were erased since. Where it has another name too it is
+ * somebody's snapshot, and theirs to remove. */
 static int overwrite(int fd, const char *path, struct err *err)
 {
     static const char zeros[65536];
     struct stat st;
     bool ok = fstat(fd, &st) == 0;
+    if (ok && st.st_nlink > 0)
+        return 0;
     for (off_t at = 0; ok && at < st.st_size;) {
         off_t left = st.st_size - at;
         ssize_t n = pwrite(fd, zeros, left < (off_t)sizeof zeros ? (size_t)left : sizeof zeros, at);

@@ -312,7 +312,41 @@ static int verify_stores(struct cli *c, struct jw *w, bool *wrong, struct err *e
             tell_store(c, names[i], &report, w);
     }
     jw_array_end(w);
-    return rc == LOV_ENOTFOUND ? err->code = LOV_EUNAVAILABLE : rc;
+    if (rc == LOV_ENOTFOUND)
+        rc = err_set(err, LOV_EUNAVAILABLE,
+                     "%s holds no installation, or not all of it: make one with lov init --dir %s",
+                     dir, dir);
+    return rc;
+}
+
+/* With --mend: pages that another program has written have no right checksum. When ledger and state
+ * are right, they get one; the verification that follows reads everything again. */
+static int mend(struct cli *c, struct err *err)
+{
+    static const char *const names[] = {"lov", "identity"};
+    _cleanup_buf struct buf ignored = {0}, path = {0};
+    struct jw w = {.out = &ignored};
+    const char *dir;
+    bool wrong = false;
+    int lock = -1;
+    int rc = cli_dir(c, &dir, err);
+    if (rc == 0)
+        rc = engine_lock(dir, &lock, err);
+    if (rc == 0)
+        rc = verify_shards(c, &w, &wrong, err);
+    if (rc == 0 && wrong)
+        rc = err_reason(err, LOV_ECORRUPT, "damaged",
+                        "nothing is mended: ledger or state are wrong; restore a backup");
+    for (int i = 0; rc == 0 && i < 2; i++) {
+        int64_t mended;
+        buf_clear(&path);
+        buf_printf(&path, "%s/%s.db", dir, names[i]);
+        rc = db_mend(path.p, &mended, err);
+        if (rc == 0 && !c->json)
+            printf("%s.db: %lld pages were given a checksum\n", names[i], (long long)mended);
+    }
+    engine_unlock(lock);
+    return rc;
 }
 
 /* Recomputes everything. A file that is damaged may keep the ledger from being read; then what is
@@ -324,7 +358,9 @@ static int run_verify(struct cli *c)
     _cleanup_buf struct buf out = {0};
     struct jw w = {.out = &out};
     jw_object_start(&w);
-    int rc = verify_stores(c, &w, &damaged, &err);
+    int rc = cli_value(c, "mend") ? mend(c, &err) : 0;
+    if (rc == 0)
+        rc = verify_stores(c, &w, &damaged, &err);
     if (rc == 0)
         rc = verify_shards(c, &w, &wrong, &err);
     wrong = wrong || damaged;
@@ -337,6 +373,11 @@ static int run_verify(struct cli *c)
     return wrong ? CLI_NO : CLI_YES;
 }
 
+static const struct cli_option verify_options[] = {
+    {"mend", NULL,
+     "first give pages that another program wrote a checksum, where all they say is right", NULL,
+     false},
+};
 const struct cli_command cmd_log_verify = {
     .name = "log verify",
     .arguments = "",
@@ -347,5 +388,6 @@ const struct cli_command cmd_log_verify = {
         "where the key is at hand, each identity against what is sealed in it. It reads the stores\n"
         "themselves, and may run beside a server. When something is wrong it names the first wrong\n"
         "event, page or row, and the exit code is 1.",
+    CLI_OPTIONS(verify_options),
     .run = run_verify,
 };

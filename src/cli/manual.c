@@ -109,6 +109,8 @@ static const char mdoc_tail[] =
     ".Bl -tag -width Ds\n"
     ".It Pa DIR/key\n"
     "The key that opens everything personal in the stores.\n"
+    ".It Pa DIR/key.next\n"
+    "The key that takes its place, while it is being changed.\n"
     ".It Pa DIR/identity.db\n"
     "Who the consumers are.\n"
     ".It Pa DIR/lov.db\n"

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,7 +104,7 @@ static int read_manifest(struct restore *r, struct buf *shards, struct err *err)
 
 static int copy_bytes(struct restore *r, int from, int to)
 {
-    static char chunk[1 << 16];
+    char chunk[1 << 16];
     struct stat st;
     int64_t done = 0;
     if (fstat(from, &st) != 0)
@@ -215,9 +214,8 @@ static int take_key(struct restore *r, const char *file, struct err *err)
 
 static int take_folder(struct restore *r, struct err *err)
 {
-    _cleanup_buf struct buf store = {0}, lock = {0};
+    _cleanup_buf struct buf store = {0};
     path_of(r->dir, "lov.db", "", &store);
-    path_of(r->dir, "lock", "", &lock);
     if (file_exists(store.p))
         return err_reason(
             err, LOV_ECONFLICT, "exists",
@@ -229,11 +227,9 @@ static int take_folder(struct restore *r, struct err *err)
         rc = file_check_private(r->dir, err);
     if (rc)
         return rc;
-    r->lock_fd = open(lock.p, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (r->lock_fd < 0)
-        return err_set(err, LOV_EIO, "cannot open %s: %s", lock.p, strerror(errno));
-    if (flock(r->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return err_reason(err, LOV_ECONFLICT, "locked", "another process has %s open", r->dir);
+    rc = engine_lock(r->dir, &r->lock_fd, err);
+    if (rc)
+        return rc;
     /* A log of pages that belongs to another file would be applied to this one. */
     static const char *const leftovers[] = {"lov.db-wal", "lov.db-shm"};
     for (int i = 0; i < 2; i++) {
@@ -315,8 +311,7 @@ static int run_restore(struct cli *c)
         rc = restore(&r, cli_value(c, "key"), &err);
         progress_end(&r.progress);
     }
-    if (r.lock_fd >= 0)
-        close(r.lock_fd);
+    engine_unlock(r.lock_fd);
     if (rc == 0)
         rc = open_once(c, &r, &err);
     int code = rc ? cli_fail(c, &err) : CLI_YES;

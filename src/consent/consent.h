@@ -42,6 +42,11 @@ int engine_open(const char *dir, struct log *log, struct engine **out, struct er
 /* Waits for the writes under way. */
 void engine_close(struct engine *e);
 
+/* Keeps an installation from being opened, by anybody, until engine_unlock(). LOV_ECONFLICT (reason
+ * "locked") when it is open. */
+int engine_lock(const char *dir, int *fd, struct err *err);
+void engine_unlock(int fd);
+
 const struct identity *engine_identity(const struct engine *e);
 struct writer *engine_writer(struct engine *e);
 struct ledger *engine_ledger(struct engine *e); /* inside a write job only */

@@ -45,16 +45,25 @@ int engine_init(const char *dir, struct err *err)
 
 /* ---- opening ---- */
 
-static int take_lock(struct engine *e, const char *dir, struct err *err)
+int engine_lock(const char *dir, int *fd, struct err *err)
 {
     _cleanup_buf struct buf path = {0};
     path_in(dir, "lock", &path);
-    e->lock_fd = open(path.p, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (e->lock_fd < 0)
+    int lock = open(path.p, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0)
         return err_set(err, LOV_EIO, "cannot open %s: %s", path.p, strerror(errno));
-    if (flock(e->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
+        *fd = lock;
         return 0;
+    }
+    close(lock);
     return err_reason(err, LOV_ECONFLICT, "locked", "another process has %s open", dir);
+}
+
+void engine_unlock(int fd)
+{
+    if (fd >= 0)
+        close(fd);
 }
 
 static int open_stores(struct engine *e, const char *dir, struct db **identities, struct db **lov,
@@ -82,7 +91,7 @@ static int open_stores(struct engine *e, const char *dir, struct db **identities
 static int start(struct engine *e, const char *dir, struct err *err)
 {
     struct db *identities = NULL, *lov = NULL;
-    int rc = take_lock(e, dir, err);
+    int rc = engine_lock(dir, &e->lock_fd, err);
     if (rc == 0)
         rc = open_stores(e, dir, &identities, &lov, err);
     if (rc == 0) {
@@ -137,6 +146,8 @@ int engine_open_with(const char *dir, struct log *log, const struct sweep_limits
     if (rc == 0)
         rc = engine_reconcile(e, err);
     if (rc == 0)
+        rc = engine_load_lineages(e, err);
+    if (rc == 0)
         engine_scrub_again(e, 0);
     if (rc) {
         engine_close(e);
@@ -164,8 +175,8 @@ void engine_close(struct engine *e)
     pthread_mutex_destroy(&e->rules_lock);
     pthread_mutex_destroy(&e->scrub_lock);
     free(e->dir);
-    if (e->lock_fd >= 0)
-        close(e->lock_fd);
+    free(e->lineages);
+    engine_unlock(e->lock_fd);
     free(e);
 }
 

@@ -26,8 +26,10 @@ struct engine {
     int lock_fd;
     char *dir;
     pthread_mutex_t scrub_lock; /* one scrubs at a time */
-    _Atomic bool unclean; /* something deleted may still be in the WAL; relaxed: asked again */
-    bool rotating;        /* this and rotate_after: the writer's thread only */
+    _Atomic bool unclean;     /* something deleted may still be in the WAL; relaxed: asked again */
+    struct lineage *lineages; /* one a restore, by `from`; set before the engine is used */
+    size_t lineage_count;
+    bool rotating; /* this and rotate_after: the writer's thread only */
     int64_t rotate_after;
     uint32_t shards;
     struct log *log;
@@ -77,6 +79,13 @@ void decide_number(const struct engine *e, const struct rules *r, const struct q
 
 /* What a restore has left to do, if there was one; before anybody else writes. */
 int engine_reconcile(struct engine *e, struct err *err);
+/* Events from `from` on were numbered after a restore: the numbers may have been others' before, so
+ * that ids made of them carry another mark. */
+struct lineage {
+    int64_t from;
+    uint32_t mark;
+};
+int engine_load_lineages(struct engine *e, struct err *err);
 
 /* ---- a write under way ---- */
 

@@ -2,17 +2,27 @@
  *
  * The id is shard and seq under one block of AES: no index is needed to find a consent by it, and
  * it tells nothing of how many there are. A block that does not decrypt to our mark is nobody's id.
- */
+ * After a restore numbers are given again; the mark is another one then, so that an id from the
+ * time that was lost does not become somebody else's. */
 #include <string.h>
 
 #include "consent/engine.h"
 
 static const uint32_t MARK = 0x6c6f7631; /* "lov1" */
 
+static uint32_t mark_of(const struct engine *e, int64_t seq)
+{
+    uint32_t mark = MARK;
+    for (size_t i = 0; i < e->lineage_count && e->lineages[i].from <= seq; i++)
+        mark = e->lineages[i].mark;
+    return mark;
+}
+
 void consent_id_format(const struct engine *e, uint32_t shard, int64_t seq, struct buf *out)
 {
     uint8_t plain[16], id[16];
-    memcpy(plain, &MARK, 4);
+    uint32_t mark = mark_of(e, seq);
+    memcpy(plain, &mark, 4);
     memcpy(plain + 4, &shard, 4);
     memcpy(plain + 8, &seq, 8);
     cipher_block_encrypt(e->ids, plain, id);
@@ -25,11 +35,14 @@ bool consent_id_parse(const struct engine *e, struct str id, uint32_t *shard, in
     if (!hex_decode(id, bytes, sizeof bytes))
         return false;
     cipher_block_decrypt(e->ids, bytes, plain);
-    if (memcmp(plain, &MARK, 4) != 0)
+    int64_t number;
+    memcpy(&number, plain + 8, 8);
+    uint32_t mark = mark_of(e, number);
+    if (memcmp(plain, &mark, 4) != 0 || number < 0)
         return false;
     memcpy(shard, plain + 4, 4);
-    memcpy(seq, plain + 8, 8);
-    return *seq >= 0;
+    *seq = number;
+    return true;
 }
 
 /* An active consent past its end is told as what it is, before the expiry job has said so. */

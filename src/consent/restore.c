@@ -196,6 +196,56 @@ static int run_settle(struct write_job *job, struct write_stores *stores, struct
     return sweep_all(((struct step *)job)->e, stores->lov, err);
 }
 
+/* ---- lineages ---- */
+
+/* The row of meta: "120:3f2a9c01,300:..." */
+static int add_lineage(struct db *lov, int64_t from, struct err *err)
+{
+    static const char sql[] = "insert into meta (name, value) values ('restored', $1) "
+                              "on conflict (name) do update set "
+                              "value = meta.value || ',' || excluded.value";
+    _cleanup_buf struct buf text = {0};
+    uint8_t mark[4];
+    random_bytes(mark, sizeof mark);
+    buf_printf(&text, "%lld:", (long long)from);
+    hex_encode(mark, sizeof mark, &text);
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_text(s, 1, buf_view(&text));
+    return db_run(s, err);
+}
+
+static int parse_lineages(struct engine *e, struct str text, struct err *err)
+{
+    while (text.n) {
+        struct str item = str_cut(&text, ','), from = str_cut(&item, ':');
+        struct lineage l;
+        if (!str_to_int(from, 0, INT64_MAX, &l.from) || !hex_decode(item, &l.mark, sizeof l.mark))
+            return err_set(err, LOV_ECORRUPT, "meta says nothing readable of what was restored");
+        e->lineages = mem_grow(e->lineages, e->lineage_count + 1, sizeof *e->lineages);
+        e->lineages[e->lineage_count++] = l;
+    }
+    return 0;
+}
+
+int engine_load_lineages(struct engine *e, struct err *err)
+{
+    static const char sql[] = "select value from meta where name = 'restored'";
+    struct db *lov;
+    int rc = db_pool_get(e->lov, &lov, err);
+    if (rc)
+        return rc;
+    struct db_stmt *s = db_use(lov, sql);
+    rc = db_step(s, err);
+    if (rc == 1) {
+        rc = parse_lineages(e, db_text(s, 0), err);
+        db_done(s);
+    }
+    db_pool_put(e->lov, lov);
+    return rc;
+}
+
+/* ---- the record ---- */
+
 static int run_record(struct write_job *job, struct write_stores *stores, struct err *err)
 {
     struct step *t = (struct step *)job;
@@ -211,7 +261,8 @@ static int run_record(struct write_job *job, struct write_stores *stores, struct
         .actor = STR("local"),
         .body = buf_view(&body),
     };
-    return ledger_append(t->e->ledger, stores->lov, &event, err);
+    int rc = ledger_append(t->e->ledger, stores->lov, &event, err);
+    return rc ? rc : add_lineage(stores->lov, event.seq, err);
 }
 
 /* ---- all ---- */

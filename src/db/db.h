@@ -74,6 +74,11 @@ struct db_report {
  * not be read at all. */
 int db_check(const char *path, struct db_report *out, struct err *err);
 
+/* For a store that another program has written to, without checksums: makes them anew where the
+ * structure is right; LOV_ECORRUPT, and nothing is changed, where it is not. Whoever calls has seen
+ * that the content is right, and that nobody has the store open. */
+int db_mend(const char *path, int64_t *mended, struct err *err);
+
 /* A prepared statement ready for binding. SQL that does not prepare is a bug(). A statement is in
  * use until db_done(), db_run(), or db_step() returned 0 or an error; using one twice at the same
  * time is a bug(). */

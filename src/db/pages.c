@@ -49,6 +49,11 @@ bool pages_intact(uint32_t number, const unsigned char page[PAGE_BYTES])
            memcmp(page, zeros, PAGE_BYTES) == 0;
 }
 
+void pages_sum(uint32_t number, unsigned char page[PAGE_BYTES])
+{
+    sum_of(number, page, page + PAGE_BYTES - PAGE_SUM_BYTES);
+}
+
 /* The gap of a tree's page lies between the list of its cells and the first cell (SQLite's file
  * format §1.6). */
 static void clear_gap(uint32_t number, unsigned char *page)
@@ -99,7 +104,7 @@ static int file_write_at(sqlite3_file *file, const void *from, int n, sqlite3_in
     if (f->sums) {
         if (f->pages < MOST_CLEARED)
             clear_gap(number, page);
-        sum_of(number, page, page + PAGE_BYTES - PAGE_SUM_BYTES);
+        pages_sum(number, page);
     }
     return f->real.pMethods->xWrite(&f->real, page, n, at);
 }

@@ -27,5 +27,7 @@ enum { PAGES_TOLERATE = 0x6c6f7601 };
 void pages_register(void);
 /* Does the page hold its checksum? A page of zeros, which was never written, does. */
 bool pages_intact(uint32_t number, const unsigned char page[PAGE_BYTES]);
+/* Writes the checksum into the page's last bytes. */
+void pages_sum(uint32_t number, unsigned char page[PAGE_BYTES]);
 
 #endif

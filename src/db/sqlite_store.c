@@ -295,3 +295,61 @@ int db_check(const char *path, struct db_report *out, struct err *err)
     wrong(out, "SQLite cannot read it: %s (%d)", sqlite3_errstr(status), status);
     return 0;
 }
+
+/* ---- mend ---- */
+
+static int mend_page(int fd, int64_t number, bool *mended, struct err *err)
+{
+    unsigned char page[PAGE_BYTES];
+    int rc = read_page(fd, number, page, err);
+    if (rc == 1 && pages_intact((uint32_t)number, page))
+        return 0;
+    if (rc == 1) {
+        pages_sum((uint32_t)number, page);
+        if (pwrite(fd, page, PAGE_BYTES, (number - 1) * PAGE_BYTES) == PAGE_BYTES) {
+            *mended = true;
+            return 0;
+        }
+    }
+    return rc < 0 ? rc
+                  : err_set(err, LOV_EIO, "cannot write page %lld: %s", (long long)number,
+                            strerror(errno));
+}
+
+static int mend_pages(const char *path, int64_t *count, struct err *err)
+{
+    struct stat st;
+    int rc = 0;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool ok = fd >= 0 && fstat(fd, &st) == 0;
+    for (int64_t n = 1; ok && rc == 0 && n <= st.st_size / PAGE_BYTES; n++) {
+        bool mended = false;
+        rc = mend_page(fd, n, &mended, err);
+        *count += mended;
+    }
+    if (rc == 0 && (!ok || fsync(fd) != 0))
+        rc = err_set(err, LOV_EIO, "cannot mend %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int db_mend(const char *path, int64_t *mended, struct err *err)
+{
+    struct db_report report = {0};
+    sqlite3 *db = NULL;
+    *mended = 0;
+    int rc = open_handle(path, 0, &db, err);
+    if (rc)
+        return rc;
+    sqlite3_file_control(db, "main", PAGES_TOLERATE, NULL);
+    int status = checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
+    if (status == SQLITE_OK)
+        status = check_structure(db, &report);
+    sqlite3_close(db);
+    if (status != SQLITE_OK)
+        return failed(path, status, err);
+    if (report.wrong)
+        return err_set(err, LOV_ECORRUPT, "%s cannot be mended: %s", path, report.what);
+    return mend_pages(path, mended, err);
+}

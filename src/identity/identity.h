@@ -46,8 +46,6 @@ int identity_create_key(const char *dir, struct err *err);
 int identity_load_keys(const char *dir, struct identity_keys *out, struct err *err);
 /* A rotation has begun in `dir` and not ended. */
 bool identity_is_rotating(const char *dir);
-/* 16 hexadecimal digits that tell KEKs apart and give nothing of them away. */
-void identity_key_name(const struct secret *kek, struct buf *out);
 
 /* `db` is a writing connection to the store, migrated here; the root secret is made at the first
  * opening. LOV_ECORRUPT when the KEK is not the one that the store was sealed with. */

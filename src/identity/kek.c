@@ -95,13 +95,6 @@ int identity_load_keys(const char *dir, struct identity_keys *out, struct err *e
     return 0;
 }
 
-void identity_key_name(const struct secret *kek, struct buf *out)
-{
-    enum { NAME_BYTES = 8 };
-    _cleanup_secret struct secret name = secret_derive(kek, STR("lov key name"));
-    hex_encode(name.b, NAME_BYTES, out);
-}
-
 /* ---- rotation ---- */
 
 /* With $LOV_KEY a rotation that has ended leaves `key.next`, equal to the variable as soon as that
@@ -143,7 +136,7 @@ static void overwrite(int fd)
 {
     static const char zeros[KEY_TEXT_MAX];
     struct stat st;
-    if (fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= KEY_TEXT_MAX &&
+    if (fstat(fd, &st) == 0 && st.st_nlink == 0 && st.st_size > 0 && st.st_size <= KEY_TEXT_MAX &&
         pwrite(fd, zeros, (size_t)st.st_size, 0) == st.st_size)
         fsync(fd);
 }

@@ -1,4 +1,4 @@
-"""Every command that README.md and docs/api.md show is run, in their order, as a reader would."""
+"""Every command that README.md, docs/backup.md and docs/api.md show is run, in their order, as a reader would."""
 
 import json
 import os
@@ -33,6 +33,15 @@ def test_the_commands_of_the_readme_run(tmp_path):
     assert len(shown) >= 3
     for block in shown:
         result = bash(block.replace("build/lov", LOV), tmp_path)
+        assert result.returncode == 0, block + result.stdout + result.stderr
+
+
+def test_the_commands_of_the_backup_guide_run(tmp_path):
+    make_demo(tmp_path)
+    shown = blocks("docs/backup.md")
+    assert len(shown) >= 5
+    for block in shown:
+        result = bash(f"export LOV_DIR=demo\nlov() {{ '{LOV}' \"$@\"; }}\n" + block, tmp_path)
         assert result.returncode == 0, block + result.stdout + result.stderr
 
 
