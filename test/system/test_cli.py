@@ -11,6 +11,8 @@ import subprocess
 import time
 
 import pytest
+
+from test_http import NO_INDEX
 import requests
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -94,7 +96,7 @@ def made(tmp_path_factory, purchases):
 def demo(made, tmp_path):
     """A copy of it, to change."""
     directory = tmp_path / "demo"
-    shutil.copytree(made[0], directory)
+    shutil.copytree(made[0], directory, ignore=NO_INDEX)
     directory.chmod(0o700)
     return directory
 

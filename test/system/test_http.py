@@ -4,6 +4,7 @@ input that changes nothing, and what may not be found in logs and files."""
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -18,6 +19,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 LOV = os.environ.get("LOV", os.path.join(ROOT, "build", "lov"))
 PURCHASES = " customer_id  date number_of_cds  dollar_value\r\n" + "".join(
     f" {n:05d} 1997{1 + n % 12:02d}{1 + n % 28:02d}  1   11.77\r\n" for n in range(1, 61))
+# The permit index is sparse; a copy would fill its holes. It is made anew where it is missing.
+NO_INDEX = shutil.ignore_patterns("permits.*")
 GIVE = {"consumer": "00001", "purpose": "personal_offers", "recipient": "marketing",
         "categories": ["purchases"], "decision": "give", "channel": "web",
         "notice": {"id": "personal_offers", "version": 1, "language": "sv"}}
@@ -34,6 +37,22 @@ def question(consumer="00001", recipient="marketing"):
     return {"subject": {"type": "recipient", "id": recipient},
             "action": {"name": "personal_offers"},
             "resource": {"type": "purchases", "id": consumer}}
+
+
+def data_of(path):
+    """What a file holds, without its holes: the permit index is nearly all hole."""
+    parts, at = [], 0
+    with open(path, "rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        while at < end:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break
+            hole = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            parts.append(os.pread(file.fileno(), hole - at, at))
+            at = hole
+    return b"".join(parts)
 
 
 class Server:
@@ -312,4 +331,4 @@ def test_nothing_personal_is_in_logs_or_in_the_clear_on_disk(demo, tmp_path):
     assert secret not in server.log.read()
     for name in os.listdir(folder):
         if os.path.isfile(folder / name):
-            assert secret.encode() not in (folder / name).read_bytes(), name
+            assert secret.encode() not in data_of(folder / name), name

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from test_http import GIVE, LOV, ROOT, Server, demo, lov, question, shared  # noqa: F401 (fixtures)
+from test_http import GIVE, LOV, NO_INDEX, ROOT, Server, demo, lov, question, shared  # noqa: F401 (fixtures)
 
 DEADLINE = 30
 
@@ -236,7 +236,7 @@ def test_more_connections_than_the_soft_limit_of_files_are_served(demo, tmp_path
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard < 600:
         pytest.skip(f"the hard limit of open files is {hard}")
-    shutil.copytree(demo, tmp_path / "lov")
+    shutil.copytree(demo, tmp_path / "lov", ignore=NO_INDEX)
     (tmp_path / "lov").chmod(0o700)
     process = subprocess.Popen(
         [LOV, "serve", "--dir", tmp_path / "lov", "--listen", "127.0.0.1:0", "--json",

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from test_http import GIVE, LOV, ROOT, Server, demo, lov, question  # noqa: F401 (fixture)
+from test_http import GIVE, LOV, NO_INDEX, ROOT, Server, demo, lov, question  # noqa: F401 (fixture)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def kept(demo, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def folder(kept, tmp_path):
-    shutil.copytree(kept, tmp_path / "lov")
+    shutil.copytree(kept, tmp_path / "lov", ignore=NO_INDEX)
     (tmp_path / "lov").chmod(0o700)
     return tmp_path / "lov"
 
@@ -102,7 +102,7 @@ def test_one_bit_of_any_event_is_seen(folder):
 def test_a_deleted_event_is_named(folder):
     for kind in ("consent.withdraw", "access", "key.revoke"):
         copy = folder.parent / kind
-        shutil.copytree(folder, copy)
+        shutil.copytree(folder, copy, ignore=NO_INDEX)
         copy.chmod(0o700)
         seq = last(copy, kind)
         change(copy, f"delete from event where seq = {seq}")
@@ -160,7 +160,7 @@ def test_a_ledger_cut_short_contradicts_the_state(folder):
     import shutil as files
     seq = last(folder, "consent.withdraw")
     before = folder.parent / "before"
-    files.copytree(folder, before)
+    files.copytree(folder, before, ignore=NO_INDEX)
     before.chmod(0o700)
     change(folder, f"delete from event where seq >= {seq}")
     frontier = frontier_of([ask(folder, "select leaf from event where seq = ?", n)[0]

@@ -15,7 +15,7 @@ import warnings
 import pytest
 import requests
 
-from test_http import LOV, Server, demo, question  # noqa: F401 (fixture)
+from test_http import LOV, NO_INDEX, Server, demo, question  # noqa: F401 (fixture)
 
 DEADLINE = 20
 
@@ -53,7 +53,7 @@ def install(authority, folder, cert, key=None):
 
 @pytest.fixture
 def server(demo, authority, tmp_path):  # noqa: F811
-    shutil.copytree(demo, tmp_path / "lov")
+    shutil.copytree(demo, tmp_path / "lov", ignore=NO_INDEX)
     (tmp_path / "lov").chmod(0o700)
     install(authority, tmp_path, "old")
     server = Server(tmp_path / "lov", "--tls-cert", tmp_path / "cert.pem", "--tls-key",
@@ -113,7 +113,7 @@ def test_metadata_says_https(server):
 
 
 def test_the_line_that_announces_the_server_says_https(demo, authority, tmp_path):  # noqa: F811
-    shutil.copytree(demo, tmp_path / "lov")
+    shutil.copytree(demo, tmp_path / "lov", ignore=NO_INDEX)
     (tmp_path / "lov").chmod(0o700)
     install(authority, tmp_path, "old")
     process = subprocess.Popen(
