@@ -36,6 +36,20 @@ def question(consumer="00001", recipient="marketing"):
             "resource": {"type": "purchases", "id": consumer}}
 
 
+def used_bytes(path):
+    """What a file holds; the permit index is sparse, and larger than memory where nothing is."""
+    data = b""
+    with open(path, "rb") as file:
+        end = 0
+        while True:
+            try:
+                start = os.lseek(file.fileno(), end, os.SEEK_DATA)
+            except OSError:
+                return data
+            end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            data += os.pread(file.fileno(), end - start, start)
+
+
 class Server:
     def __init__(self, folder):
         self.folder = str(folder)
@@ -286,4 +300,4 @@ def test_nothing_personal_is_in_logs_or_in_the_clear_on_disk(demo, tmp_path):
     assert secret not in server.log.read()
     for name in os.listdir(folder):
         if os.path.isfile(folder / name):
-            assert secret.encode() not in (folder / name).read_bytes(), name
+            assert secret.encode() not in used_bytes(folder / name), name

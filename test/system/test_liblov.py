@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from test_http import LOV, PURCHASES, ROOT, Server, lov
+from test_http import LOV, PURCHASES, ROOT, Server, lov, used_bytes
 
 BUILD = os.path.dirname(LOV)
 LIBRARY = os.path.join(BUILD, "liblov.so.1")
@@ -292,20 +292,6 @@ def test_an_index_of_another_past_is_not_believed(server, reader):
 
 
 # ---- what is in it ----
-
-
-def used_bytes(path):
-    """What the sparse file holds."""
-    data = b""
-    with open(path, "rb") as file:
-        end = 0
-        while True:
-            try:
-                start = os.lseek(file.fileno(), end, os.SEEK_DATA)
-            except OSError:
-                return data
-            end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            data += os.pread(file.fileno(), end - start, start)
 
 
 def test_the_index_holds_neither_ids_nor_cids(server):
