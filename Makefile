@@ -78,7 +78,7 @@ LOV_SOURCES := $(wildcard src/permit/*.c) src/base/siphash.c src/base/civil.c
 LOV_OBJECTS := $(LOV_SOURCES:%.c=$(B)/obj/%.o)
 LOV_SHARED := $(B)/liblov.so.$(LOV_ABI)
 LOV_STATIC := $(B)/liblov.a
-LOV_FILES := $(LOV_SHARED) $(LOV_STATIC) $(B)/lov.pc
+LOV_FILES := $(LOV_SHARED) $(LOV_STATIC)
 
 FORMATTED = $(wildcard src/*/*.[ch] include/*.h test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch] \
 	examples/*.c)
@@ -87,10 +87,12 @@ FORMATTED = $(wildcard src/*/*.[ch] include/*.h test/unit/*.[ch] test/fuzz/*.[ch
 
 PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev \
 	libsqlite3-dev libssl-dev libcyaml-dev libyaml-dev libcmark-dev libcurl4-openssl-dev \
-	python3 python3-pip ca-certificates
+	binutils python3 python3-pip ca-certificates
 TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
 	bash-completion man-db
+# For tests alone: how Node calls a C library.
+NODE_PACKAGES = koffi@3.3.4
 BENCH_PACKAGES = wrk nginx-light postgresql liblmdb-dev
 
 # ---- what to do ----
@@ -120,6 +122,7 @@ deps:
 ## make test-deps  ... and those that testing needs
 test-deps: deps
 	@tools/install_packages $(TEST_PACKAGES)
+	@tools/install_node_packages .cache/node $(NODE_PACKAGES)
 
 ## make bench-deps ... and those that measuring needs
 bench-deps: deps
@@ -171,13 +174,14 @@ lint: test-deps format-check
 
 ## make install    to PREFIX (/usr/local), below DESTDIR
 install: all
+	@mkdir -p build/gen
 	install -D -m 755 build/lov $(DESTDIR)$(PREFIX)/bin/lov
 	install -D -m 644 include/lov.h $(DESTDIR)$(PREFIX)/include/lov.h
 	install -D -m 755 build/liblov.so.$(LOV_ABI) $(DESTDIR)$(PREFIX)/lib/liblov.so.$(LOV_ABI)
 	ln -sf liblov.so.$(LOV_ABI) $(DESTDIR)$(PREFIX)/lib/liblov.so
 	install -D -m 644 build/liblov.a $(DESTDIR)$(PREFIX)/lib/liblov.a
-	install -D -m 644 build/lov.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/lov.pc
-	@mkdir -p build/gen
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' src/permit/lov.pc.in > build/gen/lov.pc
+	install -D -m 644 build/gen/lov.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/lov.pc
 	build/lov man > build/gen/lov.1
 	build/lov completion bash > build/gen/lov.bash
 	install -D -m 644 build/gen/lov.1 $(DESTDIR)$(PREFIX)/share/man/man1/lov.1
@@ -238,10 +242,6 @@ $(LOV_STATIC): $(LOV_OBJECTS)
 	@objcopy --wildcard --keep-global-symbol='lov_*' $(B)/obj/liblov.o
 	@rm -f $@
 	@ar rcs $@ $(B)/obj/liblov.o
-
-$(B)/lov.pc: src/permit/lov.pc.in Makefile
-	@mkdir -p $(@D)
-	@sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $< > $@
 
 $(B)/lov: $(MAIN) $(LIBRARY)
 	@echo "LD $@"

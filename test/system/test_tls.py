@@ -200,6 +200,9 @@ def test_new_files_are_shown_after_sighup_and_connections_go_on(server, authorit
         told += part
     raw.close()
     assert told.startswith(b"HTTP/1.1 200 ")
+    until = time.monotonic() + DEADLINE
+    while count[0] <= 20 and not trouble and time.monotonic() < until:
+        time.sleep(0.01)
     stop.set()
     for thread in threads:
         thread.join()
