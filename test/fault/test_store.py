@@ -434,7 +434,10 @@ def test_a_damaged_backup_is_not_restored(folder, tmp_path, chance):
 
 def test_a_copy_under_another_ones_name_is_not_restored(folder, tmp_path):
     backup = tmp_path / "backup"
-    lov("backup", backup, "--dir", folder)
+    told = json.loads(lov("backup", backup, "--dir", folder, "--json"))
+    assert os.path.exists(told["file"]) and told["consumers"] == PEOPLE and told["opened"]
+    told = json.loads(lov("backup", backup, "--identities", "--dir", folder, "--json"))
+    assert "file" not in told and told["consumers"] == PEOPLE
     lov("key", "create", "--staff", "admin", "--dir", folder)
     lov("backup", backup, "--dir", folder)
     older, newer = sorted(glob.glob(f"{backup}/lov-*.db"))
