@@ -195,19 +195,23 @@ static int check_installation(const struct backup *b, struct err *err)
 static void print_backup(const struct cli *c, const struct backup *b)
 {
     if (!c->json) {
-        printf("%s.db: %lld events, verified; %s/identity.db: %lld consumers, %s\n", b->lov.p,
-               (long long)b->events, b->to, (long long)b->consumers,
-               b->opened ? "each opened with the key" : "not opened, since the key is not here");
+        if (b->lov.n)
+            printf("%s.db: %lld events, verified\n", b->lov.p, (long long)b->events);
+        printf("%s/identity.db: %lld consumers, %s\n", b->to, (long long)b->consumers,
+               b->opened ? "each opened with the key"
+                         : "verified, but not opened, since the key is not here");
         return;
     }
     _cleanup_buf struct buf out = {0}, file = {0};
     struct jw w = {.out = &out};
-    buf_printf(&file, "%s.db", b->lov.p);
     jw_object_start(&w);
-    jw_cstr_member(&w, "stamp", b->stamp);
-    jw_str_member(&w, "file", buf_view(&file));
     jw_time_member(&w, "made_at", b->made_at);
-    jw_int_member(&w, "events", b->events);
+    if (b->lov.n) {
+        buf_printf(&file, "%s.db", b->lov.p);
+        jw_cstr_member(&w, "stamp", b->stamp);
+        jw_str_member(&w, "file", buf_view(&file));
+        jw_int_member(&w, "events", b->events);
+    }
     jw_int_member(&w, "consumers", b->consumers);
     jw_bool_member(&w, "opened", b->opened);
     jw_object_end(&w);
@@ -240,8 +244,6 @@ static int run_backup(struct cli *c)
     }
     if (folder >= 0)
         close(folder);
-    if (rc == 0 && !b.lov.n)
-        buf_printf(&b.lov, "(not copied)");
     int code = rc ? cli_fail(c, &err) : CLI_YES;
     if (rc == 0)
         print_backup(c, &b);

@@ -275,6 +275,8 @@ def test_an_id_from_the_time_that_a_restore_lost_is_nobodys(server, tmp_path):
             url = f"{again.url}/v1/consents/{consent}"
             assert again.admin.get(url, timeout=20).status_code == 200
         assert all(again.reason(f"new-{n}") == "permitted" for n in range(40))
+        assert again.reason("kept") == "permitted"
+        assert again.reason("lost-3") in ("no_consent", "unknown_consumer")
         again.stop()
         seen |= new
         os.rename(f"{server.folder}/lov.db", tmp_path / f"lost{len(seen)}.db")
