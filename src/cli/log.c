@@ -77,23 +77,50 @@ static int open_store(struct cli *c, struct db **db, struct buf *shards, struct 
     return rc;
 }
 
-static uint32_t shard_at(const struct buf *shards, size_t i)
+/* Looks at one shard: prints a line, or writes an object into *w with --json. */
+typedef int look_at(struct cli *c, struct db *db, uint32_t shard, struct jw *w, bool *wrong,
+                    struct err *err);
+
+/* At each shard in order; the exit code. `judge`: the answer says whether all are right. */
+static int each_shard(struct cli *c, look_at *look, bool judge)
 {
-    uint32_t shard;
-    memcpy(&shard, shards->p + i * sizeof shard, sizeof shard);
-    return shard;
+    struct err err = {0};
+    struct db *db = NULL;
+    bool wrong = false;
+    _cleanup_buf struct buf shards = {0}, out = {0};
+    struct jw w = {.out = &out};
+    int rc = open_store(c, &db, &shards, &err);
+    jw_object_start(&w);
+    jw_array_member(&w, "shards");
+    for (size_t at = 0; rc == 0 && at < shards.n; at += sizeof(uint32_t)) {
+        uint32_t shard;
+        memcpy(&shard, shards.p + at, sizeof shard);
+        rc = look(c, db, shard, &w, &wrong, &err);
+    }
+    jw_array_end(&w);
+    if (judge)
+        jw_bool_member(&w, "ok", !wrong);
+    jw_object_end(&w);
+    db_close(db);
+    if (rc)
+        return cli_fail(c, &err);
+    if (c->json)
+        puts(out.p);
+    return wrong ? CLI_NO : CLI_YES;
 }
 
 /* ---- root ---- */
 
-static int read_root(struct db *db, uint32_t shard, struct jw *w, bool json, struct err *err)
+static int look_at_root(struct cli *c, struct db *db, uint32_t shard, struct jw *w, bool *wrong,
+                        struct err *err)
 {
+    (void)wrong;
     int64_t size;
     struct sha256 root;
     int rc = ledger_head(db, shard, &size, &root, err);
     if (rc)
         return rc;
-    if (!json) {
+    if (!c->json) {
         _cleanup_buf struct buf hex = {0};
         hex_encode(root.b, sizeof root.b, &hex);
         printf("shard %u: %lld events, root %s\n", shard, (long long)size, hex.p);
@@ -102,8 +129,7 @@ static int read_root(struct db *db, uint32_t shard, struct jw *w, bool json, str
     jw_object_start(w);
     jw_int_member(w, "shard", shard);
     jw_int_member(w, "events", size);
-    jw_key(w, "root");
-    jw_hex(w, root.b, sizeof root.b);
+    jw_hex_member(w, "root", root.b, sizeof root.b);
     jw_object_end(w);
     return 0;
 }
@@ -111,24 +137,7 @@ static int read_root(struct db *db, uint32_t shard, struct jw *w, bool json, str
 /* Prints the root of each shard's tree. */
 static int run_root(struct cli *c)
 {
-    struct err err = {0};
-    struct db *db = NULL;
-    _cleanup_buf struct buf shards = {0}, out = {0};
-    struct jw w = {.out = &out};
-    int rc = open_store(c, &db, &shards, &err);
-    jw_object_start(&w);
-    jw_key(&w, "shards");
-    jw_array_start(&w);
-    for (size_t i = 0; rc == 0 && i < shards.n / sizeof(uint32_t); i++)
-        rc = read_root(db, shard_at(&shards, i), &w, c->json, &err);
-    jw_array_end(&w);
-    jw_object_end(&w);
-    db_close(db);
-    if (rc)
-        return cli_fail(c, &err);
-    if (c->json)
-        puts(out.p);
-    return CLI_YES;
+    return each_shard(c, look_at_root, false);
 }
 
 const struct cli_command cmd_log_root = {
@@ -209,53 +218,30 @@ static void write_result(struct jw *w, uint32_t shard, const struct shard_result
     } else {
         jw_int_member(w, "events", r->events.events);
         jw_int_member(w, "rows", r->state.rows);
-        jw_key(w, "root");
-        jw_hex(w, r->events.root.b, sizeof r->events.root.b);
+        jw_hex_member(w, "root", r->events.root.b, sizeof r->events.root.b);
     }
     jw_object_end(w);
 }
 
-static int verify_all(struct cli *c, struct db *db, const struct buf *shards, struct jw *w,
-                      bool *wrong, struct err *err)
+static int look_whether_right(struct cli *c, struct db *db, uint32_t shard, struct jw *w,
+                              bool *wrong, struct err *err)
 {
-    for (size_t i = 0; i < shards->n / sizeof(uint32_t); i++) {
-        struct shard_result result = {0};
-        uint32_t shard = shard_at(shards, i);
-        int rc = verify_shard(db, shard, &result, err);
-        if (rc)
-            return rc;
-        *wrong = *wrong || is_wrong(&result);
-        if (c->json)
-            write_result(w, shard, &result);
-        else
-            print_result(shard, &result);
-    }
+    struct shard_result result = {0};
+    int rc = verify_shard(db, shard, &result, err);
+    if (rc)
+        return rc;
+    *wrong = *wrong || is_wrong(&result);
+    if (c->json)
+        write_result(w, shard, &result);
+    else
+        print_result(shard, &result);
     return 0;
 }
 
 /* Recomputes everything. */
 static int run_verify(struct cli *c)
 {
-    struct err err = {0};
-    struct db *db = NULL;
-    bool wrong = false;
-    _cleanup_buf struct buf shards = {0}, out = {0};
-    struct jw w = {.out = &out};
-    int rc = open_store(c, &db, &shards, &err);
-    jw_object_start(&w);
-    jw_key(&w, "shards");
-    jw_array_start(&w);
-    if (rc == 0)
-        rc = verify_all(c, db, &shards, &w, &wrong, &err);
-    jw_array_end(&w);
-    jw_bool_member(&w, "ok", !wrong);
-    jw_object_end(&w);
-    db_close(db);
-    if (rc)
-        return cli_fail(c, &err);
-    if (c->json)
-        puts(out.p);
-    return wrong ? CLI_NO : CLI_YES;
+    return each_shard(c, look_whether_right, true);
 }
 
 const struct cli_command cmd_log_verify = {

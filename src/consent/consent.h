@@ -109,8 +109,8 @@ const char *decision_cause_name(enum decision_cause cause);
 struct decision {
     bool permit;
     enum decision_reason reason;
-    enum decision_cause cause; /* of REASON_UNAVAILABLE */
-    int64_t latest;            /* ms UTC, of the ledger's newest event; with CAUSE_CLOCK */
+    enum decision_cause cause;    /* of REASON_UNAVAILABLE */
+    int64_t latest;               /* ms UTC, of the ledger's newest event; with CAUSE_CLOCK */
     enum policy_basis basis;      /* BASIS_NONE where no activity was found */
     const struct policy_law *law; /* NULL where the consumer is unknown */
     const struct policy_activity
@@ -300,9 +300,9 @@ struct state_report {
     char what[200];
     int64_t seq; /* the event that the wrong row should agree with */
 };
-/* Compares each state row of a shard with the event that it mirrors - consumers, consents, policies,
- * notices, API keys - and each such event with its rows. Of a ledger that ledger_verify() found
- * right. */
+/* Compares each state row of a shard with the event that it mirrors - consumers, consents,
+ * policies, notices, API keys - and each such event with its rows. Of a ledger that ledger_verify()
+ * found right. */
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err);
 
 struct engine_counts {
