@@ -225,3 +225,17 @@ def test_the_operators_commands_run(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr + (tmp_path / "log").read_text()
     assert '{"status":"alive"}' in result.stdout and '"ready":true' in result.stdout
     assert "lov_decisions_total" in result.stdout and "are right, root" in result.stdout
+
+
+def test_the_commands_of_the_cli_page_run(tmp_path):
+    make_demo(tmp_path)
+    (tmp_path / "data").symlink_to(os.path.join(ROOT, "data"))
+    (tmp_path / ".local/share/bash-completion/completions").mkdir(parents=True)
+    shown = blocks("docs/cli.md")
+    assert len(shown) >= 6
+    for block in shown:
+        script = re.sub(r"^lov ", f"{LOV} ", block, flags=re.M)
+        result = subprocess.run(
+            ["bash", "-eu", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            env={**os.environ, "LOV_DIR": str(tmp_path / "demo"), "HOME": str(tmp_path)}, check=False)
+        assert result.returncode == 0, block + result.stdout + result.stderr
