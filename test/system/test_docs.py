@@ -81,8 +81,8 @@ def test_the_readme_tells_what_happens(tmp_path):
     server = Server(tmp_path / "demo")
     shell = Shell(tmp_path)
     ids, count = {}, 0
-    for block in blocks("README.md", "console"):
-        for command, shown in commands(block):
+    try:
+        for command, shown in (c for b in blocks("README.md", "console") for c in commands(b)):
             for there, here in ids.items():
                 command = command.replace(there, here)
             command = command.replace("build/lov", LOV).replace("http://127.0.0.1:8787", server.url)
@@ -91,8 +91,9 @@ def test_the_readme_tells_what_happens(tmp_path):
             assert match, f"{command}\n{printed}\nREADME.md shows\n{shown}"
             ids.update(zip(re.findall(r"\b[0-9a-f]{32}\b", shown), match.groups()))
             count += 1
-    shell.close()
-    server.stop()
+    finally:
+        shell.close()
+        server.stop()
     assert count >= 7 and len(ids) == 1
 
 
@@ -130,20 +131,22 @@ def test_what_the_demo_prints_to_try_works(tmp_path):
         port = str(s.getsockname()[1])
     process.stdin.write(page("tools/run_demo").replace("8787", port))
     process.stdin.close()
-    text = ""
-    while "serves demo on" not in text:
-        line = process.stdout.readline()
-        assert line, text
-        text += line
-    indented = re.findall(r"(?:^    .*\n)+", text, re.M)
-    assert len(indented) == 4
     shell = Shell(tmp_path)
-    told = [shell.run(block) for block in indented]
-    again = shell.run(indented[0])
-    shell.close()
-    process.terminate()
-    assert process.wait(60) == 0
-    process.stdout.close()
+    try:
+        text = ""
+        while "serves demo on" not in text:
+            line = process.stdout.readline()
+            assert line, text
+            text += line
+        indented = re.findall(r"(?:^    .*\n)+", text, re.M)
+        told = [shell.run(block) for block in indented]
+        again = shell.run(indented[0])
+    finally:
+        shell.close()
+        process.terminate()
+        assert process.wait(60) == 0
+        process.stdout.close()
+    assert len(indented) == 4
     assert told[0].startswith("permit permitted") and again.startswith("deny withdrawn")
     assert "withdrawn" in told[1] and '"reason":"withdrawn"' in told[2]
     assert "consent.withdraw" in told[3] and "are right" in told[3]
@@ -216,7 +219,8 @@ def test_the_operators_commands_run(tmp_path):
         port = s.getsockname()[1]
     script = first.replace("\nlov serve", "\nexec lov serve").replace("--policy policy", f"--policy {ROOT}/policy")
     assert "exec lov serve" in script
-    start = f"({script}) > out 2> log & server=$!; until curl -sf URL/readyz >/dev/null; do sleep 0.05; done\n"
+    start = (f"({script}) > out 2> log & server=$!; trap 'kill $server 2>/dev/null || true' EXIT; "
+             "timeout 60 sh -c 'until curl -sf URL/readyz >/dev/null; do sleep 0.05; done'\n")
     text = (start + "\n".join(rest) + "\nkill -HUP $server; kill $server; wait $server\n")
     text = text.replace("URL", "http://127.0.0.1:8787").replace("8787", str(port))
     text = text.replace("/var/lib/lov", str(tmp_path / "lov")).replace("lov init", "lov init")
