@@ -61,8 +61,7 @@ static int answer_report(struct http_call *call)
     struct jw w = answer_start(call, 200);
     bool replayed = true;
     jw_object_start(&w);
-    jw_key(&w, "items");
-    jw_array_start(&w);
+    jw_array_member(&w, "items");
     for (size_t i = 0; i < report->count; i++) {
         evaluation_settle(api_of(call), &report->items[i]);
         write_item(&report->items[i], &w);

@@ -105,24 +105,13 @@ int consumer_name_write(struct api *api, struct db *identities, const struct uid
     return 0;
 }
 
-static void names_write(struct jw *w, const char *member, const struct str *names, size_t count)
-{
-    jw_key(w, member);
-    jw_array_start(w);
-    for (size_t i = 0; i < count; i++)
-        jw_str(w, names[i]);
-    jw_array_end(w);
-}
-
 static void notice_write(struct jw *w, const struct consent *c)
 {
-    jw_key(w, "notice");
-    jw_object_start(w);
+    jw_object_member(w, "notice");
     jw_str_member(w, "id", c->notice);
     jw_int_member(w, "version", c->notice_version);
     jw_str_member(w, "language", c->notice_language);
-    jw_key(w, "hash");
-    jw_hex(w, c->notice_hash.b, sizeof c->notice_hash.b);
+    jw_hex_member(w, "hash", c->notice_hash.b, sizeof c->notice_hash.b);
     jw_object_end(w);
 }
 
@@ -175,8 +164,8 @@ int consent_write(const struct consent_writer *cw, const struct consent *c, stru
         return rc;
     jw_str_member(w, "purpose", c->purpose);
     jw_str_member(w, "recipient", c->recipient);
-    names_write(w, "categories", c->categories, c->category_count);
-    names_write(w, "narrowed", c->narrowed, c->narrowed_count);
+    jw_strs_member(w, "categories", c->categories, c->category_count);
+    jw_strs_member(w, "narrowed", c->narrowed, c->narrowed_count);
     jw_cstr_member(w, "status", consent_status_name(c->status));
     notice_write(w, c);
     jw_str_member(w, "channel", c->channel);

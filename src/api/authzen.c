@@ -60,8 +60,7 @@ static bool is_last(const struct batch *batch, const struct evaluation *ev)
 static void write_batch(struct api *api, const struct batch *batch, struct jw *w)
 {
     jw_object_start(w);
-    jw_key(w, "evaluations");
-    jw_array_start(w);
+    jw_array_member(w, "evaluations");
     for (size_t i = 0; i < batch->count; i++) {
         evaluation_write(api, &batch->items[i], w);
         /* One that could not be recorded became a denial only now. */

@@ -325,8 +325,7 @@ static int answer_batch(struct http_call *call)
     struct jw j = answer_start(call, 200);
     int rc = 0;
     jw_object_start(&j);
-    jw_key(&j, "items");
-    jw_array_start(&j);
+    jw_array_member(&j, "items");
     for (size_t i = 0; i < batch->count && rc == 0; i++)
         rc = answer_batch_item(call, &batch->items[i], &j, &err);
     jw_array_end(&j);

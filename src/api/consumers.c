@@ -195,8 +195,7 @@ static int list_all(struct http_call *call, const struct identity_row *who, int6
 {
     struct api *api = api_of(call);
     jw_object_start(&list->w);
-    jw_key(&list->w, "items");
-    jw_array_start(&list->w);
+    jw_array_member(&list->w, "items");
     int rc =
         consent_list(api->engine, who, after, INT64_MAX, &call->arena, list_row, list, &list->err);
     jw_array_end(&list->w);

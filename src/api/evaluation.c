@@ -194,8 +194,7 @@ static void write_consent_id(struct api *api, const struct decision *d, struct j
 
 static void write_error(const struct err *err, struct jw *w)
 {
-    jw_key(w, "error");
-    jw_object_start(w);
+    jw_object_member(w, "error");
     jw_int_member(w, "status", problem_status(err));
     jw_cstr_member(w, "message", err->text);
     jw_object_end(w);
@@ -237,8 +236,7 @@ void evaluation_write(struct api *api, const struct evaluation *ev, struct jw *w
 {
     jw_object_start(w);
     jw_bool_member(w, "decision", ev->err.code == 0 && ev->decision.permit);
-    jw_key(w, "context");
-    jw_object_start(w);
+    jw_object_member(w, "context");
     if (ev->err.code)
         write_error(&ev->err, w);
     else

@@ -126,8 +126,7 @@ static void list_start(struct event_list *list)
 {
     list->w = answer_start(list->call, 200);
     jw_object_start(&list->w);
-    jw_key(&list->w, "items");
-    jw_array_start(&list->w);
+    jw_array_member(&list->w, "items");
 }
 
 static void list_end(struct event_list *list)

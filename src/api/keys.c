@@ -186,8 +186,7 @@ static int append_event(struct key_write *w, struct write_stores *stores, const 
     jw_time_member(&j, "recorded_at", stores->now);
     if (str_is(str_of(event_kind), "key.create")) {
         /* Of 256 random bits, so it tells nobody the secret; a row with another one is noticed. */
-        jw_key(&j, "secret_hash");
-        jw_hex(&j, w->secret_hash.b, sizeof w->secret_hash.b);
+        jw_hex_member(&j, "secret_hash", w->secret_hash.b, sizeof w->secret_hash.b);
     }
     jw_object_end(&j);
     struct ledger_event event = {
@@ -449,8 +448,7 @@ int keys_list(struct http_call *call)
         return answer_problem(call, &err);
     struct jw j = answer_start(call, 200);
     jw_object_start(&j);
-    jw_key(&j, "items");
-    jw_array_start(&j);
+    jw_array_member(&j, "items");
     rc = list_rows(call, db, limit, after, &j, &err);
     db_pool_put(pool, db);
     jw_object_end(&j);

@@ -77,8 +77,7 @@ int operations_ready(struct http_call *call)
     struct jw w = answer_start(call, ready ? 200 : 503);
     jw_object_start(&w);
     jw_bool_member(&w, "ready", ready);
-    jw_key(&w, "reasons");
-    jw_array_start(&w);
+    jw_array_member(&w, "reasons");
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (*reasons[i])
             jw_str(&w, str_of(reasons[i]));

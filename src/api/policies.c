@@ -53,16 +53,35 @@ static int answer_findings(struct http_call *call, const struct policy_findings 
     return 0;
 }
 
-/* Compiles against what is stored. 0, or LOV_EINVAL with errors among the findings. */
-static int compile(struct api *api, const struct policy_bundle *bundle, struct policy **out,
-                   struct policy_findings *findings, struct err *err)
+/* A policy that somebody thinks of applying. */
+struct candidate {
+    struct policy_bundle bundle;
+    struct policy_findings findings;
+    struct policy *policy;
+};
+
+static void candidate_free(struct candidate *c)
 {
+    policy_unref(c->policy);
+    policy_findings_free(&c->findings);
+    policy_bundle_free(&c->bundle);
+}
+
+/* Reads it from the body and compiles it against what is stored. 0, or an error, which is
+ * LOV_EINVAL with errors among the findings when it does not pass. */
+static int candidate_read(struct http_call *call, struct candidate *out, struct err *err)
+{
+    struct db_pool *pool = engine_lov(api_of(call)->engine);
+    struct policy_request request = {0};
+    _cleanup_json json_t *body = NULL;
     struct db *db;
-    int rc = db_pool_get(engine_lov(api->engine), &db, err);
+    int rc = read_bundle(call, FILES_ONLY, &request, &body, &out->bundle, err);
+    if (rc == 0)
+        rc = db_pool_get(pool, &db, err);
     if (rc)
         return rc;
-    rc = policy_store_compile(db, bundle, out, findings, err);
-    db_pool_put(engine_lov(api->engine), db);
+    rc = policy_store_compile(db, &out->bundle, &out->policy, &out->findings, err);
+    db_pool_put(pool, db);
     return rc;
 }
 
@@ -102,8 +121,7 @@ static int history_row(void *ctx, const struct policy_version *v)
     jw_int_member(&h->w, "version", v->version);
     jw_time_member(&h->w, "applied_at", v->applied_at);
     jw_str_member(&h->w, "actor", v->actor);
-    jw_key(&h->w, "hash");
-    jw_hex(&h->w, v->hash.b, sizeof v->hash.b);
+    jw_hex_member(&h->w, "hash", v->hash.b, sizeof v->hash.b);
     jw_object_end(&h->w);
     return 0;
 }
@@ -125,8 +143,7 @@ int policy_history(struct http_call *call)
         return answer_problem(call, &err);
     h.w = answer_start(call, 200);
     jw_object_start(&h.w);
-    jw_key(&h.w, "items");
-    jw_array_start(&h.w);
+    jw_array_member(&h.w, "items");
     rc = policy_store_history(db, (int)before, (size_t)h.limit + 1, history_row, &h, &err);
     db_pool_put(pool, db);
     jw_array_end(&h.w);
@@ -144,27 +161,18 @@ int policy_history(struct http_call *call)
 int policy_check(struct http_call *call)
 {
     struct err err = {0};
-    struct policy_request request = {0};
-    struct policy_bundle bundle = {0};
-    struct policy_findings findings = {0};
-    struct policy *policy = NULL;
-    _cleanup_json json_t *body = NULL;
-    int rc = read_bundle(call, FILES_ONLY, &request, &body, &bundle, &err);
-    if (rc)
-        return answer_problem(call, &err);
-    rc = compile(api_of(call), &bundle, &policy, &findings, &err);
-    if (rc && !findings.errors) {
+    struct candidate c = {0};
+    int rc = candidate_read(call, &c, &err);
+    if (rc && !c.findings.errors) {
         answer_problem(call, &err);
     } else {
         struct jw w = answer_start(call, 200);
         jw_object_start(&w);
         jw_bool_member(&w, "ok", rc == 0);
-        findings_write(&findings, &w);
+        findings_write(&c.findings, &w);
         jw_object_end(&w);
     }
-    policy_unref(policy);
-    policy_findings_free(&findings);
-    policy_bundle_free(&bundle);
+    candidate_free(&c);
     return 0;
 }
 
@@ -179,8 +187,7 @@ static int answer_diff(struct http_call *call, struct policy *after, struct err 
     if (rc == 0) {
         struct jw w = answer_start(call, 200);
         jw_object_start(&w);
-        jw_key(&w, "changes");
-        jw_array_start(&w);
+        jw_array_member(&w, "changes");
         for (size_t i = 0; i < diff.count; i++)
             change_write(&diff.items[i], &effects[i], &w);
         jw_array_end(&w);
@@ -194,24 +201,15 @@ static int answer_diff(struct http_call *call, struct policy *after, struct err 
 int policy_compare(struct http_call *call)
 {
     struct err err = {0};
-    struct policy_request request = {0};
-    struct policy_bundle bundle = {0};
-    struct policy_findings findings = {0};
-    struct policy *policy = NULL;
-    _cleanup_json json_t *body = NULL;
-    int rc = read_bundle(call, FILES_ONLY, &request, &body, &bundle, &err);
-    if (rc)
-        return answer_problem(call, &err);
-    rc = compile(api_of(call), &bundle, &policy, &findings, &err);
+    struct candidate c = {0};
+    int rc = candidate_read(call, &c, &err);
     if (rc == 0)
-        rc = answer_diff(call, policy, &err);
-    if (rc && findings.errors)
-        answer_findings(call, &findings);
+        rc = answer_diff(call, c.policy, &err);
+    if (rc && c.findings.errors)
+        answer_findings(call, &c.findings);
     else if (rc)
         answer_problem(call, &err);
-    policy_unref(policy);
-    policy_findings_free(&findings);
-    policy_bundle_free(&bundle);
+    candidate_free(&c);
     return 0;
 }
 
@@ -220,8 +218,7 @@ static void write_applied(struct http_call *call, const struct engine_write *w)
     struct jw j = answer_start(call, 200);
     jw_object_start(&j);
     jw_int_member(&j, "version", w->policy->version);
-    jw_key(&j, "hash");
-    jw_hex(&j, w->policy->hash.b, sizeof w->policy->hash.b);
+    jw_hex_member(&j, "hash", w->policy->hash.b, sizeof w->policy->hash.b);
     jw_int_member(&j, "event", w->out_seq);
     findings_write(&w->findings, &j);
     jw_object_end(&j);
@@ -307,8 +304,7 @@ static int answer_text(struct http_call *call, int version, struct str language,
     jw_int_member(&w, "version", version);
     jw_str_member(&w, "language", language);
     jw_str_member(&w, "title", text->title);
-    jw_key(&w, "hash");
-    jw_hex(&w, text->hash.b, sizeof text->hash.b);
+    jw_hex_member(&w, "hash", text->hash.b, sizeof text->hash.b);
     jw_str_member(&w, "markdown", text->markdown);
     jw_bool_member(&w, "material", text->material);
     jw_bool_member(&w, "current", current);

@@ -2,15 +2,6 @@
  */
 #include "api/policy_json.h"
 
-static void write_names(struct jw *w, const char *member, const struct str *names, size_t count)
-{
-    jw_key(w, member);
-    jw_array_start(w);
-    for (size_t i = 0; i < count; i++)
-        jw_str(w, names[i]);
-    jw_array_end(w);
-}
-
 static void write_text(struct jw *w, const char *member, const struct policy *p,
                        const struct policy_text *text)
 {
@@ -22,15 +13,6 @@ static void write_text(struct jw *w, const char *member, const struct policy *p,
         jw_str(w, text->in[i]);
     }
     jw_object_end(w);
-}
-
-static void write_optional(struct jw *w, const char *member, struct str text)
-{
-    jw_key(w, member);
-    if (text.n)
-        jw_str(w, text);
-    else
-        jw_null(w);
 }
 
 /* null where there is none, and where it has no end: the text beside it tells which. */
@@ -50,9 +32,8 @@ static void write_category(struct jw *w, const struct policy *p, const struct po
     write_text(w, "label", p, &c->label);
     jw_bool_member(w, "sensitive", c->sensitive);
     jw_str_member(w, "dpv", c->dpv);
-    write_optional(w, "fdx", c->fdx);
-    jw_key(w, "fields");
-    jw_array_start(w);
+    jw_optional_member(w, "fdx", c->fdx);
+    jw_array_member(w, "fields");
     for (size_t i = 0; i < c->field_count; i++) {
         const struct policy_field *f = &c->fields[i];
         jw_object_start(w);
@@ -61,7 +42,7 @@ static void write_category(struct jw *w, const struct policy *p, const struct po
         jw_bool_member(w, "required", f->required);
         jw_bool_member(w, "sensitive", f->sensitive);
         if (f->value_count)
-            write_names(w, "values", f->values, f->value_count);
+            jw_strs_member(w, "values", f->values, f->value_count);
         jw_object_end(w);
     }
     jw_array_end(w);
@@ -85,19 +66,18 @@ static void write_recipient(struct jw *w, const struct policy *p, const struct p
     write_text(w, "label", p, &r->label);
     jw_cstr_member(w, "kind", recipient_kind_name(r->kind));
     jw_bool_member(w, "suspended", r->suspended);
-    write_optional(w, "contract", r->contract);
+    jw_optional_member(w, "contract", r->contract);
     write_validity(w, "contract_end", r->contract_end);
-    write_optional(w, "safeguards", r->safeguards);
+    jw_optional_member(w, "safeguards", r->safeguards);
     write_validity(w, "safeguards_end", r->safeguards_end);
     write_validity(w, "training_end", r->training_end);
-    write_optional(w, "contact", r->contact);
+    jw_optional_member(w, "contact", r->contact);
     jw_object_end(w);
 }
 
 static void write_basis(struct jw *w, const struct policy *p, const struct policy_activity *a)
 {
-    jw_key(w, "basis");
-    jw_object_start(w);
+    jw_object_member(w, "basis");
     for (size_t i = 0; i < p->law_count; i++) {
         if (a->basis[i] == BASIS_NONE)
             continue;
@@ -113,17 +93,15 @@ static void write_activity(struct jw *w, const struct policy *p, const struct po
     jw_str_member(w, "id", a->id);
     jw_str_member(w, "purpose", a->purpose->id);
     jw_str_member(w, "recipient", a->recipient->id);
-    jw_key(w, "categories");
-    jw_array_start(w);
+    jw_array_member(w, "categories");
     for (size_t i = 0; i < a->category_count; i++)
         jw_str(w, a->categories[i]->id);
     jw_array_end(w);
     write_basis(w, p, a);
-    write_optional(w, "notice", a->notice ? a->notice->id : (struct str){0});
-    jw_key(w, "view");
-    jw_object_start(w);
+    jw_optional_member(w, "notice", a->notice ? a->notice->id : (struct str){0});
+    jw_object_member(w, "view");
     jw_cstr_member(w, "form", view_form_name(a->view));
-    write_names(w, "fields", a->view_fields, a->view_field_count);
+    jw_strs_member(w, "fields", a->view_fields, a->view_field_count);
     if (a->view == VIEW_AGGREGATE)
         jw_int_member(w, "k", a->aggregate_k);
     jw_object_end(w);
@@ -136,8 +114,7 @@ static void write_activity(struct jw *w, const struct policy *p, const struct po
 
 static void write_deadlines(struct jw *w, const struct policy_law *law)
 {
-    jw_key(w, "deadlines");
-    jw_array_start(w);
+    jw_array_member(w, "deadlines");
     for (size_t i = 0; i < law->deadline_count; i++) {
         const struct policy_deadline *d = &law->deadlines[i];
         jw_object_start(w);
@@ -158,11 +135,10 @@ static void write_law(struct jw *w, const struct policy_law *law)
     jw_str_member(w, "id", law->id);
     jw_str_member(w, "name", law->name);
     jw_str_member(w, "citation", law->citation);
-    write_names(w, "territories", law->territories, law->territory_count);
+    jw_strs_member(w, "territories", law->territories, law->territory_count);
     jw_cstr_member(w, "consent", law->opt_out_model ? "opt_out" : "opt_in");
     jw_int_member(w, "guardian_below", law->guardian_below);
-    jw_key(w, "guardian_by_territory");
-    jw_object_start(w);
+    jw_object_member(w, "guardian_by_territory");
     for (size_t i = 0; i < law->guardian_by_territory_count; i++) {
         jw_key_str(w, law->guardian_by_territory[i].territory);
         jw_int(w, law->guardian_by_territory[i].years);
@@ -183,15 +159,13 @@ static void write_notice(struct jw *w, const struct policy_notice *n)
     jw_bool_member(w, "material", n->material);
     jw_int_member(w, "sufficient_from", n->sufficient_from);
     jw_str_member(w, "purpose", n->purpose);
-    jw_key(w, "texts");
-    jw_array_start(w);
+    jw_array_member(w, "texts");
     for (size_t i = 0; i < n->text_count; i++) {
         const struct policy_notice_text *t = &n->texts[i];
         jw_object_start(w);
         jw_str_member(w, "language", t->language);
         jw_str_member(w, "title", t->title);
-        jw_key(w, "hash");
-        jw_hex(w, t->hash.b, sizeof t->hash.b);
+        jw_hex_member(w, "hash", t->hash.b, sizeof t->hash.b);
         jw_object_end(w);
     }
     jw_array_end(w);
@@ -201,49 +175,41 @@ static void write_notice(struct jw *w, const struct policy_notice *n)
 static void write_head(struct jw *w, const struct policy *p)
 {
     jw_int_member(w, "version", p->version);
-    jw_key(w, "hash");
-    jw_hex(w, p->hash.b, sizeof p->hash.b);
-    jw_key(w, "controller");
-    jw_object_start(w);
+    jw_hex_member(w, "hash", p->hash.b, sizeof p->hash.b);
+    jw_object_member(w, "controller");
     jw_str_member(w, "id", p->controller);
     jw_str_member(w, "name", p->controller_name);
-    write_optional(w, "contact", p->contact);
+    jw_optional_member(w, "contact", p->contact);
     jw_str_member(w, "default_residence", p->default_residence);
     jw_object_end(w);
-    write_names(w, "languages", p->languages, p->language_count);
+    jw_strs_member(w, "languages", p->languages, p->language_count);
 }
 
 void policy_write(const struct policy *p, struct jw *w)
 {
     jw_object_start(w);
     write_head(w, p);
-    jw_key(w, "categories");
-    jw_array_start(w);
+    jw_array_member(w, "categories");
     for (size_t i = 0; i < p->category_count; i++)
         write_category(w, p, &p->categories[i]);
     jw_array_end(w);
-    jw_key(w, "purposes");
-    jw_array_start(w);
+    jw_array_member(w, "purposes");
     for (size_t i = 0; i < p->purpose_count; i++)
         write_purpose(w, p, &p->purposes[i]);
     jw_array_end(w);
-    jw_key(w, "recipients");
-    jw_array_start(w);
+    jw_array_member(w, "recipients");
     for (size_t i = 0; i < p->recipient_count; i++)
         write_recipient(w, p, &p->recipients[i]);
     jw_array_end(w);
-    jw_key(w, "activities");
-    jw_array_start(w);
+    jw_array_member(w, "activities");
     for (size_t i = 0; i < p->activity_count; i++)
         write_activity(w, p, &p->activities[i]);
     jw_array_end(w);
-    jw_key(w, "laws");
-    jw_array_start(w);
+    jw_array_member(w, "laws");
     for (size_t i = 0; i < p->law_count; i++)
         write_law(w, &p->laws[i]);
     jw_array_end(w);
-    jw_key(w, "notices");
-    jw_array_start(w);
+    jw_array_member(w, "notices");
     for (size_t i = 0; i < p->notice_count; i++)
         write_notice(w, &p->notices[i]);
     jw_array_end(w);
@@ -252,8 +218,7 @@ void policy_write(const struct policy *p, struct jw *w)
 
 void findings_write(const struct policy_findings *f, struct jw *w)
 {
-    jw_key(w, "findings");
-    jw_array_start(w);
+    jw_array_member(w, "findings");
     for (size_t i = 0; i < f->count; i++) {
         const struct policy_finding *item = &f->items[i];
         jw_object_start(w);
@@ -275,8 +240,8 @@ void change_write(const struct policy_change *c, const struct policy_effect *eff
     jw_cstr_member(w, "kind", kinds[c->kind]);
     jw_cstr_member(w, "what", c->what);
     jw_str_member(w, "id", c->id);
-    write_optional(w, "recipient", c->recipient);
-    write_optional(w, "purpose", c->purpose);
+    jw_optional_member(w, "recipient", c->recipient);
+    jw_optional_member(w, "purpose", c->purpose);
     jw_str_member(w, "detail", c->detail);
     jw_bool_member(w, "material", c->material);
     jw_int_member(w, "consumers", effect->consumers);

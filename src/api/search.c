@@ -166,8 +166,7 @@ static void write_unavailable(struct search *s)
     rules_unref(rules);
     if (available)
         return;
-    jw_key(&s->w, "context");
-    jw_object_start(&s->w);
+    jw_object_member(&s->w, "context");
     reason_write(&d, &s->w);
     jw_object_end(&s->w);
 }
@@ -177,8 +176,7 @@ static int search_answer(struct search *s)
 {
     s->w = answer_start(s->call, 200);
     jw_object_start(&s->w);
-    jw_key(&s->w, "page");
-    jw_object_start(&s->w);
+    jw_object_member(&s->w, "page");
     write_token(s);
     jw_int_member(&s->w, "count", s->count);
     jw_object_end(&s->w);

@@ -74,17 +74,12 @@ struct str arena_str(struct arena *a, struct str s)
 
 struct str arena_printf(struct arena *a, const char *format, ...)
 {
-    va_list args, again;
+    _cleanup_buf struct buf text = {0};
+    va_list args;
     va_start(args, format);
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    buf_vprintf(&text, format, args);
     va_end(args);
-    if (n < 0)
-        bug("bad format");
-    char *text = arena_alloc(a, (size_t)n + 1);
-    vsnprintf(text, (size_t)n + 1, format, again);
-    va_end(again);
-    return (struct str){text, (size_t)n};
+    return arena_str(a, buf_view(&text));
 }
 
 void arena_free(struct arena *a)

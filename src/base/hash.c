@@ -69,7 +69,7 @@ void hex_encode(const void *p, size_t n, struct buf *out)
     }
 }
 
-static int hex_digit(char c)
+int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';

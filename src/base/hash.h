@@ -29,6 +29,8 @@ uint64_t hash64(struct str data);
 bool bytes_equal_secret(const void *a, const void *b, size_t n);
 
 /* Lower-case hexadecimal. */
+/* The value of a hexadecimal digit in either case; -1 for another character. */
+int hex_digit(char c);
 void hex_encode(const void *p, size_t n, struct buf *out);
 /* Exactly n bytes from 2n digits of either case. */
 bool hex_decode(struct str text, void *out, size_t n);

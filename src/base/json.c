@@ -390,3 +390,38 @@ void jw_time_member(struct jw *w, const char *name, int64_t at)
     jw_key(w, name);
     jw_time(w, at);
 }
+
+void jw_hex_member(struct jw *w, const char *name, const void *p, size_t n)
+{
+    jw_key(w, name);
+    jw_hex(w, p, n);
+}
+
+void jw_optional_member(struct jw *w, const char *name, struct str text)
+{
+    jw_key(w, name);
+    if (text.n)
+        jw_str(w, text);
+    else
+        jw_null(w);
+}
+
+void jw_array_member(struct jw *w, const char *name)
+{
+    jw_key(w, name);
+    jw_array_start(w);
+}
+
+void jw_object_member(struct jw *w, const char *name)
+{
+    jw_key(w, name);
+    jw_object_start(w);
+}
+
+void jw_strs_member(struct jw *w, const char *name, const struct str *texts, size_t count)
+{
+    jw_array_member(w, name);
+    for (size_t i = 0; i < count; i++)
+        jw_str(w, texts[i]);
+    jw_array_end(w);
+}

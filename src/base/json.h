@@ -93,6 +93,13 @@ void jw_cstr_member(struct jw *w, const char *name, const char *text);
 void jw_int_member(struct jw *w, const char *name, int64_t v);
 void jw_bool_member(struct jw *w, const char *name, bool v);
 void jw_time_member(struct jw *w, const char *name, int64_t at);
+void jw_hex_member(struct jw *w, const char *name, const void *p, size_t n);
+/* Null for the empty text. */
+void jw_optional_member(struct jw *w, const char *name, struct str text);
+void jw_strs_member(struct jw *w, const char *name, const struct str *texts, size_t count);
+/* End them with jw_array_end and jw_object_end. */
+void jw_array_member(struct jw *w, const char *name);
+void jw_object_member(struct jw *w, const char *name);
 
 /* Escaped text without the quotes, for templates of our own. */
 void json_escape(struct buf *out, struct str text);

@@ -250,19 +250,25 @@ void buf_int(struct buf *b, int64_t v)
     buf_add(b, digits + at, sizeof digits - at);
 }
 
-void buf_printf(struct buf *b, const char *format, ...)
+void buf_vprintf(struct buf *b, const char *format, va_list args)
 {
-    va_list args, again;
-    va_start(args, format);
+    va_list again;
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, args);
-    va_end(args);
     if (n < 0)
         bug("bad format");
     buf_reserve(b, (size_t)n);
     vsnprintf(b->p + b->n, (size_t)n + 1, format, again);
     va_end(again);
     b->n += (size_t)n;
+}
+
+void buf_printf(struct buf *b, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(b, format, args);
+    va_end(args);
 }
 
 struct str buf_view(const struct buf *b)

@@ -69,6 +69,8 @@ void buf_cstr(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
 void buf_int(struct buf *b, int64_t v);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_vprintf(struct buf *b, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 /* What was built, borrowed. */
 struct str buf_view(const struct buf *b);
 

@@ -17,14 +17,12 @@ static void write_question(const struct cli *c, struct buf *out)
     struct jw w = {.out = out};
     jw_object_start(&w);
     entity(&w, "subject", STR("recipient"), cli_text(c, "recipient"));
-    jw_key(&w, "action");
-    jw_object_start(&w);
+    jw_object_member(&w, "action");
     jw_str_member(&w, "name", cli_text(c, "purpose"));
     jw_object_end(&w);
     entity(&w, "resource", cli_text(c, "category"), cli_text(c, "consumer"));
     if (cli_value(c, "record")) {
-        jw_key(&w, "context");
-        jw_object_start(&w);
+        jw_object_member(&w, "context");
         jw_bool_member(&w, "record", true);
         jw_object_end(&w);
     }

@@ -41,8 +41,7 @@ static int add_notice(struct cli *c, struct jw *w)
     int code = rest.n ? CLI_YES : notice_version(c, id, &version);
     if (code)
         return code;
-    jw_key(w, "notice");
-    jw_object_start(w);
+    jw_object_member(w, "notice");
     jw_str_member(w, "id", id);
     jw_int_member(w, "version", version);
     jw_str_member(w, "language", language);

@@ -58,8 +58,7 @@ static int read_policy(const struct cli *c, struct buf *out, struct err *err)
     }
     struct jw w = {.out = out};
     jw_object_start(&w);
-    jw_key(&w, "files");
-    jw_object_start(&w);
+    jw_object_member(&w, "files");
     for (size_t i = 0; i < embedded_policy_count; i++)
         jw_str_member(&w, embedded_policy[i].name,
                       (struct str){embedded_policy[i].text, embedded_policy[i].size});

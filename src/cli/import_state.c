@@ -81,8 +81,7 @@ int import_state_save(const struct import_state *s, struct err *err)
     _cleanup_buf struct buf text = {0}, next = {0};
     struct jw w = {.out = &text};
     jw_object_start(&w);
-    jw_key(&w, "mapping");
-    jw_hex(&w, s->mapping.b, sizeof s->mapping.b);
+    jw_hex_member(&w, "mapping", s->mapping.b, sizeof s->mapping.b);
     jw_int_member(&w, "rows", s->rows);
     jw_int_member(&w, "accepted", s->accepted);
     jw_int_member(&w, "replayed", s->replayed);

@@ -32,8 +32,7 @@ static void findings_json(const struct policy_findings *f, bool ok)
     struct jw w = {.out = &out};
     jw_object_start(&w);
     jw_bool_member(&w, "ok", ok);
-    jw_key(&w, "findings");
-    jw_array_start(&w);
+    jw_array_member(&w, "findings");
     for (size_t i = 0; i < f->count; i++) {
         jw_object_start(&w);
         jw_cstr_member(&w, "severity", f->items[i].severity == POLICY_ERROR ? "error" : "warning");

@@ -8,11 +8,9 @@ static void write_obligations(const struct policy_activity *a, struct buf *out)
 {
     struct jw w = {.out = out};
     jw_object_start(&w);
-    jw_key(&w, "view");
-    jw_object_start(&w);
+    jw_object_member(&w, "view");
     jw_cstr_member(&w, "form", view_form_name(a->view));
-    jw_key(&w, "fields");
-    jw_array_start(&w);
+    jw_array_member(&w, "fields");
     for (size_t i = 0; i < a->view_field_count; i++)
         jw_str(&w, a->view_fields[i]);
     jw_array_end(&w);

@@ -16,6 +16,21 @@ void verify_wrong(struct checking *c, int64_t seq, const char *what)
     snprintf(c->out->what, sizeof c->out->what, "%s", what);
 }
 
+int verify_rows(struct checking *c, const char *sql, verify_row *check, void *ctx)
+{
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc = 0;
+    while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
+        rc = check(c, s, ctx);
+        if (rc)
+            break;
+    }
+    if (c->out->wrong || rc < 0)
+        db_done(s);
+    return rc < 0 ? rc : 0;
+}
+
 struct expected {
     struct str kind_prefix, body;
     const struct uid *cid;
@@ -50,27 +65,17 @@ static int check_consent(struct checking *c, const struct consent *row)
     return check_event(c, row->event, &x);
 }
 
-static int check_consents(struct checking *c)
+static int check_consent_row(struct checking *c, struct db_stmt *s, void *ctx)
 {
-    static const char sql[] = "select " CONSENT_COLUMNS " from consent where shard = $1";
-    struct db_stmt *s = db_use(c->lov, sql);
-    db_bind_int(s, 1, c->shard);
-    int rc = 0;
-    while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
-        _cleanup_arena struct arena arena = {0};
-        struct consent row;
-        struct err damaged;
-        if (row_consent_read(s, &arena, &row, &damaged) != 0) {
-            verify_wrong(c, db_int(s, 2), "a consent's row is damaged");
-            break;
-        }
-        rc = check_consent(c, &row);
-        if (rc)
-            break;
+    (void)ctx;
+    _cleanup_arena struct arena arena = {0};
+    struct consent row;
+    struct err damaged;
+    if (row_consent_read(s, &arena, &row, &damaged) != 0) {
+        verify_wrong(c, db_int(s, 2), "a consent's row is damaged");
+        return 0;
     }
-    if (c->out->wrong || rc < 0)
-        db_done(s);
-    return rc < 0 ? rc : 0;
+    return check_consent(c, &row);
 }
 
 static int see_owner(void *ctx, const struct ledger_event *event)
@@ -99,35 +104,24 @@ static int check_consumer(struct checking *c, const struct consumer_row *row)
     return rc || c->out->wrong ? rc : check_head(c, row);
 }
 
-static int check_consumers(struct checking *c)
+static int check_consumer_row(struct checking *c, struct db_stmt *s, void *ctx)
 {
-    static const char sql[] = "select cid, residence, restricted, opt_out_signal, sealed, event, "
-                              "last_event from consumer where shard = $1";
-    struct db_stmt *s = db_use(c->lov, sql);
-    db_bind_int(s, 1, c->shard);
-    int rc = 0;
-    while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
-        struct consumer_row row = {
-            .residence = db_text(s, 1),
-            .restricted = db_int(s, 2) != 0,
-            .opt_out_signal = db_int(s, 3) != 0,
-            .sealed = db_blob(s, 4),
-            .event = db_int(s, 5),
-            .last_event = db_int(s, 6),
-        };
-        struct str cid = db_blob(s, 0);
-        if (cid.n != sizeof row.cid.b) {
-            verify_wrong(c, row.event, "a consumer's row is damaged");
-            break;
-        }
-        memcpy(row.cid.b, cid.p, cid.n);
-        rc = check_consumer(c, &row);
-        if (rc)
-            break;
+    (void)ctx;
+    struct consumer_row row = {
+        .residence = db_text(s, 1),
+        .restricted = db_int(s, 2) != 0,
+        .opt_out_signal = db_int(s, 3) != 0,
+        .sealed = db_blob(s, 4),
+        .event = db_int(s, 5),
+        .last_event = db_int(s, 6),
+    };
+    struct str cid = db_blob(s, 0);
+    if (cid.n != sizeof row.cid.b) {
+        verify_wrong(c, row.event, "a consumer's row is damaged");
+        return 0;
     }
-    if (c->out->wrong || rc < 0)
-        db_done(s);
-    return rc < 0 ? rc : 0;
+    memcpy(row.cid.b, cid.p, cid.n);
+    return check_consumer(c, &row);
 }
 
 static int check_person(void *ctx, const struct person *p)
@@ -255,34 +249,31 @@ static int check_other_event(struct checking *c, struct db_stmt *s)
 }
 
 /* Each event against the state: rows that were put back to an earlier event, or taken away. */
+static int check_said(struct checking *c, struct db_stmt *s, void *gone)
+{
+    if (str_starts(db_text(s, 1), STR("consumer.")))
+        return check_consumer_event(c, s, gone);
+    return check_other_event(c, s);
+}
+
 static int check_events(struct checking *c)
 {
     static const char sql[] = "select seq, kind, cid, body from event where shard = $1 "
                               "and cid is not null order by seq";
     struct gone gone = {.first_missing = -1};
-    struct db_stmt *s = db_use(c->lov, sql);
-    db_bind_int(s, 1, c->shard);
-    int rc = 0;
-    while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
-        struct str kind = db_text(s, 1);
-        rc = 0;
-        if (str_starts(kind, STR("consumer.")))
-            rc = check_consumer_event(c, s, &gone);
-        else
-            rc = check_other_event(c, s);
-        if (rc)
-            break;
-    }
-    if (c->out->wrong || rc < 0)
-        db_done(s);
-    else if (gone.missing != gone.erased)
+    int rc = verify_rows(c, sql, check_said, &gone);
+    if (rc == 0 && !c->out->wrong && gone.missing != gone.erased)
         verify_wrong(c, gone.first_missing < 0 ? 0 : gone.first_missing,
                      "a consumer's row is missing though no event erased them");
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
 {
+    static const char consents[] = "select " CONSENT_COLUMNS " from consent where shard = $1";
+    static const char consumers[] =
+        "select cid, residence, restricted, opt_out_signal, sealed, event, last_event "
+        "from consumer where shard = $1";
     *out = (struct state_report){0};
     struct checking c = {lov, tail_new(), shard, out, err};
     int rc = db_begin_read(lov, err);
@@ -295,9 +286,9 @@ int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
     if (rc == 0 && !out->wrong)
         rc = tail_each(c.tail, check_person, &c);
     if (rc == 0 && !out->wrong)
-        rc = check_consents(&c);
+        rc = verify_rows(&c, consents, check_consent_row, NULL);
     if (rc == 0 && !out->wrong)
-        rc = check_consumers(&c);
+        rc = verify_rows(&c, consumers, check_consumer_row, NULL);
     if (rc == 0 && !out->wrong)
         rc = check_events(&c);
     if (rc == 0 && !out->wrong)

@@ -14,6 +14,10 @@ struct checking {
 
 /* Notes the event that something does not agree with; the first one is what is told. */
 void verify_wrong(struct checking *c, int64_t seq, const char *what);
+/* Steps through a query whose $1 is the shard, until something is wrong. The row belongs to `check`
+ * for the call. */
+typedef int verify_row(struct checking *c, struct db_stmt *row, void *ctx);
+int verify_rows(struct checking *c, const char *sql, verify_row *check, void *ctx);
 /* The latest instant that the shard's row tells, which the clock is held against. */
 int verify_latest(struct checking *c);
 /* Policies, notices and API keys against the events that made them. */

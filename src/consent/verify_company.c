@@ -123,8 +123,9 @@ static int check_key(struct checking *c, int64_t seq, bool end, const json_t *sa
 
 /* ---- all of them ---- */
 
-static int check_event(struct checking *c, struct db_stmt *s, struct seen *seen)
+static int check_event(struct checking *c, struct db_stmt *s, void *ctx)
 {
+    struct seen *seen = ctx;
     _cleanup_json json_t *said = NULL;
     struct str kind = db_text(s, 1);
     int64_t seq = db_int(s, 0);
@@ -164,19 +165,8 @@ int verify_company(struct checking *c)
     static const char sql[] = "select seq, kind, body from event where shard = $1 "
                               "and cid is null order by seq";
     struct seen seen = {0};
-    struct db_stmt *s = db_use(c->lov, sql);
-    db_bind_int(s, 1, c->shard);
-    int rc = 0;
-    while (!c->out->wrong && (rc = db_step(s, c->err)) == 1) {
-        rc = check_event(c, s, &seen);
-        if (rc)
-            break;
-    }
-    if (c->out->wrong || rc < 0)
-        db_done(s);
-    if (rc < 0)
-        return rc;
-    return c->out->wrong ? 0 : check_counts(c, &seen);
+    int rc = verify_rows(c, sql, check_event, &seen);
+    return rc || c->out->wrong ? rc : check_counts(c, &seen);
 }
 
 int verify_latest(struct checking *c)

@@ -2,20 +2,10 @@
  * a parameter is asked for: there are few, and most calls have none. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "http/private.h"
 
 enum { QUERY_VALUE_MAX = 4096 };
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 bool percent_decode(struct arena *arena, struct str text, bool form, size_t max, struct str *out)
 {

@@ -138,8 +138,7 @@ void policy_bundle_to_json(const struct policy_bundle *b, struct buf *out)
 {
     struct jw w = {.out = out};
     jw_object_start(&w);
-    jw_key(&w, "files");
-    jw_object_start(&w);
+    jw_object_member(&w, "files");
     for (size_t i = 0; i < b->count; i++) {
         jw_key_str(&w, b->files[i].path);
         jw_str(&w, b->files[i].text);

@@ -276,7 +276,7 @@ int policy_store_notice(struct db *db, struct str id, int version, struct str la
                         struct buf *markdown, struct sha256 *hash, struct err *err)
 {
     _cleanup_arena struct arena arena = {0};
-    struct policy_published published;
+    struct policy_published published = {0};
     int rc = policy_store_published(db, id, version, language, &arena, &published, err);
     if (rc)
         return rc;

@@ -122,7 +122,8 @@ static void take_member(struct draft *d, struct str file, const struct node *n,
                         const struct member *m, void *out)
 {
     void *at = (char *)out + m->offset;
-    if (is_empty(n))
+    bool blank = m->kind == MEMBER_TEXT && n->kind == TREE_TEXT && !str_trim(n->text).n;
+    if (is_empty(n) || blank)
         find_error(d, file, n->key_line, "missing_member", "%s has no value", m->name);
     else if (m->kind == MEMBER_TEXTS)
         take_texts(d, file, n, at);
@@ -132,8 +133,6 @@ static void take_member(struct draft *d, struct str file, const struct node *n,
         wrong(d, file, n, "a list");
     else if (m->kind == MEMBER_MAP || m->kind == MEMBER_LIST)
         *(const struct node **)at = n;
-    else if (m->kind == MEMBER_TEXT && n->kind == TREE_TEXT && !str_trim(n->text).n)
-        find_error(d, file, n->key_line, "missing_member", "%s has no value", m->name);
     else
         take_scalar(d, file, n, m, at);
 }

@@ -242,14 +242,17 @@ def test_more_connections_than_the_soft_limit_of_files_are_served(demo, tmp_path
         [LOV, "serve", "--dir", tmp_path / "lov", "--listen", "127.0.0.1:0", "--json",
          "--connections", "300"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)))
-    port = int(json.loads(process.stdout.readline())["url"].rsplit(":", 1)[1])
-    lines = [socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) for _ in range(200)]
-    assert all(answers(s) for s in lines)
-    for line in lines:
-        line.close()
-    process.terminate()
-    assert process.wait(DEADLINE) == 0
-    process.stdout.close()
+    lines = []
+    try:
+        port = int(json.loads(process.stdout.readline())["url"].rsplit(":", 1)[1])
+        lines += [socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) for _ in range(200)]
+        assert all(answers(s) for s in lines)
+    finally:
+        for line in lines:
+            line.close()
+        process.terminate()
+        assert process.wait(DEADLINE) == 0
+        process.stdout.close()
 
 
 @pytest.mark.parametrize("option, value", [("--timeout", "0"), ("--timeout", "x"), ("--connections", "-1"),

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from test_http import GIVE, LOV, ROOT, Server, data_of, lov
+from test_http import GIVE, LOV, ROOT, Server, lov
 
 VICTIM = "victim-7391-qz"
 BORN = "1987-06-05"

@@ -3,6 +3,7 @@ One value at a time, of an installation that is stopped."""
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -30,8 +31,18 @@ def kept(demo, tmp_path_factory):  # noqa: F811
     key = server.admin.post(server.url + "/v1/keys", json={"staff": "support"}, timeout=20).json()
     server.admin.delete(server.url + "/v1/keys/" + key["id"], timeout=20)
     server.stop()
+    apply_second_policy(folder, folder.parent / "policy")
     lov("log", "verify", "--dir", folder)
     return folder
+
+
+def apply_second_policy(folder, policy):
+    """One with a new version of one notice: the others are the first policy's still."""
+    shutil.copytree(os.path.join(ROOT, "policy"), policy)
+    for language in ("en", "sv"):
+        path = policy / "notices" / f"personal_offers.{language}.md"
+        path.write_text(path.read_text("utf-8").replace("version: 1", "version: 2"), "utf-8")
+    lov("policy", "apply", policy, "--dir", folder)
 
 
 @pytest.fixture
@@ -247,28 +258,34 @@ def test_a_history_that_is_another_consumers_is_named(folder):
 # ---- policy, notices, keys ----
 
 
-def test_a_changed_policy_is_named(folder):
-    bundle, = ask(folder, "select bundle from policy")
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_changed_policy_is_named(folder, version):
+    bundle, = ask(folder, f"select bundle from policy where version = {version}")
     other = bundle.replace("Nordhandel", "Sydhandel")
     assert other != bundle
-    applied = last(folder, "policy.apply")
-    change(folder, ("update policy set bundle = ?", other))
+    applied, = ask(folder, "select seq from event where kind = 'policy.apply' order by seq "
+                   f"limit 1 offset {version - 1}")
+    change(folder, (f"update policy set bundle = ? where version = {version}", other))
     assert named(folder) == applied
     # Also with a hash that fits.
-    change(folder, ("update policy set hash = ?", hashlib.sha256(other.encode()).digest()))
+    digest = hashlib.sha256(other.encode()).digest()
+    change(folder, (f"update policy set hash = ? where version = {version}", digest))
     assert named(folder) == applied
-    change(folder, "delete from policy")
+    change(folder, f"delete from policy where version = {version}")
     assert named(folder) == applied
 
 
 def test_a_policy_that_nobody_applied_is_named(folder):
-    change(folder, "insert into policy select version + 1, applied_at, actor, hash, bundle from policy")
-    named(folder)
+    change(folder, "insert into policy select 3, applied_at, actor, hash, bundle from policy "
+           "where version = 2")
+    assert named(folder) == last(folder, "policy.apply")
 
 
-def test_a_changed_notice_is_named(folder):
-    applied = last(folder, "policy.apply")
-    where = "where id = 'personal_offers' and language = 'sv'"
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_changed_notice_is_named(folder, version):
+    applied, = ask(folder, "select seq from event where kind = 'policy.apply' order by seq "
+                   f"limit 1 offset {version - 1}")
+    where = f"where id = 'personal_offers' and language = 'sv' and version = {version}"
     text, = ask(folder, f"select markdown from notice {where}")
     change(folder, (f"update notice set markdown = ? {where}", text + "!"))
     assert named(folder) == applied
@@ -281,7 +298,8 @@ def test_a_changed_notice_is_named(folder):
 
 def test_a_notice_that_nobody_published_is_named(folder):
     change(folder, "insert into notice select id, 7, language, material, hash, markdown, "
-           "policy_version from notice where id = 'personal_offers' and language = 'sv'")
+           "policy_version from notice where id = 'personal_offers' and language = 'sv' "
+           "and version = 2")
     named(folder)
 
 

@@ -120,12 +120,14 @@ def test_the_line_that_announces_the_server_says_https(demo, authority, tmp_path
         [LOV, "serve", "--dir", tmp_path / "lov", "--listen", "127.0.0.1:0", "--json", "--tls-cert",
          tmp_path / "cert.pem", "--tls-key", tmp_path / "cert.key"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    url = json.loads(process.stdout.readline())["url"]
-    assert url.startswith("https://127.0.0.1:")
-    assert shown_at(int(url.rsplit(":", 1)[1]), authority) == "old"
-    process.terminate()
-    assert process.wait(DEADLINE) == 0
-    process.stdout.close()
+    try:
+        url = json.loads(process.stdout.readline())["url"]
+        assert url.startswith("https://127.0.0.1:")
+        assert shown_at(int(url.rsplit(":", 1)[1]), authority) == "old"
+    finally:
+        process.terminate()
+        assert process.wait(DEADLINE) == 0
+        process.stdout.close()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -189,23 +191,25 @@ def test_new_files_are_shown_after_sighup_and_connections_go_on(server, authorit
     threads = [threading.Thread(target=load) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for name in ("new", "old", "other", "new"):
-        install(authority, server.files, name)
-        reload(server, "reloaded certificates")
-        assert shown(server, authority) == name
-    # The connection from before the first reload is still the same one, and answers.
-    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    told = b""
-    while part := raw.recv(4096):
-        told += part
-    raw.close()
-    assert told.startswith(b"HTTP/1.1 200 ")
-    until = time.monotonic() + DEADLINE
-    while count[0] <= 20 and not trouble and time.monotonic() < until:
-        time.sleep(0.01)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for name in ("new", "old", "other", "new"):
+            install(authority, server.files, name)
+            reload(server, "reloaded certificates")
+            assert shown(server, authority) == name
+        # The connection from before the first reload is still the same one, and answers.
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        told = b""
+        while part := raw.recv(4096):
+            told += part
+        assert told.startswith(b"HTTP/1.1 200 ")
+        end = time.monotonic() + DEADLINE
+        while count[0] <= 20 and time.monotonic() < end:
+            time.sleep(0.01)
+    finally:
+        raw.close()
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert not trouble, trouble[:3]
     assert count[0] > 20
 
