@@ -11,12 +11,13 @@
 #include "db/schema.h"
 
 struct identity {
-    struct secret kek, root;
+    struct secret kek, root, log;
     uint8_t lookup_key[16];
     uint32_t shards;
 };
 
-static const char SEALED_ID[] = "lov id", SEALED_KEY[] = "lov data key", SEALED_ROOT[] = "lov root";
+static const char SEALED_ID[] = "lov id", SEALED_KEY[] = "lov data key", SEALED_ROOT[] = "lov root",
+                  SEALED_LOG[] = "lov log";
 
 /* ---- the key-encryption key ---- */
 
@@ -83,6 +84,32 @@ static int load_root(struct identity *who, struct db *db, struct err *err)
     return db_run(s, err);
 }
 
+/* The key that signs checkpoints: random, not derived, so that it can be moved or replaced. */
+static int load_log_key(struct identity *who, struct db *db, struct err *err)
+{
+    static const char select[] = "select sealed from secret where name = 'log'";
+    static const char insert[] = "insert into secret (name, sealed) values ('log', $1)";
+    _cleanup_buf struct buf bytes = {0};
+    struct db_stmt *s = db_use(db, select);
+    int rc = db_step(s, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 1) {
+        rc = unseal(&who->kek, STR(SEALED_LOG), db_blob(s, 0), &bytes, err);
+        db_done(s);
+        if (rc || bytes.n != sizeof who->log.b)
+            return err_set(err, LOV_ECORRUPT, "the key of the log does not open");
+        memcpy(who->log.b, bytes.p, bytes.n);
+        memset(bytes.p, 0, bytes.n);
+        return 0;
+    }
+    random_bytes(who->log.b, sizeof who->log.b);
+    seal(&who->kek, STR(SEALED_LOG), (struct str){(char *)who->log.b, sizeof who->log.b}, &bytes);
+    s = db_use(db, insert);
+    db_bind_blob(s, 1, buf_view(&bytes));
+    return db_run(s, err);
+}
+
 int identity_open(struct db *db, const struct secret *kek, uint32_t shards, struct identity **out,
                   struct err *err)
 {
@@ -93,6 +120,8 @@ int identity_open(struct db *db, const struct secret *kek, uint32_t shards, stru
     who->kek = *kek;
     who->shards = shards;
     rc = load_root(who, db, err);
+    if (rc == 0)
+        rc = load_log_key(who, db, err);
     if (rc) {
         identity_close(who);
         return rc;
@@ -109,12 +138,18 @@ void identity_close(struct identity *who)
         return;
     secret_wipe(&who->kek);
     secret_wipe(&who->root);
+    secret_wipe(&who->log);
     free(who);
 }
 
 struct secret identity_secret(const struct identity *who, const char *use)
 {
     return secret_derive(&who->root, str_of(use));
+}
+
+const struct secret *identity_log_key(const struct identity *who)
+{
+    return &who->log;
 }
 
 /* ---- rows ---- */

@@ -34,14 +34,20 @@ static int meta_add(struct db *lov, const char *name, struct str value, struct e
     return db_run(s, err);
 }
 
-int publish_set_origin(struct db *lov, struct str origin, struct err *err)
+int publish_check_origin(struct str origin, struct err *err)
 {
     if (!note_name_valid(origin) || origin.n > ORIGIN_MAX || origin.p[origin.n - 1] == '/')
         return err_reason(err, LOV_EINVAL, "invalid_origin",
                           "an origin is like consent.example.com/lov: up to %d bytes without "
                           "spaces and '+', and it does not end in '/'",
                           ORIGIN_MAX);
-    return meta_add(lov, "origin", origin, err);
+    return 0;
+}
+
+int publish_set_origin(struct db *lov, struct str origin, struct err *err)
+{
+    int rc = publish_check_origin(origin, err);
+    return rc ? rc : meta_add(lov, "origin", origin, err);
 }
 
 int publish_origin(struct db *lov, struct buf *out, struct err *err)

@@ -24,6 +24,7 @@ struct log_signer {
 int publish_key(struct str origin, uint32_t shard, const struct ed25519_key *key,
                 struct note_key *out, struct err *err);
 
+int publish_check_origin(struct str origin, struct err *err);
 /* The installation's origin; set once (by the first who does), LOV_EINVAL when it cannot be one. */
 int publish_set_origin(struct db *lov, struct str origin, struct err *err);
 /* 1 and appended, or 0 when none was set. */
