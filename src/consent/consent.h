@@ -65,7 +65,7 @@ const struct log_signer *engine_signer(const struct engine *e, uint32_t shard);
 int engine_publish(struct engine *e, struct err *err);
 /* Keeps lines of witnesses, see publish_cosign(). */
 int engine_cosign(struct engine *e, uint32_t shard, int64_t size, struct str lines,
-                  const struct note_key *witness, size_t witness_count, int *kept, struct err *err);
+                  const struct witnesses *by, int *kept, struct err *err);
 /* Examines what was published and some of the events (ledger/audit.h), a bounded part in each call;
  * one thread at a time. When something is wrong for the first time it is logged, and the event
  * "log.alert" tells of it. */

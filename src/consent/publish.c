@@ -162,22 +162,20 @@ struct cosign_job {
     uint32_t shard;
     int64_t size;
     struct str lines;
-    const struct note_key *witness;
-    size_t witness_count;
+    const struct witnesses *by;
     int kept;
 };
 
 static int run_cosign(struct write_job *job, struct write_stores *stores, struct err *err)
 {
     struct cosign_job *c = (struct cosign_job *)job;
-    return publish_cosign(stores->lov, c->shard, c->size, c->lines, c->witness, c->witness_count,
-                          &c->kept, err);
+    return publish_cosign(stores->lov, c->shard, c->size, c->lines, c->by, &c->kept, err);
 }
 
 int engine_cosign(struct engine *e, uint32_t shard, int64_t size, struct str lines,
-                  const struct note_key *witness, size_t witness_count, int *kept, struct err *err)
+                  const struct witnesses *by, int *kept, struct err *err)
 {
-    struct cosign_job c = {{.run = run_cosign}, shard, size, lines, witness, witness_count, 0};
+    struct cosign_job c = {{.run = run_cosign}, shard, size, lines, by, 0};
     int rc = writer_run(e->writer, &c.job, err);
     if (rc == 0)
         *kept = c.kept;

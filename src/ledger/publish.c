@@ -225,11 +225,10 @@ int publish_note(struct db *lov, uint32_t shard, int64_t size, struct buf *out, 
 /* ---- cosignatures ---- */
 
 static int verify_cosignature(struct str text, const struct note_line *line,
-                              const struct note_key *witness, size_t witness_count, int64_t *at,
-                              struct err *err)
+                              const struct witnesses *by, int64_t *at, struct err *err)
 {
-    for (size_t i = 0; i < witness_count; i++) {
-        int rc = note_verify_line(text, line, &witness[i], at, err);
+    for (size_t i = 0; i < by->count; i++) {
+        int rc = note_verify_line(text, line, &by->key[i], at, err);
         if (rc == LOV_ECORRUPT)
             return err_reason(err, LOV_EINVAL, "invalid_cosignature",
                               "a cosignature does not verify over this checkpoint");
@@ -263,28 +262,67 @@ static int keep(struct db *lov, uint32_t shard, int64_t size, const struct note_
     return rc;
 }
 
-int publish_cosign(struct db *lov, uint32_t shard, int64_t size, struct str lines,
-                   const struct note_key *witness, size_t witness_count, int *kept, struct err *err)
+struct verified {
+    int64_t size;
+    size_t count;
+    struct note_line line[NOTE_LINES_MAX];
+    int64_t at[NOTE_LINES_MAX];
+};
+
+static int verify_lines(struct db *lov, uint32_t shard, int64_t size, struct str lines,
+                        const struct witnesses *by, struct verified *out, struct err *err)
 {
     _cleanup_buf struct buf memory = {0};
     struct published p;
-    struct note_line line[NOTE_LINES_MAX];
-    int64_t at[NOTE_LINES_MAX];
-    size_t count = 0;
     int rc = publish_get(lov, shard, size, &memory, &p, err);
     if (rc != 1)
         return rc < 0 ? rc : no_checkpoint(shard, size, err);
+    out->size = p.size;
+    out->count = 0;
     rc = lines.n ? 0 : err_set(err, LOV_EINVAL, "send one or more signature lines");
     while (rc == 0 && lines.n > 0) {
-        if (count == NOTE_LINES_MAX)
+        size_t i = out->count;
+        if (i == NOTE_LINES_MAX)
             return err_set(err, LOV_EINVAL, "more than %d signature lines", NOTE_LINES_MAX);
-        rc = note_line_parse(str_cut(&lines, '\n'), &line[count], err);
+        rc = note_line_parse(str_cut(&lines, '\n'), &out->line[i], err);
         if (rc == 0)
-            rc = verify_cosignature(p.text, &line[count], witness, witness_count, &at[count], err);
-        count++;
+            rc = verify_cosignature(p.text, &out->line[i], by, &out->at[i], err);
+        out->count++;
     }
-    *kept = 0;
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = keep(lov, shard, p.size, &line[i], at[i], kept, err);
     return rc;
+}
+
+int publish_verify(struct db *lov, uint32_t shard, int64_t size, struct str lines,
+                   const struct witnesses *by, struct err *err)
+{
+    struct verified v;
+    return verify_lines(lov, shard, size, lines, by, &v, err);
+}
+
+int publish_cosign(struct db *lov, uint32_t shard, int64_t size, struct str lines,
+                   const struct witnesses *by, int *kept, struct err *err)
+{
+    struct verified v;
+    int rc = verify_lines(lov, shard, size, lines, by, &v, err);
+    *kept = 0;
+    for (size_t i = 0; rc == 0 && i < v.count; i++)
+        rc = keep(lov, shard, v.size, &v.line[i], v.at[i], kept, err);
+    return rc;
+}
+
+int publish_witnesses(struct str text, struct witnesses *out, struct err *err)
+{
+    out->count = 0;
+    while (text.n > 0) {
+        struct str line = str_trim(str_cut(&text, '\n'));
+        if (line.n == 0 || line.p[0] == '#')
+            continue;
+        if (out->count == WITNESSES_MAX)
+            return err_set(err, LOV_ELIMIT, "there are more than %d witnesses", WITNESSES_MAX);
+        int rc = note_key_parse(line, &out->key[out->count], err);
+        if (rc)
+            return rc;
+        out->count++;
+    }
+    return 0;
 }

@@ -51,11 +51,21 @@ int publish_get(struct db *lov, uint32_t shard, int64_t size, struct buf *memory
 /* The same as the signed note with all cosignatures. */
 int publish_note(struct db *lov, uint32_t shard, int64_t size, struct buf *out, struct err *err);
 
-/* Keeps the lines (one or more, C2SP tlog-cosignature) over the checkpoint of that size (-1: the
- * last). Each must be by one of the witnesses and verify, otherwise none is kept: LOV_EINVAL.
- * LOV_ENOTFOUND: no such checkpoint. *kept counts those that were not there. */
+/* The witnesses whose cosignatures are kept. */
+enum { WITNESSES_MAX = 32 };
+struct witnesses {
+    size_t count;
+    struct note_key key[WITNESSES_MAX];
+};
+/* One verifier key a line; empty lines and those that begin with '#' say nothing. */
+int publish_witnesses(struct str text, struct witnesses *out, struct err *err);
+/* Are the lines (one or more, C2SP tlog-cosignature) over the checkpoint of that size (-1: the
+ * last) each by one of the witnesses and right? LOV_EINVAL when not, LOV_ENOTFOUND: no such
+ * checkpoint. */
+int publish_verify(struct db *lov, uint32_t shard, int64_t size, struct str lines,
+                   const struct witnesses *by, struct err *err);
+/* The same, and keeps them all; *kept counts those that were not there. */
 int publish_cosign(struct db *lov, uint32_t shard, int64_t size, struct str lines,
-                   const struct note_key *witness, size_t witness_count, int *kept,
-                   struct err *err);
+                   const struct witnesses *by, int *kept, struct err *err);
 
 #endif
