@@ -22,8 +22,8 @@ COMMANDS = [
     "init", "demo", "serve", "check", "consent give", "consent refuse", "consent withdraw",
     "consent renew", "consent amend", "consent list", "policy check", "policy diff",
     "policy apply", "policy show", "policy history", "import consents", "import consumers",
-    "log show", "log verify", "log root", "key create", "key revoke", "key list", "version",
-    "help", "completion", "man",
+    "log show", "log verify", "log root", "log checkpoint", "log proof", "log audit", "key create",
+    "key revoke", "key list", "key log", "version", "help", "completion", "man",
 ]
 ASK = ["check", "--recipient", "marketing", "--purpose", "personal_offers",
        "--category", "purchases", "--consumer"]
