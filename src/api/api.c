@@ -138,6 +138,34 @@ static const struct http_route routes[] = {
      .handler = authzen_metadata,
      .open = true},
 
+    {.method = "GET",
+     .pattern = "/log/{shard}/checkpoint",
+     .handler = log_checkpoint,
+     .open = true},
+    {.method = "POST",
+     .pattern = "/log/{shard}/cosignature",
+     .handler = log_cosign,
+     .open = true,
+     .body_max = BODY_ONE,
+     .raw = true},
+    {.method = "GET",
+     .pattern = "/log/{shard}/tile/entries/{tile...}",
+     .handler = log_entries,
+     .allow = MAY_READ_ENTRIES},
+    {.method = "GET", .pattern = "/log/{shard}/tile/{tile...}", .handler = log_tile, .open = true},
+    {.method = "GET", .pattern = "/v1/log", .handler = log_describe, .open = true},
+    {.method = "POST",
+     .pattern = "/v1/log/checkpoint",
+     .handler = log_make_checkpoint,
+     .allow = MAY_WRITE_POLICY,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "GET", .pattern = "/v1/log/proof/inclusion", .handler = log_inclusion, .open = true},
+    {.method = "GET",
+     .pattern = "/v1/log/proof/consistency",
+     .handler = log_consistency,
+     .open = true},
+
     {.method = "POST",
      .pattern = "/v1/keys",
      .handler = keys_create,
@@ -188,6 +216,8 @@ static int authenticate(struct http_call *call, struct err *err)
         caller = keys_find(api_of(call)->keys, bearer_token(header));
     else if (call->local)
         caller = operator_principal();
+    else if (call->route->handler == log_entries && api_of(call)->public_entries)
+        caller = anybody_principal();
     if (!caller)
         return err_reason(err, LOV_EAUTH, header.p ? "invalid_key" : "unauthenticated",
                           header.p ? "the key is not valid, or was revoked"
@@ -206,7 +236,12 @@ static uint64_t caller_hash(const struct http_call *call)
 
 /* ---- housekeeping ---- */
 
-enum { HOUSEKEEPING_SECONDS = 1, EXPIRE_BATCH = 1000 };
+enum {
+    HOUSEKEEPING_SECONDS = 1,
+    EXPIRE_BATCH = 1000,
+    CHECKPOINT_SECONDS = 10,
+    AUDIT_SECONDS = 60,
+};
 
 /* False when it failed; said once, until it works again. */
 static bool expire(struct api *api, bool worked)
@@ -234,6 +269,17 @@ static bool expire(struct api *api, bool worked)
     return true;
 }
 
+/* Publishes and audits when it is time; what fails is said, and tried again at the next time. */
+static void keep_log(struct api *api, int64_t second)
+{
+    struct err err = {0};
+    struct log *log = engine_log(api->engine);
+    if (second % api->checkpoint_seconds == 0 && engine_publish(api->engine, &err))
+        log_printf(log, LOG_ERROR, "no checkpoint was made: %s", err.text);
+    if (second % api->audit_seconds == 0 && engine_audit(api->engine, &err))
+        log_printf(log, LOG_ERROR, "the ledger could not be audited: %s", err.text);
+}
+
 /* False when it is time to stop. */
 static bool wait_a_second(struct api *api)
 {
@@ -252,11 +298,16 @@ static bool wait_a_second(struct api *api)
 static void *keep_house(void *arg)
 {
     struct api *api = arg;
+    struct err err = {0};
     bool worked = true;
-    while (wait_a_second(api)) {
+    int64_t second = 0;
+    do {
+        keep_log(api, second++);
         worked = expire(api, worked);
         engine_scrub_again(api->engine, 0);
-    }
+    } while (wait_a_second(api));
+    if (engine_publish(api->engine, &err))
+        log_printf(engine_log(api->engine), LOG_ERROR, "no last checkpoint: %s", err.text);
     return NULL;
 }
 
@@ -307,6 +358,12 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
     api->counters = counters_new();
     api->cursor_key = identity_secret(engine_identity(e), "cursor");
     api->idempotency_key = identity_secret(engine_identity(e), "idempotency");
+    api->checkpoint_seconds =
+        options && options->checkpoint_seconds ? options->checkpoint_seconds : CHECKPOINT_SECONDS;
+    api->audit_seconds = options && options->audit_seconds ? options->audit_seconds : AUDIT_SECONDS;
+    api->public_entries = options && options->public_entries;
+    if (options && options->witnesses_path)
+        api->witnesses_path = str_dup(str_of(options->witnesses_path));
     if (options && options->base_url) {
         struct str url = str_of(options->base_url);
         while (url.n && url.p[url.n - 1] == '/')
@@ -337,6 +394,7 @@ void api_close(struct api *api)
     counters_free(api->counters);
     keys_close(api->keys);
     free(api->base_url);
+    free(api->witnesses_path);
     free(api);
 }
 

@@ -20,6 +20,12 @@ struct api_options {
     /* What callers reach the server by ("https://consent.example.com"), for the metadata of
      * AuthZEN; NULL: the scheme and address that the server listens on. Copied. */
     const char *base_url;
+    /* Verifier keys of the witnesses whose cosignatures are kept, one a line; read each time one
+     * comes. NULL, or no such file: none. Copied. */
+    const char *witnesses_path;
+    bool public_entries;         /* anybody may read the log's entries */
+    unsigned checkpoint_seconds; /* how often housekeeping publishes what is new; 0: 10 */
+    unsigned audit_seconds;      /* how often it audits the ledger; 0: 60 */
 };
 
 /* Reads the keys. The engine must outlive the api. */
@@ -31,8 +37,8 @@ const struct http_app *api_app(struct api *api);
 /* The server whose address and counters the metadata and /metrics tell; NULL takes it away again,
  * before the server is stopped. */
 void api_set_server(struct api *api, struct http_server *server);
-/* Starts the thread that each second records what has expired, and overwrites what an erasure could
- * not. */
+/* Starts the thread that each second records what has expired, overwrites what an erasure could
+ * not, publishes checkpoints and audits the ledger; it publishes once more when it stops. */
 int api_start_housekeeping(struct api *api, struct err *err);
 
 #endif

@@ -28,6 +28,7 @@ int operations_metrics(struct http_call *call)
 {
     struct api *api = api_of(call);
     struct engine_counts c = engine_counts(api->engine);
+    struct engine_audit_state audit = engine_audit_state(api->engine);
     /* Acquire: pairs with api_set_server(). */
     struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);
     const struct gauge gauges[] = {
@@ -41,6 +42,11 @@ int operations_metrics(struct http_call *call)
         {"lov_writes_total", "counter", "Writes that were asked for.", (int64_t)c.writer.jobs},
         {"lov_writes_refused_total", "counter", "Writes that were refused or failed.",
          (int64_t)c.writer.failures},
+        {"lov_log_wrong", "gauge", "1 when the ledger is not what was signed.", audit.wrong},
+        {"lov_log_audits_total", "counter", "Audits of the ledger that came to an end.",
+         audit.runs},
+        {"lov_log_audited_events_total", "counter", "Events that audits have recomputed.",
+         audit.events},
     };
     call->status = 200;
     call->content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -72,8 +78,9 @@ int operations_ready(struct http_call *call)
     const char *reasons[] = {
         decision_cause_name(d.cause),
         c.writer.stopped_by_error ? "writer_stopped" : "",
+        engine_audit_state(e).wrong ? "log_wrong" : "",
     };
-    bool ready = !*reasons[0] && !*reasons[1];
+    bool ready = !*reasons[0] && !*reasons[1] && !*reasons[2];
     struct jw w = answer_start(call, ready ? 200 : 503);
     jw_object_start(&w);
     jw_bool_member(&w, "ready", ready);

@@ -37,7 +37,8 @@ enum permission {
     MAY_READ_NOTICES = 1 << 11,
     MAY_WRITE_POLICY = 1 << 12,
     MAY_MANAGE_KEYS = 1 << 13,
-    MAY_OPERATE = 1 << 14, /* keep the stores: change the key-encryption key */
+    MAY_OPERATE = 1 << 14,      /* keep the stores: change the key-encryption key */
+    MAY_READ_ENTRIES = 1 << 15, /* the log's entries as they are */
 };
 
 struct principal {
@@ -51,6 +52,8 @@ struct principal {
 const char *role_find(struct str name, uint32_t *permissions);
 uint32_t recipient_permissions(void);
 const struct principal *operator_principal(void);
+/* Who brings no key, where the log's entries are for everybody. */
+const struct principal *anybody_principal(void);
 
 /* ---- keys.c: API keys ---- */
 
@@ -74,7 +77,9 @@ uint64_t counters_sum(const struct counters *counters, enum decision_reason reas
 struct api {
     struct engine *engine;
     struct http_app app;
-    char *base_url;
+    char *base_url, *witnesses_path;
+    bool public_entries;
+    int64_t checkpoint_seconds, audit_seconds;
     struct http_server *_Atomic server;
     struct keys *keys;
     struct counters *counters;
@@ -174,6 +179,8 @@ http_handler accesses_report;
 http_handler authzen_evaluation, authzen_evaluations, authzen_metadata;
 http_handler search_subject, search_resource, search_action;
 http_handler store_rotate;
+http_handler log_describe, log_checkpoint, log_make_checkpoint, log_tile, log_entries, log_cosign,
+    log_inclusion, log_consistency;
 http_handler operations_metrics, operations_alive, operations_ready;
 
 #endif

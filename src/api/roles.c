@@ -6,7 +6,7 @@
 
 enum {
     ALL_READ = MAY_READ_CONSENTS | MAY_READ_CONSUMERS | MAY_READ_HISTORY | MAY_READ_EVENTS |
-               MAY_READ_EVIDENCE | MAY_READ_POLICY | MAY_READ_NOTICES,
+               MAY_READ_EVIDENCE | MAY_READ_POLICY | MAY_READ_NOTICES | MAY_READ_ENTRIES,
     RULES_READ = MAY_READ_POLICY | MAY_READ_NOTICES,
     OFFICER = ALL_READ | MAY_WRITE_CONSENTS | MAY_WRITE_CONSUMERS | MAY_ERASE | MAY_DECIDE |
               MAY_REPORT_USES | MAY_WRITE_POLICY,
@@ -57,4 +57,14 @@ const struct principal *operator_principal(void)
         .hash = 1,
     };
     return &local;
+}
+
+const struct principal *anybody_principal(void)
+{
+    static const struct principal anybody = {
+        .permissions = MAY_READ_ENTRIES,
+        .actor = {"anybody", 7},
+        .hash = 2,
+    };
+    return &anybody;
 }

@@ -111,6 +111,53 @@ int unseal(const struct secret *key, struct str associated, struct str sealed, s
     return 0;
 }
 
+static EVP_PKEY *ed25519_private(const struct secret *seed)
+{
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed->b, sizeof seed->b);
+    if (!key)
+        bug("Ed25519 failed");
+    return key;
+}
+
+struct ed25519_key ed25519_public(const struct secret *seed)
+{
+    EVP_PKEY *key = ed25519_private(seed);
+    struct ed25519_key out;
+    size_t n = sizeof out.b;
+    if (EVP_PKEY_get_raw_public_key(key, out.b, &n) != 1 || n != sizeof out.b)
+        bug("Ed25519 failed");
+    EVP_PKEY_free(key);
+    return out;
+}
+
+struct ed25519_signature ed25519_sign(const struct secret *seed, struct str message)
+{
+    EVP_PKEY *key = ed25519_private(seed);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    struct ed25519_signature out;
+    size_t n = sizeof out.b;
+    if (!ctx || EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) != 1 ||
+        EVP_DigestSign(ctx, out.b, &n, (const unsigned char *)message.p, message.n) != 1 ||
+        n != sizeof out.b)
+        bug("Ed25519 failed");
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return out;
+}
+
+bool ed25519_verify(const struct ed25519_key *key, struct str message,
+                    const struct ed25519_signature *signature)
+{
+    EVP_PKEY *public = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->b, sizeof key->b);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool good = public && ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, public) == 1 &&
+                EVP_DigestVerify(ctx, signature->b, sizeof signature->b,
+                                 (const unsigned char *)message.p, message.n) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(public);
+    return good;
+}
+
 static EVP_CIPHER_CTX *block_ctx(const uint8_t key[16], int encrypt)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();

@@ -42,6 +42,18 @@ void seal(const struct secret *key, struct str associated, struct str plain, str
 int unseal(const struct secret *key, struct str associated, struct str sealed, struct buf *out,
            struct err *err);
 
+/* Ed25519 (RFC 8032 §5.1). The secret key is the 32-byte seed. */
+struct ed25519_key {
+    uint8_t b[32];
+};
+struct ed25519_signature {
+    uint8_t b[64];
+};
+struct ed25519_key ed25519_public(const struct secret *seed);
+struct ed25519_signature ed25519_sign(const struct secret *seed, struct str message);
+bool ed25519_verify(const struct ed25519_key *key, struct str message,
+                    const struct ed25519_signature *signature);
+
 /* One block of AES-128: a permutation of 16 bytes, to show a counter without giving it away. */
 struct cipher_block;
 struct cipher_block *cipher_block_new(const uint8_t key[16]);

@@ -94,9 +94,10 @@ bool hex_decode(struct str text, void *out, size_t n)
     return true;
 }
 
-void base64url_encode(const void *p, size_t n, struct buf *out)
+/* What both alphabets of RFC 4648 share; they differ in the last two digits. */
+static void encode64(const void *p, size_t n, const char last[2], struct buf *out)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     const uint8_t *b = p;
     for (size_t i = 0; i < n; i += 3) {
         size_t left = n - i;
@@ -105,12 +106,14 @@ void base64url_encode(const void *p, size_t n, struct buf *out)
             v |= (uint32_t)b[i + 1] << 8;
         if (left > 2)
             v |= b[i + 2];
-        for (size_t k = 0; k < (left > 2 ? 4 : left + 1); k++)
-            buf_char(out, digits[v >> (18 - 6 * k) & 63]);
+        for (size_t k = 0; k < (left > 2 ? 4 : left + 1); k++) {
+            unsigned digit = v >> (18 - 6 * k) & 63;
+            buf_char(out, digit < 62 ? digits[digit] : last[digit - 62]);
+        }
     }
 }
 
-static int base64url_digit(char c)
+static int digit64(char c, const char last[2])
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -118,12 +121,12 @@ static int base64url_digit(char c)
         return c - 'a' + 26;
     if (c >= '0' && c <= '9')
         return c - '0' + 52;
-    if (c == '-')
+    if (c == last[0])
         return 62;
-    return c == '_' ? 63 : -1;
+    return c == last[1] ? 63 : -1;
 }
 
-bool base64url_decode(struct str text, struct buf *out)
+static bool decode64(struct str text, const char last[2], struct buf *out)
 {
     if (text.n % 4 == 1)
         return false;
@@ -131,7 +134,7 @@ bool base64url_decode(struct str text, struct buf *out)
     uint32_t bits = 0;
     int have = 0;
     for (size_t i = 0; i < text.n; i++) {
-        int digit = base64url_digit(text.p[i]);
+        int digit = digit64(text.p[i], last);
         if (digit < 0)
             goto bad;
         bits = bits << 6 | (uint32_t)digit;
@@ -149,4 +152,30 @@ bad:
     if (out->p)
         out->p[start] = '\0';
     return false;
+}
+
+void base64url_encode(const void *p, size_t n, struct buf *out)
+{
+    encode64(p, n, "-_", out);
+}
+
+bool base64url_decode(struct str text, struct buf *out)
+{
+    return decode64(text, "-_", out);
+}
+
+void base64_encode(const void *p, size_t n, struct buf *out)
+{
+    encode64(p, n, "+/", out);
+    for (; n % 3 != 0; n++)
+        buf_char(out, '=');
+}
+
+bool base64_decode(struct str text, struct buf *out)
+{
+    if (text.n % 4 != 0)
+        return false;
+    for (int padding = 0; padding < 2 && text.n > 0 && text.p[text.n - 1] == '='; padding++)
+        text.n--;
+    return decode64(text, "+/", out);
 }

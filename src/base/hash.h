@@ -38,5 +38,9 @@ bool hex_decode(struct str text, void *out, size_t n);
 void base64url_encode(const void *p, size_t n, struct buf *out);
 /* Appends the bytes to *out; false (and *out as it was) on anything but canonical base64url. */
 bool base64url_decode(struct str text, struct buf *out);
+/* RFC 4648 §4, padded. */
+void base64_encode(const void *p, size_t n, struct buf *out);
+/* Appends the bytes to *out; false (and *out as it was) on anything but canonical base64. */
+bool base64_decode(struct str text, struct buf *out);
 
 #endif

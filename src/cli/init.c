@@ -25,7 +25,7 @@ static int run_init(struct cli *c)
     if (rc == 0 && policy)
         rc = policy_bundle_read(policy, &bundle, &err);
     if (rc == 0)
-        rc = engine_init(dir, &err);
+        rc = engine_init_named(dir, cli_value(c, "origin"), &err);
     int code = rc ? cli_fail(c, &err) : CLI_YES;
     if (rc == 0 && policy)
         code = apply(c, &bundle);
@@ -47,6 +47,7 @@ static int run_init(struct cli *c)
 
 static const struct cli_option options[] = {
     {"policy", "DIR", "apply the policy in this folder to it", NULL, false},
+    {"origin", "NAME", "what its log is called; drawn when not given", NULL, false},
 };
 const struct cli_command cmd_init = {
     .name = "init",
@@ -55,7 +56,10 @@ const struct cli_command cmd_init = {
     .text =
         "Makes the folder, which only its owner can read, with a new key and empty stores. The\n"
         "key (DIR/key) opens everything personal in the stores: keep a copy of it in another\n"
-        "place than the copies of the stores. Until a policy is applied, everything is denied.",
+        "place than the copies of the stores. Until a policy is applied, everything is denied.\n"
+        "\n"
+        "The origin names the log in its checkpoints, for ever: a name under a domain of yours,\n"
+        "such as consent.example.com/lov; each shard adds /N.",
     CLI_OPTIONS(options),
     .run = run_init,
 };

@@ -15,11 +15,12 @@ enum { STOP_SECONDS = 30 };
 struct serving {
     struct cli *c;
     const char *dir;
-    struct buf socket;
+    struct buf socket, witnesses;
     struct engine *engine;
     struct api *api;
     struct http_server *server;
     struct http_options options;
+    unsigned checkpoint_seconds, audit_seconds;
 };
 
 /* ---- settings ---- */
@@ -46,6 +47,17 @@ static int read_numbers(struct cli *c, struct http_options *o, struct err *err)
     return rc;
 }
 
+static int read_intervals(struct serving *s, struct err *err)
+{
+    int64_t checkpoint = 0, audit = 0;
+    int rc = cli_number(s->c, "checkpoint-seconds", 1, 86400, &checkpoint, err);
+    if (rc == 0)
+        rc = cli_number(s->c, "audit-seconds", 1, 86400, &audit, err);
+    s->checkpoint_seconds = (unsigned)checkpoint;
+    s->audit_seconds = (unsigned)audit;
+    return rc;
+}
+
 static int read_options(struct serving *s, struct err *err)
 {
     struct cli *c = s->c;
@@ -55,6 +67,7 @@ static int read_options(struct serving *s, struct err *err)
     if (rc)
         return rc;
     buf_printf(&s->socket, "%s/socket", s->dir);
+    buf_printf(&s->witnesses, "%s/witnesses", s->dir);
     o->listen = listen ? listen : "127.0.0.1:8787";
     o->socket_path = s->socket.p;
     o->tls_cert = cli_value(c, "tls-cert");
@@ -64,7 +77,9 @@ static int read_options(struct serving *s, struct err *err)
     if (!o->tls_cert != !o->tls_key)
         return err_reason(err, LOV_EINVAL, "usage", "give --tls-cert and --tls-key, or neither");
     rc = o->tls_key ? file_check_private(o->tls_key, err) : 0;
-    return rc ? rc : read_numbers(c, o, err);
+    if (rc == 0)
+        rc = read_numbers(c, o, err);
+    return rc ? rc : read_intervals(s, err);
 }
 
 /* DIR/log-level, where there is one, holds one word and wins over --log-level, so that the level of
@@ -117,7 +132,13 @@ static void block_signals(sigset_t *set)
 
 static int start(struct serving *s, struct err *err)
 {
-    struct api_options options = {.base_url = cli_value(s->c, "base-url")};
+    struct api_options options = {
+        .base_url = cli_value(s->c, "base-url"),
+        .witnesses_path = s->witnesses.p,
+        .public_entries = cli_value(s->c, "public-entries") != NULL,
+        .checkpoint_seconds = s->checkpoint_seconds,
+        .audit_seconds = s->audit_seconds,
+    };
     int rc = cli_open_engine(s->c, s->dir, &s->engine, err);
     if (rc == 0)
         rc = api_open(s->engine, &options, &s->api, err);
@@ -184,6 +205,7 @@ static void stop(struct serving *s)
         api_close(s->api);
     engine_close(s->engine);
     buf_free(&s->socket);
+    buf_free(&s->witnesses);
 }
 
 /* Serves the API until SIGTERM or SIGINT. */
@@ -224,6 +246,9 @@ static const struct cli_option options[] = {
      NULL, false},
     {"allow-remote", NULL, "listen on other than loopback addresses without TLS", NULL, false},
     {"log-level", "LEVEL", "what is logged; info when not given", "error warn info debug", false},
+    {"checkpoint-seconds", "N", "how often what is new is signed; 10 when not given", NULL, false},
+    {"audit-seconds", "N", "how often the ledger is audited; 60 when not given", NULL, false},
+    {"public-entries", NULL, "let anybody read the entries of the log", NULL, false},
     {"base-url", "URL", "what callers reach the server by, for its metadata", NULL, false},
 };
 const struct cli_command cmd_serve = {
@@ -239,7 +264,10 @@ const struct cli_command cmd_serve = {
         "certificate, the key and DIR/log-level again; that file, where there is one, holds one\n"
         "word and wins over --log-level. It does not start when others than the owner can read "
         "the\n"
-        "folder or a key in it.",
+        "folder or a key in it.\n"
+        "\n"
+        "DIR/witnesses, where there is one, holds verifier keys, one a line: cosignatures by these\n"
+        "are kept and served with the checkpoint.",
     CLI_OPTIONS(options),
     .run = run_serve,
 };

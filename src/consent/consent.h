@@ -28,6 +28,7 @@
 #include "db/writer.h"
 #include "identity/identity.h"
 #include "ledger/ledger.h"
+#include "ledger/publish.h"
 #include "policy/policy.h"
 
 /* ---- the installation ---- */
@@ -36,6 +37,8 @@ struct engine;
 
 /* Makes a new installation: folder (0700), key, both stores. LOV_ECONFLICT when there is one. */
 int engine_init(const char *dir, struct err *err);
+/* The same with the origin of its log (publish.h); NULL: one that is drawn. */
+int engine_init_named(const char *dir, const char *origin, struct err *err);
 /* LOV_ENOTFOUND when `dir` holds none; LOV_ECONFLICT (reason "locked") when another process holds
  * it; LOV_EVERSION when it is newer than the program. */
 int engine_open(const char *dir, struct log *log, struct engine **out, struct err *err);
@@ -83,6 +86,30 @@ struct engine_rotation {
 /* One step of changing the key-encryption key, some milliseconds of the writer's time: call it
  * until it is done. The first call begins, or takes up what a process that ended has begun. */
 int engine_rotate(struct engine *e, struct engine_rotation *r, struct err *err);
+
+/* ---- what the ledger publishes (ledger/publish.h) ---- */
+
+/* There are the shards 0 to engine_shards() - 1. */
+uint32_t engine_shards(const struct engine *e);
+/* Who signs for the shard, and by what verifier key; lives as long as the engine. */
+const struct log_signer *engine_signer(const struct engine *e, uint32_t shard);
+/* Makes a checkpoint of each shard that grew since its last one. Any thread but the writer's;
+ * waits. LOV_ECORRUPT: the ledger does not continue what was signed, see publish_step(). */
+int engine_publish(struct engine *e, struct err *err);
+/* Keeps lines of witnesses, see publish_cosign(). */
+int engine_cosign(struct engine *e, uint32_t shard, int64_t size, struct str lines,
+                  const struct witnesses *by, int *kept, struct err *err);
+/* Examines what was published and some of the events (ledger/audit.h), a bounded part in each call;
+ * one thread at a time. When something is wrong for the first time it is logged, and the event
+ * "log.alert" tells of it. */
+int engine_audit(struct engine *e, struct err *err);
+struct engine_audit_state {
+    bool wrong;         /* stays until the server is started again and finds nothing */
+    int64_t runs;       /* since the start */
+    int64_t events;     /* recomputed so far */
+    int64_t checked_at; /* ms UTC; 0: never */
+};
+struct engine_audit_state engine_audit_state(struct engine *e);
 
 /* ---- decide ---- */
 

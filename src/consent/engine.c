@@ -23,17 +23,36 @@ static void path_in(const char *dir, const char *name, struct buf *out)
 
 /* ---- making one ---- */
 
-int engine_init(const char *dir, struct err *err)
+/* Before the first opening, which would draw one. */
+static int init_origin(const char *dir, const char *origin, struct err *err)
+{
+    _cleanup_buf struct buf path = {0};
+    struct db *lov = NULL;
+    path_in(dir, "lov.db", &path);
+    int rc = db_open(path.p, DB_WRITE, &lov, err);
+    if (rc == 0)
+        rc = db_migrate_embedded(lov, "lov", err);
+    if (rc == 0)
+        rc = publish_set_origin(lov, str_of(origin), err);
+    db_close(lov);
+    return rc;
+}
+
+int engine_init_named(const char *dir, const char *origin, struct err *err)
 {
     _cleanup_buf struct buf path = {0};
     path_in(dir, "key", &path);
     if (file_exists(path.p))
         return err_set(err, LOV_ECONFLICT, "%s holds an installation already", dir);
-    int rc = dir_create(dir, 0700, err);
+    int rc = origin ? publish_check_origin(str_of(origin), err) : 0;
+    if (rc == 0)
+        rc = dir_create(dir, 0700, err);
     if (rc == 0)
         rc = file_check_private(dir, err);
     if (rc == 0)
         rc = identity_create_key(dir, err);
+    if (rc == 0 && origin)
+        rc = init_origin(dir, origin, err);
     if (rc)
         return rc;
     struct log quiet = {.fd = STDERR_FILENO, .level = LOG_ERROR};
@@ -41,6 +60,11 @@ int engine_init(const char *dir, struct err *err)
     rc = engine_open(dir, &quiet, &e, err);
     engine_close(e);
     return rc;
+}
+
+int engine_init(const char *dir, struct err *err)
+{
+    return engine_init_named(dir, NULL, err);
 }
 
 /* ---- opening ---- */
@@ -101,6 +125,8 @@ static int start(struct engine *e, const char *dir, struct err *err)
     }
     if (rc == 0)
         rc = ledger_open(lov, &e->ledger, err);
+    if (rc == 0)
+        rc = publish_load(e, lov, err);
     if (rc == 0) {
         struct write_observer observer = engine_observer(e);
         rc = writer_start(identities, lov, &observer, e->log, &e->writer, err);
@@ -171,6 +197,7 @@ void engine_close(struct engine *e)
     free(e->changed);
     rules_unref(e->rules);
     cipher_block_free(e->ids);
+    publish_unload(e);
     identity_close(e->identity);
     pthread_mutex_destroy(&e->rules_lock);
     pthread_mutex_destroy(&e->scrub_lock);

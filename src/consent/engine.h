@@ -22,6 +22,13 @@ struct sweep_limits sweep_defaults(void);
 int engine_open_with(const char *dir, struct log *log, const struct sweep_limits *limits,
                      struct engine **out, struct err *err);
 
+/* How far the audit of a shard has come; its thread only. */
+struct shard_audit {
+    bool started;
+    int64_t fresh, next; /* events: the first that is new, the next of all */
+    int64_t older;       /* size of the checkpoint that was looked at last */
+};
+
 struct engine {
     int lock_fd;
     char *dir;
@@ -52,7 +59,15 @@ struct engine {
     /* The newest instant in the ledger; relaxed: a decision may miss the last event's, never more.
      */
     _Atomic int64_t latest;
+    struct log_signer *signers; /* by shard; as opened */
+    struct shard_audit *audits; /* by shard */
+    _Atomic bool audit_wrong;   /* this and the counts: relaxed, each alone */
+    _Atomic int64_t audit_runs, audited_events, audit_at;
 };
+
+/* Reads, or makes, what signing needs; before the writer starts. */
+int publish_load(struct engine *e, struct db *lov, struct err *err);
+void publish_unload(struct engine *e);
 
 struct rules {
     _Atomic long refs;

@@ -15,7 +15,7 @@
 #include "base/json.h"
 #include "consent/engine.h"
 
-enum { BATCH = 500, NOTE_MAX = 256 };
+enum { BATCH = 500, MARKER_MAX = 256 };
 
 static void note_path(const char *dir, struct buf *out)
 {
@@ -34,7 +34,7 @@ int engine_note_restore(const char *dir, int64_t made_at, struct err *err)
 static int read_note(const char *path, int64_t *made_at, struct err *err)
 {
     _cleanup_buf struct buf text = {0};
-    int rc = file_read(path, NOTE_MAX, &text, err);
+    int rc = file_read(path, MARKER_MAX, &text, err);
     if (rc == 0 && !time_parse(str_trim(buf_view(&text)), made_at))
         rc = err_set(err, LOV_ECORRUPT, "%s holds no time: remove it", path);
     return rc;

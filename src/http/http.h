@@ -86,8 +86,10 @@ int http_problem_status(struct http_call *call, int status, const char *reason, 
 void http_resume(struct http_call *call);
 
 struct http_route {
-    const char *method;  /* "GET"; HEAD is answered by GET routes */
-    const char *pattern; /* "/v1/consents/{id}/withdraw" */
+    const char *method; /* "GET"; HEAD is answered by GET routes */
+    /* "/v1/consents/{id}/withdraw". A last "{name...}" takes one or more segments with the slashes
+     * between them. */
+    const char *pattern;
     http_handler *handler;
     bool open;       /* needs no authentication */
     uint32_t allow;  /* for http_app.authenticate: bits of the application's own meaning */

@@ -20,7 +20,7 @@ enum method { METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, 
 
 struct route_node {
     struct str text; /* of a literal segment */
-    struct route_node *children, *next, *param;
+    struct route_node *children, *next, *param, *tail;
     const struct http_route *by_method[METHOD_COUNT];
     bool end;      /* some pattern ends here */
     size_t params; /* on the way here */

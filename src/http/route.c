@@ -16,9 +16,20 @@ static int method_parse(struct str name)
     return str_is(name, "HEAD") ? METHOD_GET : -1;
 }
 
+/* "{name...}" */
+static bool is_tail(struct str segment)
+{
+    return str_ends(segment, STR("...}"));
+}
+
 static struct route_node *node_below(struct route_tree *tree, struct route_node *node,
                                      struct str segment, bool is_param)
 {
+    if (is_param && is_tail(segment)) {
+        if (!node->tail)
+            node->tail = arena_alloc(&tree->arena, sizeof *node);
+        return node->tail;
+    }
     if (is_param) {
         if (!node->param)
             node->param = arena_alloc(&tree->arena, sizeof *node);
@@ -60,7 +71,7 @@ static int add_route(struct route_tree *tree, const struct http_route *route, st
         if (is_param && ++params > HTTP_PARAMS)
             return err_set(err, LOV_EINVAL, "route %s has too many parameters", route->pattern);
         struct str inner = is_param ? (struct str){segment.p + 1, segment.n - 2} : segment;
-        if (!segment_ok(inner))
+        if (!segment_ok(inner) || (is_param && is_tail(segment) && more))
             return err_set(err, LOV_EINVAL, "route %s is malformed", route->pattern);
         node = node_below(tree, node, segment, is_param);
     }
@@ -101,6 +112,7 @@ static const struct route_node *match(const struct route_node *node, struct str 
                                       struct str *raw, size_t params)
 {
     bool last = str_find(rest, '/') == rest.n;
+    struct str whole = rest;
     struct str segment = str_cut(&rest, '/');
     const struct route_node *found = NULL;
     for (const struct route_node *child = node->children; child; child = child->next) {
@@ -109,12 +121,17 @@ static const struct route_node *match(const struct route_node *node, struct str 
             break;
         }
     }
-    if (found || !node->param || !segment.n)
+    if (!found && node->param && segment.n) {
+        raw[params] = segment;
+        if (!last)
+            found = match(node->param, rest, raw, params + 1);
+        else if (node->param->end)
+            found = node->param;
+    }
+    if (found || !node->tail || !segment.n)
         return found;
-    raw[params] = segment;
-    if (last)
-        return node->param->end ? node->param : NULL;
-    return match(node->param, rest, raw, params + 1);
+    raw[params] = whole;
+    return node->tail;
 }
 
 const struct route_node *route_find(const struct route_tree *tree, struct str path,

@@ -8,7 +8,8 @@
 
 #include "db/schema.h"
 
-const char SEALED_ID[] = "lov id", SEALED_KEY[] = "lov data key", SEALED_ROOT[] = "lov root";
+const char SEALED_ID[] = "lov id", SEALED_KEY[] = "lov data key", SEALED_ROOT[] = "lov root",
+           SEALED_LOG[] = "lov log";
 
 /* ---- under the key-encryption keys ---- */
 
@@ -63,6 +64,32 @@ static int make_root(struct identity *who, struct db *db, struct err *err)
     return db_run(s, err);
 }
 
+/* The key that signs checkpoints: random, not derived, so that it can be moved or replaced. */
+static int load_log_key(struct identity *who, struct db *db, struct err *err)
+{
+    static const char select[] = "select sealed from secret where name = 'log'";
+    static const char insert[] = "insert into secret (name, sealed) values ('log', $1)";
+    _cleanup_buf struct buf bytes = {0};
+    struct db_stmt *s = db_use(db, select);
+    int rc = db_step(s, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 1) {
+        rc = kek_unseal(who, STR(SEALED_LOG), db_blob(s, 0), &bytes, NULL);
+        db_done(s);
+        if (rc || bytes.n != sizeof who->log.b)
+            return err_set(err, LOV_ECORRUPT, "the key of the log does not open");
+        memcpy(who->log.b, bytes.p, bytes.n);
+        memset(bytes.p, 0, bytes.n);
+        return 0;
+    }
+    random_bytes(who->log.b, sizeof who->log.b);
+    kek_seal(who, STR(SEALED_LOG), (struct str){(char *)who->log.b, sizeof who->log.b}, &bytes);
+    s = db_use(db, insert);
+    db_bind_blob(s, 1, buf_view(&bytes));
+    return db_run(s, err);
+}
+
 static struct identity *new_identity(const struct identity_keys *keys, uint32_t shards)
 {
     struct identity *who = mem_zero(sizeof *who);
@@ -89,6 +116,8 @@ int identity_open(struct db *db, const struct identity_keys *keys, uint32_t shar
     rc = load_root(who, db, err);
     if (rc == 0)
         rc = make_root(who, db, err);
+    if (rc >= 0)
+        rc = load_log_key(who, db, err);
     if (rc < 0)
         identity_close(who);
     else
@@ -116,6 +145,7 @@ void identity_close(struct identity *who)
         return;
     identity_keys_wipe(&who->keys);
     secret_wipe(&who->root);
+    secret_wipe(&who->log);
     pthread_rwlock_destroy(&who->lock);
     free(who);
 }
@@ -123,6 +153,11 @@ void identity_close(struct identity *who)
 struct secret identity_secret(const struct identity *who, const char *use)
 {
     return secret_derive(&who->root, str_of(use));
+}
+
+const struct secret *identity_log_key(const struct identity *who)
+{
+    return &who->log;
 }
 
 /* ---- rows ---- */

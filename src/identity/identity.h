@@ -57,6 +57,9 @@ int identity_open_read(struct db *db, const struct identity_keys *keys, uint32_t
 void identity_close(struct identity *who);
 /* A secret for one use, the same for the life of the installation. */
 struct secret identity_secret(const struct identity *who, const char *use);
+/* The seed of the Ed25519 key that signs the ledger's checkpoints; made at the first opening,
+ * borrowed. */
+const struct secret *identity_log_key(const struct identity *who);
 
 /* Where a consumer of that id is, or would be. `id` is 1 to 128 bytes. */
 struct hash128 identity_lookup(const struct identity *who, struct str id);

@@ -9,7 +9,7 @@
 #include "identity/identity.h"
 
 struct identity {
-    struct secret root;
+    struct secret root, log;
     uint8_t lookup_key[16];
     uint32_t shards;
     pthread_rwlock_t lock; /* guards keys, which a rotation changes */
@@ -17,7 +17,7 @@ struct identity {
 };
 
 /* What sealed values are bound to, followed by the cid where they are a consumer's. */
-extern const char SEALED_ID[7], SEALED_KEY[13], SEALED_ROOT[9];
+extern const char SEALED_ID[7], SEALED_KEY[13], SEALED_ROOT[9], SEALED_LOG[8];
 struct str identity_associated(const char *use, const struct uid *cid, struct buf *out);
 /* By the key that seals; by any key that is left. */
 void kek_seal(const struct identity *who, struct str associated, struct str plain, struct buf *out);

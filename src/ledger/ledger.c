@@ -171,6 +171,11 @@ int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *ev
     event->seq = (int64_t)h->tree.size;
     buf_clear(&ledger->encoding);
     event_encode(event, &ledger->encoding);
+    if (ledger->encoding.n > LEDGER_EVENT_MAX)
+        return err_reason(err, LOV_ELIMIT, "event_too_long",
+                          "this would be an event of %zu bytes, and one has at most %d: write less "
+                          "at a time",
+                          ledger->encoding.n, LEDGER_EVENT_MAX);
     event->leaf = tree_leaf(buf_view(&ledger->encoding));
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, event->shard);

@@ -24,6 +24,9 @@
 
 struct ledger;
 
+/* Bytes of an event's encoding: what an entry bundle (C2SP tlog-tiles) can hold. */
+enum { LEDGER_EVENT_MAX = 65535 };
+
 struct ledger_event {
     uint32_t shard;
     int64_t seq;     /* from 0; set by ledger_append */
@@ -42,7 +45,8 @@ int ledger_open(struct db *lov, struct ledger **out, struct err *err);
 void ledger_close(struct ledger *ledger);
 /* How the writer keeps the heads in memory and in the database together. */
 struct write_observer ledger_observer(struct ledger *ledger);
-/* Sets event->seq and event->leaf. The caller holds the transaction and sets all else. */
+/* Sets event->seq and event->leaf. The caller holds the transaction and sets all else. LOV_ELIMIT
+ * "event_too_long" beyond LEDGER_EVENT_MAX. */
 int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,
                   struct err *err);
 

@@ -22,8 +22,9 @@ COMMANDS = [
     "init", "demo", "serve", "check", "consent give", "consent refuse", "consent withdraw",
     "consent renew", "consent amend", "consent list", "policy check", "policy diff",
     "policy apply", "policy show", "policy history", "import consents", "import consumers",
-    "log show", "log verify", "log root", "key create", "key revoke", "key list", "version",
-    "help", "completion", "man", "key rotate", "consumer shred", "backup", "restore",
+    "log show", "log verify", "log root", "log checkpoint", "log proof", "log audit", "key create",
+    "key revoke", "key list", "key log", "key rotate", "consumer shred", "backup", "restore",
+    "version", "help", "completion", "man",
 ]
 ASK = ["check", "--recipient", "marketing", "--purpose", "personal_offers",
        "--category", "purchases", "--consumer"]

@@ -1,0 +1,42 @@
+/*
+ * tiles.h - the hashes of a shard's tree in tiles (C2SP tlog-tiles), as proofs need them and as
+ * they are published.
+ *
+ * Complete tiles are rows that never change; a partial one is put together from the leaves of
+ * events (level 0) or from the roots of the tiles below. A struct tiles belongs to one thread and
+ * uses one connection, and must stay where it is while its source is in use.
+ */
+#ifndef LOV_LEDGER_TILES_H
+#define LOV_LEDGER_TILES_H
+
+#include "db/db.h"
+#include "ledger/ledger.h"
+#include "ledger/proof.h"
+
+enum { TILE_WIDTH = 256, TILE_LEVELS = 8 };
+
+struct tiles {
+    struct db *db;
+    uint32_t shard;
+    struct proof_source source;
+};
+
+void tiles_init(struct tiles *t, struct db *db, uint32_t shard);
+/* `width` (1 to 256) hashes of the tile. LOV_ENOTFOUND when the tree has not so many. */
+int tiles_read(struct tiles *t, unsigned level, int64_t index, unsigned width,
+               struct sha256 out[TILE_WIDTH], struct err *err);
+/* Appends the canonical encodings (ledger.h) of the events of a level 0 tile, each behind its
+ * length in two bytes, big-endian. LOV_ENOTFOUND as above. */
+int tiles_entries(struct db *db, uint32_t shard, int64_t index, unsigned width, struct buf *out,
+                  struct err *err);
+
+/* Writes tiles that the tree of `size` events completes and that are not there yet, at most `most`;
+ * *complete is whether none is left. The caller holds the transaction. */
+int tiles_extend(struct db *db, uint32_t shard, int64_t size, unsigned most, bool *complete,
+                 struct err *err);
+
+/* Reads "LEVEL/N", "entries/N" (level -1), with ".p/W" for a partial one (otherwise *width is 256):
+ * the path of a tile below "tile/". False when it is not exactly one. */
+bool tiles_parse_path(struct str path, int *level, int64_t *index, unsigned *width);
+
+#endif
