@@ -47,6 +47,8 @@ static bool id_is_printable(struct str id)
 
 struct str call_request_id(const struct http_call *call)
 {
+    if (call->transport->without_id)
+        return (struct str){0};
     struct str id = call->transport->carrier->header(call->transport, "X-Request-ID");
     return id.n <= REQUEST_ID_MAX && id_is_printable(id) ? id : (struct str){0};
 }
@@ -55,6 +57,7 @@ struct str call_request_id(const struct http_call *call)
 static bool admit_request_id(struct http_call *call)
 {
     struct str id = call->transport->carrier->header(call->transport, "X-Request-ID");
+    call->transport->without_id = id.n == 0;
     if (id.n > REQUEST_ID_MAX)
         http_problem_status(call, 431, "", "X-Request-ID is longer than 4096 bytes");
     else if (!id_is_printable(id))

@@ -99,6 +99,7 @@ static void exchange_reset(struct exchange *x)
     buf_clear(&x->body);
     x->call = (struct http_call){0};
     x->transport.query = (struct str){0};
+    x->transport.without_id = false;
     x->discarded = 0;
     x->begun = x->ran = x->discard = false;
 }
@@ -138,13 +139,15 @@ struct head {
     struct str length;
 };
 
-/* RFC 9110 §5.6.2 */
+/* RFC 9110 §5.6.2: letters, digits and !#$%&'*+-.^_`|~ as bits, since each header of each request
+ * passes here. */
 static bool is_token(struct str name)
 {
+    static const uint64_t tokens[4] = {UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe),
+                                       0, 0};
     for (size_t i = 0; i < name.n; i++) {
         unsigned char c = (unsigned char)name.p[i];
-        bool alphanumeric = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-        if (!alphanumeric && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c)))
+        if (!(tokens[c >> 6] >> (c & 63) & 1))
             return false;
     }
     return name.n > 0;

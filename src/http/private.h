@@ -91,6 +91,7 @@ struct http_transport {
     struct metrics_shard *shard; /* NULL in a process without a server */
     uint64_t peer;               /* stands for the address; 0: not limited by address */
     bool overloaded;
+    bool without_id;  /* call_admit() found no X-Request-ID */
     struct str query; /* raw, without "?" */
     void *self;       /* the carrier's own */
 };

@@ -72,6 +72,7 @@ def looks_like(shown):
     pattern = re.sub(r"\d{4}\\-\d\d\\-\d\dT[\d:]+\\\.\d+Z", r"\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z", pattern)
     pattern = re.sub(r"^\d+\b(?=\\ )", r"\\d+", pattern, flags=re.M)
     pattern = re.sub(r"\b\d+(?=\\ (events|rows))", r"\\d+", pattern)
+    pattern = pattern.replace("\\.\\.\\.\\\n", "(?:.*\n)*")  # a line of its own: any lines, or none
     return re.sub(r"\\\.\\\.\\\.", r"(?:.|\\n)*", pattern)
 
 
