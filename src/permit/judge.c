@@ -237,13 +237,11 @@ void permit_judge(const struct permit_map *m, const struct image *image,
                   const struct image_use *use, const struct permit_answer *answer, int64_t at,
                   struct lov_decision *out)
 {
-    *out = permit_denied(LOV_UNKNOWN_CONSUMER, image, at);
-    out->activity = (int32_t)use->activity;
-    if (!answer)
+    if (!answer || answer->erased) {
+        *out = permit_denied(answer ? LOV_ERASED : LOV_UNKNOWN_CONSUMER, image, at);
+        out->activity = (int32_t)use->activity;
         return;
-    out->reason = LOV_ERASED;
-    if (answer->erased)
-        return;
+    }
     struct asked q = {
         .use = use,
         .c = answer,
@@ -253,14 +251,18 @@ void permit_judge(const struct permit_map *m, const struct image *image,
         .at = at,
     };
     int basis = IMAGE_AT(image, bases, uint8_t)[use->bases + (uint32_t)q.residence.law];
-    out->law = q.residence.law;
-    out->basis = basis;
-    out->reason = LOV_RESTRICTED;
-    if (answer->restricted && basis != LEGAL_OBLIGATION)
-        return;
+    bool restricted = answer->restricted && basis != LEGAL_OBLIGATION;
+    bool asked = basis == CONSENT || basis == OPT_OUT || basis == LEGITIMATE_INTEREST;
     int opt_in_below = IMAGE_AT(image, laws, struct image_law)[q.residence.law].opt_in_below;
-    out->reason = (int32_t)by_basis(&q, basis, opt_in_below);
-    out->permit = out->reason == LOV_PERMITTED;
-    if (answer->answered && (basis == CONSENT || basis == OPT_OUT || basis == LEGITIMATE_INTEREST))
-        out->consent = answer->consent;
+    enum lov_reason reason = restricted ? LOV_RESTRICTED : by_basis(&q, basis, opt_in_below);
+    *out = (struct lov_decision){
+        .permit = reason == LOV_PERMITTED,
+        .reason = (int32_t)reason,
+        .basis = basis,
+        .law = q.residence.law,
+        .activity = (int32_t)use->activity,
+        .policy_version = (int32_t)image->version,
+        .consent = answer->answered && asked && !restricted ? answer->consent : -1,
+        .at = at,
+    };
 }

@@ -198,7 +198,9 @@ static struct asking asking_of(const char *recipient, const char *purpose, const
 int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
                const char *consumer, int64_t at, struct lov_decision *out)
 {
-    struct lov_decision d;
+    struct lov_decision own;
+    if (!out)
+        out = &own;
     struct str id = text(consumer, LONGEST_ID);
     bool holds = false;
     for (int i = 0; lov && i < TRIES && !holds; i++) {
@@ -210,14 +212,12 @@ int lov_decide(struct lov *lov, const char *recipient, const char *purpose, cons
         take_view(lov, &asking, &v);
         if (v.m && v.m != m)
             lookup = lookup_in(v.m, id);
-        decide_one(&v, &lookup, &d);
+        decide_one(&v, &lookup, out);
         holds = still_holds(&v);
     }
     if (!holds)
-        d = permit_denied(LOV_UNAVAILABLE, NULL, at);
-    if (out)
-        *out = d;
-    return d.permit;
+        *out = permit_denied(LOV_UNAVAILABLE, NULL, at);
+    return out->permit;
 }
 
 /* One batch under one view: first every line is asked for, then each is read. */
