@@ -485,7 +485,9 @@ def test_commands_give_the_same_answers_with_and_without_a_server(demo):
         for args in reads:
             for more in ([], ["--json"]):
                 r = lov(*args, *more, directory=demo, code=None)
-                told.append((args, r.returncode, r.stdout, r.stderr))
+                # How many pages the store has is its own affair.
+                out = re.sub(r"\d+ pages|(?<=\"pages\": )\d+|(?<=\"pages\":)\d+", "N pages", r.stdout)
+                told.append((args, r.returncode, out, r.stderr))
         return told
 
     alone = answers()
