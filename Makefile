@@ -81,7 +81,7 @@ PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libja
 	python3 python3-pip ca-certificates
 TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
-	bash-completion man-db
+	bash-completion man-db golang-go golang-golang-x-mod-dev
 BENCH_PACKAGES = wrk nginx-light postgresql
 
 # ---- what to do ----
