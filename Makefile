@@ -90,7 +90,7 @@ PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libja
 	binutils python3 python3-pip ca-certificates
 TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
-	bash-completion man-db
+	bash-completion man-db golang-go golang-golang-x-mod-dev
 # For tests alone: how Node calls a C library.
 NODE_PACKAGES = koffi@3.3.4
 BENCH_PACKAGES = wrk nginx-light postgresql liblmdb-dev

@@ -45,18 +45,21 @@ struct moved {
     struct buf encoding;
 };
 
-/* 1 when the event, if it were number `seq`, would be what that number hashed to. */
+/* 1 when the event, if it were number `seq`, would be what that number hashed to, or what is beside
+ * it: a row that was moved takes its hash along. */
 static int was_at(struct moved *m, const struct ledger_event *event, int64_t seq, struct err *err)
 {
     struct ledger_event other = *event;
     struct sha256 old;
     other.seq = seq;
-    int rc = m->tiles->source.hashes(m->tiles, 0, seq, 1, &old, err);
-    if (rc)
-        return rc == LOV_ENOTFOUND ? 0 : rc;
     buf_clear(&m->encoding);
     event_encode(&other, &m->encoding);
     struct sha256 leaf = tree_leaf(buf_view(&m->encoding));
+    if (same(&leaf, &event->leaf))
+        return 1;
+    int rc = m->tiles->source.hashes(m->tiles, 0, seq, 1, &old, err);
+    if (rc)
+        return rc == LOV_ENOTFOUND ? 0 : rc;
     return same(&leaf, &old);
 }
 
@@ -148,16 +151,43 @@ static int load_old(struct pass *p, int64_t seq, struct err *err)
     return 0;
 }
 
+/* The tiles that this event completes. The same results as check_event(). */
+static int check_tiles(struct pass *p, int64_t seq, struct audit_report *out, struct err *err)
+{
+    int64_t count = seq + 1;
+    for (unsigned level = 0; level < TILE_LEVELS && count % TILE_WIDTH == 0; level++) {
+        count /= TILE_WIDTH;
+        int rc = tiles_check(&p->tiles, level, count - 1, false, err);
+        if (rc == 0)
+            found(out, AUDIT_DAMAGED, -1, "tile %lld of level %u is not what its events make",
+                  (long long)count - 1, level);
+        if (rc != 1)
+            return rc;
+    }
+    return 1;
+}
+
+/* The event is not what its tile says, or has not the hash beside it: which of them is wrong? */
+static int explain(struct pass *p, const struct ledger_event *event, const struct sha256 *leaf,
+                   struct audit_report *out, struct err *err)
+{
+    int rc = 1;
+    if (same(leaf, &event->leaf))
+        rc = tiles_check(&p->tiles, 0, event->seq / TILE_WIDTH, true, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 1)
+        return diagnose(&p->tiles, event->seq, p->size, out, err);
+    found(out, AUDIT_DAMAGED, event->seq, "tile %lld of level 0 is damaged",
+          (long long)(event->seq / TILE_WIDTH));
+    return 0;
+}
+
 /* 1: goes on; 0: wrong, and said how; negative: failed. */
 static int check_event(struct pass *p, struct db_stmt *s, int64_t seq, struct audit_report *out,
                        struct err *err)
 {
     struct ledger_event event;
-    if (seq % TILE_WIDTH == 0 || out->events == 0) {
-        int rc = load_old(p, seq / TILE_WIDTH * TILE_WIDTH, err);
-        if (rc)
-            return rc;
-    }
     if (db_int(s, 1) != seq) {
         found(out, AUDIT_DROPPED, seq, "event %lld is missing", (long long)seq);
         return 0;
@@ -170,10 +200,8 @@ static int check_event(struct pass *p, struct db_stmt *s, int64_t seq, struct au
     event_encode(&event, &p->encoding);
     struct sha256 leaf = tree_leaf(buf_view(&p->encoding));
     unsigned place = (unsigned)(seq % TILE_WIDTH);
-    if (!same(&leaf, place < p->old_count ? &p->old[place] : &event.leaf)) {
-        int rc = diagnose(&p->tiles, seq, p->size, out, err);
-        return rc < 0 ? rc : 0;
-    }
+    if (!same(&leaf, place < p->old_count ? &p->old[place] : &event.leaf))
+        return explain(p, &event, &leaf, out, err);
     if (!same(&leaf, &event.leaf)) {
         found(out, AUDIT_DAMAGED, seq, "the hash beside event %lld is not its own", (long long)seq);
         return 0;
@@ -181,7 +209,7 @@ static int check_event(struct pass *p, struct db_stmt *s, int64_t seq, struct au
     if (p->tree)
         tree_append(p->tree, &leaf);
     out->events++;
-    return 1;
+    return place == TILE_WIDTH - 1 ? check_tiles(p, seq, out, err) : 1;
 }
 
 /* Events [from, to); out->finding says how it went. */
@@ -197,7 +225,10 @@ static int run_pass(struct pass *p, int64_t from, int64_t to, struct audit_repor
     db_bind_int(s, 3, to);
     int rc;
     while ((rc = db_step(s, err)) == 1) {
-        rc = check_event(p, s, seq, out, err);
+        if (seq == from || seq % TILE_WIDTH == 0)
+            rc = load_old(p, seq / TILE_WIDTH * TILE_WIDTH, err);
+        if (rc == 0 || rc == 1)
+            rc = check_event(p, s, seq, out, err);
         if (rc != 1) {
             db_done(s);
             return rc;

@@ -228,6 +228,52 @@ int tiles_extend(struct db *db, uint32_t shard, int64_t size, unsigned most, boo
     return 0;
 }
 
+/* ---- checking ---- */
+
+/* 1 and the root and hashes of a stored tile, 0 when there is none. */
+static int stored_whole(const struct tiles *t, unsigned level, int64_t index, struct sha256 *root,
+                        struct sha256 *out, struct err *err)
+{
+    static const char sql[] =
+        "select root, hashes from tile where shard = $1 and level = $2 and idx = $3";
+    struct db_stmt *s = db_use(t->db, sql);
+    db_bind_int(s, 1, t->shard);
+    db_bind_int(s, 2, level);
+    db_bind_int(s, 3, index);
+    int rc = db_step(s, err);
+    if (rc != 1)
+        return rc;
+    struct str root_bytes = db_blob(s, 0), hashes_bytes = db_blob(s, 1);
+    /* One of a wrong length is as wrong as one of wrong bytes. */
+    memset(root, 0, sizeof *root);
+    memset(out, 0, TILE_BYTES);
+    if (root_bytes.n == HASH && hashes_bytes.n == TILE_BYTES) {
+        memcpy(root, root_bytes.p, HASH);
+        memcpy(out, hashes_bytes.p, TILE_BYTES);
+    }
+    db_done(s);
+    return 1;
+}
+
+int tiles_check(struct tiles *t, unsigned level, int64_t index, bool fold, struct err *err)
+{
+    struct sha256 root, hash[TILE_WIDTH], below[TILE_WIDTH];
+    unsigned count = TILE_WIDTH;
+    int rc = stored_whole(t, level, index, &root, hash, err);
+    if (rc != 1)
+        return rc < 0 ? rc : 1;
+    struct sha256 made = proof_fold(hash, TILE_WIDTH);
+    if (memcmp(&made, &root, HASH) != 0)
+        return 0;
+    if (fold)
+        return 1;
+    rc = level ? read_roots(t, level - 1, index * TILE_WIDTH, &count, below, err)
+               : read_leaves(t, index * TILE_WIDTH, &count, below, err);
+    if (rc)
+        return rc;
+    return count == TILE_WIDTH && memcmp(below, hash, TILE_BYTES) == 0;
+}
+
 /* ---- paths ---- */
 
 static bool read_digits(struct str text, size_t most, int64_t *out)

@@ -35,6 +35,10 @@ int tiles_entries(struct db *db, uint32_t shard, int64_t index, unsigned width, 
 int tiles_extend(struct db *db, uint32_t shard, int64_t size, unsigned most, bool *complete,
                  struct err *err);
 
+/* 1 when the stored tile folds to its root and holds what is below it, or is not there (yet); 0
+ * when not; negative: it could not be read. `fold` alone does not look below. */
+int tiles_check(struct tiles *t, unsigned level, int64_t index, bool fold, struct err *err);
+
 /* Reads "LEVEL/N", "entries/N" (level -1), with ".p/W" for a partial one (otherwise *width is 256):
  * the path of a tile below "tile/". False when it is not exactly one. */
 bool tiles_parse_path(struct str path, int *level, int64_t *index, unsigned *width);
