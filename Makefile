@@ -100,7 +100,7 @@ BENCH_PACKAGES = wrk nginx-light postgresql liblmdb-dev
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all help deps test-deps bench-deps libraries run units test asan tsan fuzzers fuzz \
-	fuzz-quick benches bench format format-check lint install uninstall clean FORCE
+	fuzz-quick benches bench bench-full format format-check lint install uninstall clean FORCE
 
 ## make            build build/lov and build/liblov.*
 all: $(LIBRARY) $(PROGRAM) $(LOV_FILES)
@@ -156,6 +156,10 @@ fuzz-quick:
 bench: bench-deps
 	@$(MAKE) --no-print-directory all benches
 	@bench/run
+
+## make bench-full the same, in process with 76 million consumers (16 GB of memory, 20 GB of disk)
+bench-full: bench
+	@bench/run --consumers 76000000 permits
 
 ## make format     lay out the C as .clang-format says
 format:

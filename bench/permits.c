@@ -125,6 +125,8 @@ static void fill_index(struct bench *b)
     must(index_open(&o, &b->ix, &found, &err) == 0, err.text);
     index_write_lock(b->ix);
     publish_policy(b);
+    /* As a load does that knows how many there will be. */
+    index_reserve(b->ix, b->consumers);
     for (int64_t i = index_count(b->ix); i < b->consumers; i++) {
         char id[ID];
         struct uid cid = {{0}};

@@ -117,7 +117,13 @@ static int load_person(void *ctx, const struct person *p)
 
 static int load_all(struct loading *l)
 {
-    int rc = identity_each(l->identities, load_identity, l, l->err);
+    int64_t most = 0;
+    int rc = identity_next_number(l->identities, &most, l->err);
+    if (rc)
+        return rc;
+    /* Growing on the way would write every part of the table to the disk several times. */
+    index_reserve(l->e->index, most);
+    rc = identity_each(l->identities, load_identity, l, l->err);
     if (rc == 0)
         rc = identity_each_erased(l->identities, load_erased, l, l->err);
     if (rc == 0)

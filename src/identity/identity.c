@@ -226,7 +226,7 @@ struct str identity_associated(const char *use, const struct uid *cid, struct bu
     return buf_view(out);
 }
 
-static int next_number(struct db *db, int64_t *out, struct err *err)
+int identity_next_number(struct db *db, int64_t *out, struct err *err)
 {
     static const char sql[] = "select coalesce(max(number), -1) + 1 from consumer";
     struct db_stmt *s = db_use(db, sql);
@@ -248,7 +248,7 @@ int identity_add(const struct identity *who, struct db *db, struct str id, int64
     _cleanup_secret struct secret data_key;
     struct identity_row row = {.lookup = identity_lookup(who, id), .cid = uid_new()};
     row.shard = identity_shard(who, &row.lookup);
-    int rc = next_number(db, &row.number, err);
+    int rc = identity_next_number(db, &row.number, err);
     if (rc)
         return rc;
     random_bytes(data_key.b, sizeof data_key.b);

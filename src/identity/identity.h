@@ -79,6 +79,8 @@ int identity_name(const struct identity *who, struct db *db, const struct uid *c
 /* 1 and the consumer's data key, or 0. */
 int identity_data_key(const struct identity *who, struct db *db, const struct uid *cid,
                       struct secret *out, struct err *err);
+/* The number that the next consumer will have: there are at most as many. */
+int identity_next_number(struct db *db, int64_t *out, struct err *err);
 /* Every consumer, in order of number. Stops when `row` returns non-zero and returns that. */
 int identity_each(struct db *db, int (*row)(void *ctx, const struct identity_row *r), void *ctx,
                   struct err *err);
