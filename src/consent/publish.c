@@ -90,7 +90,6 @@ static void record_alert(struct engine *e, uint32_t shard, const struct audit_re
     struct jw w = {.out = &body};
     struct err err = {0};
     jw_object_start(&w);
-    jw_int_member(&w, "shard", shard);
     jw_cstr_member(&w, "finding", audit_finding_name(r->finding));
     jw_cstr_member(&w, "what", r->what);
     if (r->seq >= 0)

@@ -1,4 +1,5 @@
-"""Every command that README.md, docs/backup.md and docs/api.md show is run, in their order, as a reader would."""
+"""Every command that README.md, docs/api.md, docs/backup.md and docs/ledger.md show is run, in their order,
+as a reader would."""
 
 import json
 import os
@@ -160,6 +161,15 @@ def test_the_commands_of_the_backup_guide_run(tmp_path):
     for block in shown:
         result = bash(f"export LOV_DIR=demo\nlov() {{ '{LOV}' \"$@\"; }}\n" + block, tmp_path)
         assert result.returncode == 0, block + result.stdout + result.stderr
+
+
+def test_the_commands_about_the_ledger_run(tmp_path):
+    make_demo(tmp_path)
+    shown = blocks("docs/ledger.md")
+    assert len(shown) == 3
+    result = bash("\n".join(shown).replace("build/lov", LOV), tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "are those of the checkpoint" in result.stdout
 
 
 def test_the_calls_of_the_api_guide_are_answered(tmp_path):

@@ -50,6 +50,8 @@ static const struct {
      "admin privacy_officer analyst support marketing auditor recipient"},
     {"POST", "/access/v1/search/action", "{}",
      "admin privacy_officer analyst support marketing auditor recipient"},
+    {"GET", "/log/0/tile/entries/000.p/1", NULL, "admin privacy_officer auditor"},
+    {"POST", "/v1/log/checkpoint", NULL, "admin privacy_officer"},
     {"POST", "/v1/keys", "{}", "admin"},
     {"GET", "/v1/keys", NULL, "admin"},
     {"DELETE", "/v1/keys/0", NULL, "admin"},
