@@ -227,7 +227,7 @@ def test_every_limit_of_the_operations_guide_is_an_option(tmp_path):
 
 def test_every_page_is_reached_from_the_readme():
     pages = {name for name in os.listdir(os.path.join(ROOT, "docs"))}
-    linked = set(re.findall(r"\(docs/([\w.]+)\)", page("README.md")))
+    linked = set(re.findall(r"\(docs/([\w.-]+)\)", page("README.md")))
     assert pages <= linked
 
 
