@@ -418,6 +418,50 @@ static void *race_reader(void *arg)
     return NULL;
 }
 
+/* Given under even consents, withdrawn under odd ones: half of each is neither. */
+static void *torn_reader(void *arg)
+{
+    struct race *r = arg;
+    while (!atomic_load(&r->over)) {
+        struct lov_decision d;
+        int permit = ask(r->lov, 1, &d);
+        atomic_fetch_add(&r->decided, 1);
+        if (d.consent % 2 != !permit)
+            atomic_fetch_add(&r->permits_too_late, 1);
+    }
+    return NULL;
+}
+
+static void test_no_reader_sees_half_of_a_change(void **state)
+{
+    struct fixture *f = *state;
+    struct race r = {.f = f, .lov = open_lov(f->dir)};
+    struct hash128 lookup = siphash128_of(key, "00000001", 8);
+    pthread_t reader;
+    add_consumer(f, 1, PERMIT_GIVEN);
+    for (long i = 0; i < 300000; i++) {
+        index_write_lock(f->ix);
+        struct index_consumer *c = index_change(f->ix, &lookup);
+        struct permit p = {.key = f->keys[1],
+                           .state = i % 2 ? PERMIT_WITHDRAWN : PERMIT_GIVEN,
+                           .notice = f->notice,
+                           .notice_version = 1,
+                           .expires_at = INT64_MAX,
+                           .consent = i};
+        index_clear(f->ix, c);
+        index_set(f->ix, c, &p);
+        index_write_unlock(f->ix);
+        if (i == 0)
+            assert_int_equal(pthread_create(&reader, NULL, torn_reader, &r), 0);
+    }
+    while (atomic_load(&r.decided) < 1000)
+        usleep(1000);
+    atomic_store(&r.over, true);
+    pthread_join(reader, NULL);
+    assert_int_equal(atomic_load(&r.permits_too_late), 0);
+    lov_close(r.lov);
+}
+
 static void test_no_thread_permits_after_a_withdrawal_while_the_table_grows(void **state)
 {
     struct fixture *f = *state;
@@ -724,6 +768,7 @@ int main(void)
         T(test_the_index_says_what_was_set_through_growth_and_restarts),
         T(test_a_reader_sees_every_change_at_once),
         T(test_misuse_is_answered_with_no),
+        T(test_no_reader_sees_half_of_a_change),
         T(test_no_thread_permits_after_a_withdrawal_while_the_table_grows),
         T(test_no_process_permits_after_a_withdrawal),
         T(test_without_a_writer_the_answer_is_unavailable),
