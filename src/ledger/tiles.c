@@ -154,7 +154,7 @@ int tiles_read(struct tiles *t, unsigned level, int64_t index, unsigned width,
 {
     /* Beyond it there is no tile, and its first hash would not be a number. */
     if (level >= TILE_LEVELS || width < 1 || width > TILE_WIDTH || index < 0 ||
-        index > INT64_MAX >> (8 * (level + 1)))
+        index >= INT64_MAX >> (8 * (level + 1)))
         return lacks(t->shard, level, index, err);
     return hashes(t, level, index * TILE_WIDTH, width, out, err);
 }
@@ -245,7 +245,7 @@ int tiles_extend(struct db *db, uint32_t shard, int64_t size, unsigned most, boo
     tiles_init(&t, db, shard);
     *complete = false;
     /* From below: a tile is written when all those under it are. */
-    for (unsigned level = 0; level < TILE_LEVELS - 1 && size >= TILE_WIDTH; level++) {
+    for (unsigned level = 0; level < TILE_LEVELS && size >= TILE_WIDTH; level++) {
         int64_t index;
         size /= TILE_WIDTH;
         int rc = next_index(db, shard, level, &index, err);

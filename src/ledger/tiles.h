@@ -13,7 +13,8 @@
 #include "ledger/ledger.h"
 #include "ledger/proof.h"
 
-enum { TILE_WIDTH = 256, TILE_LEVELS = 8 };
+/* Level 7 would begin at 2^56 events. */
+enum { TILE_WIDTH = 256, TILE_LEVELS = 7 };
 
 /* The first hashes of one tile: a proof asks for several parts of each that it touches. */
 struct tile_part {
