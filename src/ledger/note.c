@@ -90,16 +90,14 @@ int note_key_parse(struct str vkey, struct note_key *out, struct err *err)
     _cleanup_buf struct buf raw = {0};
     if (!read_id(hex, id) || !base64_decode(rest, &raw) || raw.n == 0)
         return err_set(err, LOV_EINVAL, "this is not a verifier key: it looks like name+id+key");
-    uint8_t bytes[1 + KEY] = {0};
-    memcpy(bytes, raw.p, raw.n < sizeof bytes ? raw.n : sizeof bytes);
-    uint8_t kind = bytes[0];
+    uint8_t kind = (uint8_t)raw.p[0];
     if (kind != NOTE_ED25519 && kind != NOTE_COSIGNATURE)
         return err_set(err, LOV_EINVAL, "a verifier key of kind %u is not known here", kind);
     if (raw.n != 1 + KEY)
         return err_set(err, LOV_EINVAL, "the key in this verifier key has not %d bytes", KEY);
     struct ed25519_key key;
-    struct note_key made;
-    memcpy(key.b, bytes + 1, KEY);
+    struct note_key made = {0};
+    memcpy(key.b, raw.p + 1, KEY);
     int rc = note_key_make(name, kind, &key, &made, err);
     if (rc)
         return rc;
