@@ -275,7 +275,6 @@ static void judge(const struct checkpoint *old, const struct sha256 *at_old, int
 static int audit_all(struct pass *p, const struct checkpoint *old, struct audit_report *out,
                      struct err *err)
 {
-    struct tree tree = {0};
     struct sha256 head, at_old;
     int64_t size;
     int rc = ledger_head(p->tiles.db, p->tiles.shard, &size, &head, err);
@@ -288,14 +287,13 @@ static int audit_all(struct pass *p, const struct checkpoint *old, struct audit_
         return 0;
     }
     p->size = size;
-    p->tree = &tree;
     rc = run_pass(p, 0, old->size, out, err);
-    at_old = tree_root(&tree);
+    at_old = tree_root(p->tree);
     if (rc == 0 && out->finding == AUDIT_GOOD)
         rc = run_pass(p, old->size, size, out, err);
     if (rc || out->finding != AUDIT_GOOD)
         return rc;
-    out->root = tree_root(&tree);
+    out->root = tree_root(p->tree);
     judge(old, &at_old, size, &head, out);
     return 0;
 }
@@ -304,7 +302,8 @@ int audit_against(struct db *lov, uint32_t shard, const struct checkpoint *old,
                   void (*progress)(void *ctx, int64_t done), void *ctx, struct audit_report *out,
                   struct err *err)
 {
-    struct pass p = {.progress = progress, .ctx = ctx};
+    struct tree tree = {0};
+    struct pass p = {.tree = &tree, .progress = progress, .ctx = ctx};
     *out = (struct audit_report){.seq = -1};
     tiles_init(&p.tiles, lov, shard);
     int rc = db_begin_read(lov, err);

@@ -58,7 +58,7 @@ int checkpoint_open(struct str bytes, const struct note_key *key, struct checkpo
                     struct err *err)
 {
     struct note note;
-    struct checkpoint c;
+    struct checkpoint c = {0};
     int rc = note_parse(bytes, &note, err);
     if (rc == 0)
         rc = note_verify(&note, key, NULL, err);

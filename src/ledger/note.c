@@ -86,7 +86,7 @@ int note_key_parse(struct str vkey, struct note_key *out, struct err *err)
     if (vkey.n > NOTE_VKEY_MAX)
         return err_set(err, LOV_EINVAL, "a verifier key has at most %d bytes", NOTE_VKEY_MAX);
     struct str rest = vkey, name = str_cut(&rest, '+'), hex = str_cut(&rest, '+');
-    uint8_t id[ID];
+    uint8_t id[ID] = {0};
     _cleanup_buf struct buf raw = {0};
     if (!read_id(hex, id) || !base64_decode(rest, &raw) || raw.n == 0)
         return err_set(err, LOV_EINVAL, "this is not a verifier key: it looks like name+id+key");
@@ -96,7 +96,7 @@ int note_key_parse(struct str vkey, struct note_key *out, struct err *err)
     if (raw.n != 1 + KEY)
         return err_set(err, LOV_EINVAL, "the key in this verifier key has not %d bytes", KEY);
     struct ed25519_key key;
-    struct note_key made;
+    struct note_key made = {0};
     memcpy(key.b, raw.p + 1, KEY);
     int rc = note_key_make(name, kind, &key, &made, err);
     if (rc)

@@ -128,7 +128,7 @@ int publish_step(struct db *lov, uint32_t shard, const struct log_signer *signer
 {
     _cleanup_buf struct buf memory = {0};
     struct checkpoint head = {.origin = note_key_name(&signer->key)};
-    struct published last;
+    struct published last = {0};
     bool complete = true;
     *more = false;
     int rc = ledger_head(lov, shard, &head.size, &head.root, err);
@@ -207,7 +207,7 @@ int publish_note(struct db *lov, uint32_t shard, int64_t size, struct buf *out, 
     static const char sql[] = "select line from cosignature where shard = $1 and size = $2 "
                               "order by name, key_id";
     _cleanup_buf struct buf memory = {0};
-    struct published p;
+    struct published p = {0};
     int rc = publish_get(lov, shard, size, &memory, &p, err);
     if (rc != 1)
         return rc < 0 ? rc : no_checkpoint(shard, size, err);
@@ -273,7 +273,7 @@ static int verify_lines(struct db *lov, uint32_t shard, int64_t size, struct str
                         const struct witnesses *by, struct verified *out, struct err *err)
 {
     _cleanup_buf struct buf memory = {0};
-    struct published p;
+    struct published p = {0};
     int rc = publish_get(lov, shard, size, &memory, &p, err);
     if (rc != 1)
         return rc < 0 ? rc : no_checkpoint(shard, size, err);
@@ -295,14 +295,14 @@ static int verify_lines(struct db *lov, uint32_t shard, int64_t size, struct str
 int publish_verify(struct db *lov, uint32_t shard, int64_t size, struct str lines,
                    const struct witnesses *by, struct err *err)
 {
-    struct verified v;
+    struct verified v = {0};
     return verify_lines(lov, shard, size, lines, by, &v, err);
 }
 
 int publish_cosign(struct db *lov, uint32_t shard, int64_t size, struct str lines,
                    const struct witnesses *by, int *kept, struct err *err)
 {
-    struct verified v;
+    struct verified v = {0};
     int rc = verify_lines(lov, shard, size, lines, by, &v, err);
     *kept = 0;
     for (size_t i = 0; rc == 0 && i < v.count; i++)

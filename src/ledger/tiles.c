@@ -88,27 +88,60 @@ static int read_roots(const struct tiles *t, unsigned level, int64_t first, unsi
     return read_run(s, first, count, out, err);
 }
 
-/* Recursion goes down a level a call; only tiles that the last checkpoint job has not written yet
- * are folded. */
+/* As many as there are of the first `count` hashes of a tile. Recursion goes down a level a call;
+ * only tiles that the last checkpoint job has not written yet are folded. */
+static int load(struct tiles *t, unsigned level, int64_t index, unsigned *count, struct sha256 *out,
+                struct err *err)
+{
+    int64_t first = index * TILE_WIDTH;
+    int rc = stored(t, level, first, *count, out, err);
+    if (rc)
+        return rc < 0 ? rc : 0;
+    unsigned wanted = *count;
+    if (level == 0)
+        return read_leaves(t, first, count, out, err);
+    rc = read_roots(t, level - 1, first, count, out, err);
+    while (rc == 0 && *count < wanted) {
+        struct sha256 below[TILE_WIDTH];
+        unsigned whole = TILE_WIDTH;
+        rc = load(t, level - 1, first + *count, &whole, below, err);
+        if (rc || whole < TILE_WIDTH)
+            break;
+        out[(*count)++] = proof_fold(below, TILE_WIDTH);
+    }
+    return rc;
+}
+
+static struct tile_part *part_of(struct tiles *t, unsigned level, int64_t index, unsigned count)
+{
+    for (size_t i = 0; i < sizeof t->part / sizeof *t->part; i++) {
+        struct tile_part *p = &t->part[i];
+        if (p->count >= count && p->level == level && p->index == index)
+            return p;
+    }
+    return NULL;
+}
+
 static int hashes(void *ctx, unsigned level, int64_t first, unsigned count, struct sha256 *out,
                   struct err *err)
 {
     struct tiles *t = ctx;
-    int rc = stored(t, level, first, count, out, err);
-    if (rc)
-        return rc < 0 ? rc : 0;
-    unsigned got = count;
-    rc = level ? read_roots(t, level - 1, first, &got, out, err)
-               : read_leaves(t, first, &got, out, err);
-    if (rc == 0 && got < count && level == 0)
-        return lacks(t->shard, level, first / TILE_WIDTH, err);
-    for (; rc == 0 && got < count; got++) {
-        struct sha256 below[TILE_WIDTH];
-        rc = hashes(t, level - 1, (first + got) * TILE_WIDTH, TILE_WIDTH, below, err);
-        if (rc == 0)
-            out[got] = proof_fold(below, TILE_WIDTH);
+    int64_t index = first / TILE_WIDTH;
+    unsigned from = (unsigned)(first % TILE_WIDTH);
+    struct tile_part *p = part_of(t, level, index, from + count);
+    if (!p) {
+        p = &t->part[t->next++ % (sizeof t->part / sizeof *t->part)];
+        *p = (struct tile_part){.level = level, .index = index};
+        unsigned got = TILE_WIDTH;
+        int rc = load(t, level, index, &got, p->hash, err);
+        if (rc)
+            return rc;
+        p->count = got;
     }
-    return rc;
+    if (p->count < from + count)
+        return lacks(t->shard, level, index, err);
+    memcpy(out, p->hash + from, count * HASH);
+    return 0;
 }
 
 void tiles_init(struct tiles *t, struct db *db, uint32_t shard)
@@ -121,7 +154,7 @@ int tiles_read(struct tiles *t, unsigned level, int64_t index, unsigned width,
 {
     /* Beyond it there is no tile, and its first hash would not be a number. */
     if (level >= TILE_LEVELS || width < 1 || width > TILE_WIDTH || index < 0 ||
-        index > INT64_MAX >> (8 * (level + 1)))
+        index >= INT64_MAX >> (8 * (level + 1)))
         return lacks(t->shard, level, index, err);
     return hashes(t, level, index * TILE_WIDTH, width, out, err);
 }
@@ -212,7 +245,7 @@ int tiles_extend(struct db *db, uint32_t shard, int64_t size, unsigned most, boo
     tiles_init(&t, db, shard);
     *complete = false;
     /* From below: a tile is written when all those under it are. */
-    for (unsigned level = 0; level < TILE_LEVELS - 1 && size >= TILE_WIDTH; level++) {
+    for (unsigned level = 0; level < TILE_LEVELS && size >= TILE_WIDTH; level++) {
         int64_t index;
         size /= TILE_WIDTH;
         int rc = next_index(db, shard, level, &index, err);

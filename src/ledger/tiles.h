@@ -13,12 +13,22 @@
 #include "ledger/ledger.h"
 #include "ledger/proof.h"
 
-enum { TILE_WIDTH = 256, TILE_LEVELS = 8 };
+/* Level 7 would begin at 2^56 events. */
+enum { TILE_WIDTH = 256, TILE_LEVELS = 7 };
+
+/* The first hashes of one tile: a proof asks for several parts of each that it touches. */
+struct tile_part {
+    unsigned level, count; /* count 0: nothing is here */
+    int64_t index;
+    struct sha256 hash[TILE_WIDTH];
+};
 
 struct tiles {
     struct db *db;
     uint32_t shard;
     struct proof_source source;
+    unsigned next; /* of the parts, the one to be replaced */
+    struct tile_part part[4];
 };
 
 void tiles_init(struct tiles *t, struct db *db, uint32_t shard);

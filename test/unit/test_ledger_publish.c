@@ -164,6 +164,12 @@ static void check_all_tiles(struct fixture *f)
                 assert_int_equal(tiles_read(&t, level, n, width + 1, hash, &err), LOV_ENOTFOUND);
         }
     }
+    static const unsigned levels[] = {3, 6, 7, 8, 63, UINT32_MAX};
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        assert_int_equal(tiles_read(&t, levels[i], 0, 1, hash, &err), LOV_ENOTFOUND);
+    assert_int_equal(tiles_read(&t, 0, INT64_MAX, 1, hash, &err), LOV_ENOTFOUND);
+    assert_int_equal(tiles_read(&t, 0, INT64_MAX / 256, 256, hash, &err), LOV_ENOTFOUND);
+    assert_int_equal(tiles_read(&t, 0, -1, 1, hash, &err), LOV_ENOTFOUND);
     free(leaves);
 }
 
