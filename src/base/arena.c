@@ -2,6 +2,7 @@
  * than that has a block of its own. */
 #include "base/arena.h"
 
+#include <sanitizer/asan_interface.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ void *arena_alloc(struct arena *a, size_t size)
         add_block(a, size);
     void *p = a->head->data + a->head->used;
     a->head->used += size;
+    ASAN_UNPOISON_MEMORY_REGION(p, size);
     return memset(p, 0, size);
 }
 
@@ -89,4 +91,18 @@ void arena_free(struct arena *a)
         free(a->head);
         a->head = next;
     }
+}
+
+void arena_reset(struct arena *a)
+{
+    while (a->head && (a->head->next || a->head->size > FIRST_BLOCK)) {
+        struct arena_block *next = a->head->next;
+        free(a->head);
+        a->head = next;
+    }
+    if (!a->head)
+        return;
+    a->head->used = 0;
+    /* Whoever still points into it is found as if it had been freed. */
+    ASAN_POISON_MEMORY_REGION(a->head->data, a->head->size);
 }

@@ -24,5 +24,7 @@ char *arena_cstr(struct arena *a, struct str s);
 struct str arena_printf(struct arena *a, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void arena_free(struct arena *a);
+/* The same, but for a first small block, which the next request then need not ask for. */
+void arena_reset(struct arena *a);
 
 #endif

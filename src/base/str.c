@@ -7,21 +7,6 @@
 
 #include "base/err.h"
 
-struct str str_of(const char *cstr)
-{
-    return (struct str){cstr, cstr ? strlen(cstr) : 0};
-}
-
-bool str_eq(struct str a, struct str b)
-{
-    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
-bool str_is(struct str a, const char *cstr)
-{
-    return str_eq(a, str_of(cstr));
-}
-
 bool str_starts(struct str s, struct str prefix)
 {
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
@@ -194,13 +179,11 @@ void buf_clear(struct buf *b)
         b->p[0] = '\0';
 }
 
-void buf_reserve(struct buf *b, size_t more)
+void buf_grow(struct buf *b, size_t more)
 {
     size_t need;
     if (__builtin_add_overflow(b->n, more, &need) || __builtin_add_overflow(need, 1, &need))
         bug("buffer size overflow");
-    if (need <= b->cap)
-        return;
     size_t cap = b->cap ? b->cap : 64;
     while (cap < need)
         if (__builtin_mul_overflow(cap, 2, &cap))
@@ -212,28 +195,9 @@ void buf_reserve(struct buf *b, size_t more)
     b->cap = cap;
 }
 
-void buf_add(struct buf *b, const void *p, size_t n)
-{
-    buf_reserve(b, n);
-    if (n)
-        memcpy(b->p + b->n, p, n);
-    b->n += n;
-    b->p[b->n] = '\0';
-}
-
-void buf_str(struct buf *b, struct str s)
-{
-    buf_add(b, s.p, s.n);
-}
-
 void buf_cstr(struct buf *b, const char *s)
 {
     buf_add(b, s, strlen(s));
-}
-
-void buf_char(struct buf *b, char c)
-{
-    buf_add(b, &c, 1);
 }
 
 void buf_int(struct buf *b, int64_t v)

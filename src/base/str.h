@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct str {
     const char *p;
@@ -24,9 +25,18 @@ struct str {
 #define STR_ARG(s) (int)(s).n, (s).p ? (s).p : ""
 
 /* A str over a C string; NULL gives the empty str. */
-struct str str_of(const char *cstr);
-bool str_eq(struct str a, struct str b);
-bool str_is(struct str a, const char *cstr);
+static inline struct str str_of(const char *cstr)
+{
+    return (struct str){cstr, cstr ? strlen(cstr) : 0};
+}
+static inline bool str_eq(struct str a, struct str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+static inline bool str_is(struct str a, const char *cstr)
+{
+    return str_eq(a, str_of(cstr));
+}
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 /* Order of bytes, shorter first where one is a prefix: <0, 0, >0. */
@@ -62,11 +72,32 @@ struct buf {
 void buf_free(struct buf *b);
 /* Empties without giving memory back. */
 void buf_clear(struct buf *b);
-void buf_reserve(struct buf *b, size_t more);
-void buf_add(struct buf *b, const void *p, size_t n);
-void buf_str(struct buf *b, struct str s);
+void buf_grow(struct buf *b, size_t more);
+/* These are here to be inlined: answers are built of many small pieces. */
+static inline void buf_reserve(struct buf *b, size_t more)
+{
+    if (more >= b->cap - b->n)
+        buf_grow(b, more);
+}
+static inline void buf_add(struct buf *b, const void *p, size_t n)
+{
+    buf_reserve(b, n);
+    if (n)
+        memcpy(b->p + b->n, p, n);
+    b->n += n;
+    b->p[b->n] = '\0';
+}
+static inline void buf_str(struct buf *b, struct str s)
+{
+    buf_add(b, s.p, s.n);
+}
 void buf_cstr(struct buf *b, const char *s);
-void buf_char(struct buf *b, char c);
+static inline void buf_char(struct buf *b, char c)
+{
+    buf_reserve(b, 1);
+    b->p[b->n++] = c;
+    b->p[b->n] = '\0';
+}
 void buf_int(struct buf *b, int64_t v);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *format, va_list args)

@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "http/server.h"
 
+/* Buffers up to this size stay with their connection, so that most calls take no memory. */
 enum { BODY_KEEP = 65536 };
 
 static struct str mhd_header(const struct http_transport *transport, const char *name)
@@ -89,15 +90,22 @@ void exchange_free(struct exchange *x)
     free(x);
 }
 
+static void keep_buffer(struct buf *b)
+{
+    if (b->cap > BODY_KEEP)
+        buf_free(b);
+    buf_clear(b);
+}
+
 /* Ready for the next request of its connection. */
 static void exchange_reset(struct exchange *x)
 {
-    buf_free(&x->call.out);
-    arena_free(&x->call.arena);
-    if (x->body.cap > BODY_KEEP)
-        buf_free(&x->body);
-    buf_clear(&x->body);
-    x->call = (struct http_call){0};
+    struct buf out = x->call.out;
+    arena_reset(&x->call.arena);
+    struct arena arena = x->call.arena;
+    keep_buffer(&out);
+    keep_buffer(&x->body);
+    x->call = (struct http_call){.arena = arena, .out = out};
     x->transport.query = (struct str){0};
     x->transport.without_id = false;
     x->discarded = 0;
@@ -153,9 +161,9 @@ static bool is_token(struct str name)
     return name.n > 0;
 }
 
-static bool names(struct str name, const char *header)
+static inline bool names(struct str name, struct str header)
 {
-    return name.n == strlen(header) && strncasecmp(name.p, header, name.n) == 0;
+    return name.n == header.n && strncasecmp(name.p, header.p, name.n) == 0;
 }
 
 static enum MHD_Result see_header(void *ctx, enum MHD_ValueKind kind, const char *name,
@@ -164,13 +172,13 @@ static enum MHD_Result see_header(void *ctx, enum MHD_ValueKind kind, const char
     (void)kind;
     struct head *head = ctx;
     struct str key = {name, name_size};
-    if (names(key, "Content-Length")) {
+    if (names(key, STR("Content-Length"))) {
         head->lengths++;
         head->length = (struct str){value, value_size};
-    } else if (names(key, "Transfer-Encoding")) {
+    } else if (names(key, STR("Transfer-Encoding"))) {
         head->encodings++;
         head->chunked = value_size == 7 && strncasecmp(value, "chunked", 7) == 0;
-    } else if (names(key, "Host")) {
+    } else if (names(key, STR("Host"))) {
         head->hosts++;
     } else if (!is_token(key)) {
         head->odd_name = true;
@@ -231,17 +239,12 @@ static void add_header(struct MHD_Response *response, const char *name, const ch
         bug("cannot add the header %s to an answer", name);
 }
 
+/* The body stays in the call's buffer: the exchange is reset only when the answer has left. */
 static struct MHD_Response *response_of(struct http_call *call)
 {
-    struct MHD_Response *response;
-    if (call->out.n) {
-        response = MHD_create_response_from_buffer(call->out.n, call->out.p, MHD_RESPMEM_MUST_FREE);
-        if (response)
-            call->out = (struct buf){0};
-    } else {
-        static char nothing[] = "";
-        response = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
-    }
+    static char nothing[] = "";
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        call->out.n, call->out.n ? call->out.p : nothing, MHD_RESPMEM_PERSISTENT);
     if (!response)
         bug("out of memory for an answer");
     return response;
