@@ -98,20 +98,20 @@ static int read_proof(struct engine *e, struct db *lov, struct arena *arena,
 static int read_notice(struct db *lov, struct arena *arena, struct receipt_facts *f,
                        struct err *err)
 {
-    _cleanup_buf struct buf text = {0};
-    struct sha256 hash;
+    struct policy_published text = {0};
     const struct consent *c = &f->consent;
-    int rc = policy_store_notice(lov, c->notice, c->notice_version, c->notice_language, &text,
-                                 &hash, err);
+    int rc = policy_store_published(lov, c->notice, c->notice_version, c->notice_language, arena,
+                                    &text, err);
     if (rc == LOV_ENOTFOUND)
         return 0;
     if (rc)
         return rc;
-    if (memcmp(hash.b, c->notice_hash.b, sizeof hash.b) != 0)
+    if (memcmp(text.hash.b, c->notice_hash.b, sizeof text.hash.b) != 0)
         return err_set(err, LOV_ECORRUPT,
                        "the text of notice %.*s is not the one that was shown: run lov log verify",
                        STR_ARG(c->notice));
-    f->notice_text = arena_str(arena, buf_view(&text));
+    f->notice_title = text.title;
+    f->notice_text = text.markdown;
     return 0;
 }
 

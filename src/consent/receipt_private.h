@@ -15,9 +15,9 @@ struct receipt_facts {
     struct proof path;
     struct str checkpoint;       /* the signed note */
     const struct policy *policy; /* in force now, for words; names that it lacks have none */
-    struct str notice_text;      /* empty: no longer there */
-    struct str consumer;         /* the controller's id; empty: not the consumer's copy */
-    struct str personal;         /* JSON; empty: nothing, or not the consumer's copy */
+    struct str notice_title, notice_text; /* empty: no longer there */
+    struct str consumer;                  /* the controller's id; empty: not the consumer's copy */
+    struct str personal;                  /* JSON; empty: nothing, or not the consumer's copy */
 };
 
 /* "dpv:ConsentGiven" of "consent.give"; NULL where there is no receipt for such an event. */

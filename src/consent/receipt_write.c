@@ -241,17 +241,6 @@ static void write_process(struct jw *w, const struct receipt_facts *f)
     jw_object_end(w);
 }
 
-/* The title stands on the first line of the text: "# Title". */
-static struct str title_of(struct str markdown)
-{
-    struct str line = str_trim(str_cut(&markdown, '\n'));
-    while (line.n && (line.p[0] == '#' || line.p[0] == ' ')) {
-        line.p++;
-        line.n--;
-    }
-    return line;
-}
-
 static void write_notice(struct jw *w, const struct receipt_facts *f)
 {
     const struct consent *c = &f->consent;
@@ -267,7 +256,7 @@ static void write_notice(struct jw *w, const struct receipt_facts *f)
     jw_str_member(w, "dct:language", c->notice_language);
     hex_member(w, "lov:sha256", c->notice_hash.b, sizeof c->notice_hash.b);
     if (f->notice_text.n) {
-        jw_str_member(w, "lov:title", title_of(f->notice_text));
+        jw_str_member(w, "lov:title", f->notice_title);
         jw_str_member(w, "lov:text", f->notice_text);
     }
     jw_object_end(w);
