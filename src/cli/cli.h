@@ -99,6 +99,7 @@ struct cli_request {
     const char *method, *target; /* "GET", "/v1/events?after=5" */
     struct str body;             /* JSON; empty: none */
     const char *idempotency_key; /* NULL: none */
+    bool text;                   /* the answer need not be JSON */
 };
 struct cli_answer {
     int status;

@@ -33,10 +33,16 @@ static int run_get(struct cli *c)
         buf_printf(&target, "&copy=%s", cli_value(c, "copy"));
     if (language)
         buf_printf(&target, "&language=%s", language);
-    int code = cli_ask(c, "GET", target.p, (struct str){0}, &a);
-    if (code == CLI_YES)
-        fwrite(a.body.p, 1, a.body.n, stdout);
-    return code;
+    struct cli_request request = {.method = "GET", .target = target.p, .text = true};
+    rc = cli_open(c, &err);
+    if (rc == 0)
+        rc = cli_call(c, &request, &a, &err);
+    if (rc)
+        return cli_fail(c, &err);
+    if (a.status != 200)
+        return cli_problem(c, &a);
+    fwrite(a.body.p, 1, a.body.n, stdout);
+    return CLI_YES;
 }
 
 static const struct cli_option get_options[] = {

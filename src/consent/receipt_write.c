@@ -7,8 +7,7 @@
 #include "consent/receipt_private.h"
 
 static const char context[] =
-    "{\"@version\":1.1,"
-    "\"dct\":\"http://purl.org/dc/terms/\",\"dpv\":\"https://w3id.org/dpv#\","
+    "{\"dct\":\"http://purl.org/dc/terms/\",\"dpv\":\"https://w3id.org/dpv#\","
     "\"pd\":\"https://w3id.org/dpv/pd#\",\"rdf\":\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\","
     "\"schema\":\"https://schema.org/\",\"skos\":\"http://www.w3.org/2004/02/skos/core#\","
     "\"xsd\":\"http://www.w3.org/2001/XMLSchema#\",\"lov\":\"urn:lov:terms:\","
@@ -334,6 +333,7 @@ static void write_proof(struct jw *w, const struct receipt_facts *f)
 
 void receipt_write(const struct receipt_facts *f, struct buf *out)
 {
+    _cleanup_buf struct buf id = {0};
     struct jw w = {.out = out};
     jw_object_start(&w);
     jw_key(&w, "@context");
@@ -342,7 +342,8 @@ void receipt_write(const struct receipt_facts *f, struct buf *out)
     jw_cstr_member(&w, "@type", "dpv:ConsentReceipt");
     jw_cstr_member(&w, "dct:conformsTo", "https://w3id.org/dpv/schema/dpv-27560#receipt");
     jw_key(&w, "dct:identifier");
-    jw_str(&w, f->id);
+    buf_printf(&id, "%.*s:%lld", STR_ARG(f->id), (long long)f->event.seq);
+    jw_str(&w, buf_view(&id));
     jw_time_member(&w, "dct:created", f->now);
     if (f->policy)
         write_controller(&w, "dct:publisher", f->policy);
