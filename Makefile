@@ -21,7 +21,7 @@ B := build$(if $(VARIANT),/$(VARIANT))
 
 # ---- flags ----
 
-LIBRARIES = libmicrohttpd gnutls jansson sqlite3 libcrypto libcyaml yaml-0.1 libcmark libcurl
+LIBRARIES = libmicrohttpd gnutls jansson sqlite3 libcrypto libcyaml yaml-0.1 libcmark libcurl libqrencode
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wformat=2 -Wundef
@@ -64,7 +64,7 @@ LIBS = $(PKG_LIBS) -lpthread -lm
 
 SOURCES := $(wildcard src/*/*.c)
 MAIN := $(B)/obj/src/cli/main.o
-GENERATED := build/gen/schema.c build/gen/policy.c
+GENERATED := build/gen/schema.c build/gen/policy.c build/gen/web.c
 OBJECTS := $(filter-out $(MAIN),$(SOURCES:%.c=$(B)/obj/%.o)) \
 	$(GENERATED:build/gen/%.c=$(B)/obj/gen/%.o)
 LIBRARY := $(B)/server.a
@@ -86,7 +86,7 @@ FORMATTED = $(wildcard src/*/*.[ch] include/*.h test/unit/*.[ch] test/fuzz/*.[ch
 # ---- packages (Debian 12's names) ----
 
 PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev \
-	libsqlite3-dev libssl-dev libcyaml-dev libyaml-dev libcmark-dev libcurl4-openssl-dev \
+	libsqlite3-dev libssl-dev libcyaml-dev libyaml-dev libcmark-dev libcurl4-openssl-dev libqrencode-dev \
 	binutils python3 python3-pip ca-certificates
 TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
@@ -282,6 +282,7 @@ endif
 # Text that is part of the program. The list of names is a file too, so that a name that comes or
 # goes is noticed.
 SCHEMA_FILES := $(sort $(wildcard src/db/schema/*.sql))
+WEB_FILES := $(sort $(wildcard web/*.html web/*.css web/*.json))
 POLICY_FILES := $(sort $(shell find policy -type f ! -name '.*' 2>/dev/null))
 
 build/gen/schema.list: FORCE
@@ -291,6 +292,12 @@ build/gen/policy.list: FORCE
 	@mkdir -p $(@D)
 	@echo '$(POLICY_FILES)' | cmp -s - $@ || echo '$(POLICY_FILES)' > $@
 
+build/gen/web.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(WEB_FILES)' | cmp -s - $@ || echo '$(WEB_FILES)' > $@
+
+build/gen/web.c: build/gen/web.list tools/embed $(WEB_FILES)
+	@tools/embed embedded_web api/receipt_page.h web/ $(WEB_FILES) > $@
 build/gen/schema.c: build/gen/schema.list tools/embed $(SCHEMA_FILES)
 	@tools/embed embedded_schema db/schema.h src/db/schema/ $(SCHEMA_FILES) > $@
 build/gen/policy.c: build/gen/policy.list tools/embed $(POLICY_FILES)

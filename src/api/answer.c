@@ -27,6 +27,7 @@ static const struct {
     {"policy_invalid", 422},
     {"unknown_notice", 422},
     {"unknown_consent", 404},
+    {"unknown_event", 404},
     {"unknown_consumer", 404},
     {"erased", 410},
     {"not_active", 409},

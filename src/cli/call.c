@@ -268,7 +268,7 @@ int cli_call(struct cli *c, const struct cli_request *request, struct cli_answer
         call_here(c->line, request, &answer);
     else
         rc = call_there(c->line, request, &answer, err);
-    if (rc == 0)
+    if (rc == 0 && !(request->text && answer.status == 200))
         rc = read_answer(&answer, err);
     if (rc)
         cli_answer_free(&answer);

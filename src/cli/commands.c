@@ -12,6 +12,8 @@ const struct cli_command *const cli_commands[] = {
     &cmd_consent_renew,
     &cmd_consent_amend,
     &cmd_consent_list,
+    &cmd_receipt_get,
+    &cmd_receipt_verify,
     &cmd_consumer_shred,
     &cmd_policy_check,
     &cmd_policy_diff,

@@ -10,6 +10,9 @@
 
 /* Appends the canonical encoding (ledger.h). */
 void event_encode(const struct ledger_event *event, struct buf *out);
+/* The reverse; texts are borrowed, the leaf is computed. False unless `bytes` are exactly the
+ * encoding of one event. Needs no database. */
+bool event_decode(struct str bytes, struct ledger_event *out);
 /* False when a column has a wrong size. Text is borrowed from the statement. */
 bool event_from_row(struct db_stmt *s, struct ledger_event *out);
 /* False when `frontier` has not the length that `size` demands. */
