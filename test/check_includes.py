@@ -29,10 +29,12 @@ STEP_OF = {module: step for step, modules in enumerate(STEPS) for module in modu
 TOP = STEPS[-1]
 BESIDE = {("cli", "api"), ("web", "api")}
 # More than one door: base is a library of small headers; the writer is a part of db of its own
-# right, and the schema is text. What verifies notes, checkpoints and proofs needs no ledger at all.
+# right, and the schema is text. What verifies notes, checkpoints, proofs
+# and receipts needs no ledger at all.
 DOORS = {
     "db": {"db.h", "writer.h", "schema.h"},
     "ledger": {"ledger.h", "note.h", "checkpoint.h", "proof.h", "tiles.h", "publish.h", "audit.h"},
+    "consent": {"consent.h", "receipt.h"},
     "permit": {"permit.h", "format.h", "image.h"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
