@@ -33,7 +33,8 @@ BESIDE = {("cli", "api"), ("web", "api")}
 # and receipts needs no ledger at all.
 DOORS = {
     "db": {"db.h", "writer.h", "schema.h"},
-    "ledger": {"ledger.h", "note.h", "checkpoint.h", "proof.h", "tiles.h", "publish.h", "audit.h"},
+    "ledger": {"ledger.h", "event.h", "note.h", "checkpoint.h", "proof.h", "tiles.h", "publish.h",
+               "audit.h"},
     "consent": {"consent.h", "receipt.h"},
     "permit": {"permit.h", "format.h", "image.h"},
 }
