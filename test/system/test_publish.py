@@ -185,3 +185,17 @@ def test_an_audit_without_its_means_says_what_is_missing(server, tmp_path):  # n
     path.write_text(note, encoding="utf-8")
     lov("log", "audit", "--against", path, directory=tmp_path, code=UNAVAILABLE)
     lov("log", "audit", "--against", tmp_path / "none", directory=server.folder, code=None)
+
+
+def test_a_store_of_an_older_version_is_brought_up_to_date(server, tmp_path):  # noqa: F811
+    shard = publish(server)
+    server.stop()
+    with sqlite3.connect(server.folder + "/lov.db") as store:
+        store.executescript("drop table tile; drop table checkpoint; drop table cosignature;"
+                            "delete from migration where number >= 2; delete from meta;")
+    path = tmp_path / "checkpoint"
+    path.write_text(shard["checkpoint"], encoding="utf-8")
+    audit = ["log", "audit", "--against", path, "--key", shard["key"]]
+    assert "older" in lov(*audit, directory=server.folder, code=None).stderr
+    lov("log", "checkpoint", directory=server.folder)
+    assert lov_json(*audit, directory=server.folder)["ok"]
