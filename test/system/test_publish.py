@@ -81,6 +81,8 @@ def test_entries_are_for_those_who_may_read_events_unless_they_are_made_public(s
     path = "/log/0/tile/entries/000.p/1"
     assert get(server, path).status_code == 401
     assert server.marketing.get(server.url + path, timeout=20).status_code == 403
+    for other in ("entries%2F000.p/1", "%65ntries/000.p/1", "entries%2f000.p%2f1", "entries"):
+        assert get(server, "/log/0/tile/" + other).status_code in (401, 404), other
     assert server.session("--staff", "auditor").get(server.url + path, timeout=20).status_code == 200
     server.stop()
     with serving(server.folder, "--public-entries") as (_, url):
