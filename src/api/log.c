@@ -101,7 +101,7 @@ static int answer_tile(struct log_call *l, int level, int64_t index, unsigned wi
     return 0;
 }
 
-static int tile(struct http_call *call, struct str path)
+static int tile(struct http_call *call, struct str path, bool entries)
 {
     static const char *const names[] = {NULL};
     struct log_call l;
@@ -109,7 +109,8 @@ static int tile(struct http_call *call, struct str path)
     int64_t index = 0;
     unsigned width = 0;
     int rc = log_start(&l, call, names);
-    if (rc == 0 && !tiles_parse_path(path, &level, &index, &width))
+    /* A path that was encoded in another way comes to the open route: "entries%2F000". */
+    if (rc == 0 && (!tiles_parse_path(path, &level, &index, &width) || entries != (level < 0)))
         rc = err_reason(&l.err, LOV_ENOTFOUND, "unknown_tile", "this is not the path of a tile");
     if (rc == 0)
         rc = answer_tile(&l, level, index, width);
@@ -118,13 +119,13 @@ static int tile(struct http_call *call, struct str path)
 
 int log_tile(struct http_call *call)
 {
-    return tile(call, call->param[1]);
+    return tile(call, call->param[1], false);
 }
 
 int log_entries(struct http_call *call)
 {
     struct str path = call->param[1];
-    return tile(call, arena_printf(&call->arena, "entries/%.*s", STR_ARG(path)));
+    return tile(call, arena_printf(&call->arena, "entries/%.*s", STR_ARG(path)), true);
 }
 
 /* ---- cosignatures ---- */

@@ -9,6 +9,24 @@
 /* Of one transaction: 16,384 events, some ten milliseconds of the writer. */
 enum { TILES_A_STEP = 64 };
 
+/* lov_002.sql makes the tables. */
+enum { FIRST_MIGRATION = 2 };
+
+int publish_check_store(struct db *lov, struct err *err)
+{
+    static const char sql[] = "select coalesce(max(number), 0) from migration";
+    struct db_stmt *s = db_use(lov, sql);
+    int rc = db_step(s, err);
+    if (rc < 0)
+        return rc;
+    bool old = db_int(s, 0) < FIRST_MIGRATION;
+    db_done(s);
+    return old ? err_set(err, LOV_EVERSION,
+                         "the store was written by an older Lov: lov log checkpoint brings it up "
+                         "to date")
+               : 0;
+}
+
 /* ---- meta ---- */
 
 static int meta_get(struct db *lov, const char *name, struct buf *out, struct err *err)

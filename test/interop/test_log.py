@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import requests
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "system"))
 # pylint: disable=wrong-import-position
@@ -99,3 +100,24 @@ def test_lov_verifies_what_go_signs(installation, checker, tmp_path):
     (tmp_path / "note").write_text(note, encoding="utf-8")
     assert lov_json(*audit, key, directory=installation, code=NO)["finding"] == "forked"
     assert lov(*audit, other, directory=installation, code=None).returncode in (NO, USAGE)
+
+
+def test_a_signature_of_a_witness_by_go_is_kept_and_served(installation, checker, tmp_path):
+    note = lov("log", "checkpoint", directory=installation).stdout
+    (tmp_path / "text").write_text(note.split("\n\n")[0] + "\n", encoding="utf-8")
+    witness, _, signed = checker("sign", "witness.example", str(tmp_path / "text")).partition("\n")
+    line = signed.split("\n\n")[1].encode()
+    (installation / "witnesses").write_text(f"# who watches\n{witness}\n", encoding="ascii")
+    with serving(installation) as (_, url):
+        def hand_in(body):
+            return requests.post(url + "/log/0/cosignature", data=body, timeout=20,
+                                 params={"size": note.split("\n")[1]},
+                                 headers={"Content-Type": "text/plain"})
+        assert hand_in(line).json() == {"kept": 1}
+        assert hand_in(line).json() == {"kept": 0}
+        assert hand_in(line[:-6] + b"AAA=\n").status_code == 400
+        served = requests.get(url + "/log/0/checkpoint", timeout=20,
+                              params={"size": note.split("\n")[1]}).content.decode()
+    assert served == note + line.decode()
+    checker("note", witness, text=served)
+    checker("note", lov("key", "log", directory=installation).stdout.strip(), text=served)

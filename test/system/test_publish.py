@@ -81,6 +81,8 @@ def test_entries_are_for_those_who_may_read_events_unless_they_are_made_public(s
     path = "/log/0/tile/entries/000.p/1"
     assert get(server, path).status_code == 401
     assert server.marketing.get(server.url + path, timeout=20).status_code == 403
+    for other in ("entries%2F000.p/1", "%65ntries/000.p/1", "entries%2f000.p%2f1", "entries"):
+        assert get(server, "/log/0/tile/" + other).status_code in (401, 404), other
     assert server.session("--staff", "auditor").get(server.url + path, timeout=20).status_code == 200
     server.stop()
     with serving(server.folder, "--public-entries") as (_, url):
@@ -185,3 +187,17 @@ def test_an_audit_without_its_means_says_what_is_missing(server, tmp_path):  # n
     path.write_text(note, encoding="utf-8")
     lov("log", "audit", "--against", path, directory=tmp_path, code=UNAVAILABLE)
     lov("log", "audit", "--against", tmp_path / "none", directory=server.folder, code=None)
+
+
+def test_a_store_of_an_older_version_is_brought_up_to_date(server, tmp_path):  # noqa: F811
+    shard = publish(server)
+    server.stop()
+    with sqlite3.connect(server.folder + "/lov.db") as store:
+        store.executescript("drop table tile; drop table checkpoint; drop table cosignature;"
+                            "delete from migration where number >= 2; delete from meta;")
+    path = tmp_path / "checkpoint"
+    path.write_text(shard["checkpoint"], encoding="utf-8")
+    audit = ["log", "audit", "--against", path, "--key", shard["key"]]
+    assert "older" in lov(*audit, directory=server.folder, code=None).stderr
+    lov("log", "checkpoint", directory=server.folder)
+    assert lov_json(*audit, directory=server.folder)["ok"]

@@ -37,6 +37,34 @@ static const struct http_route *look_up(const struct route_tree *tree, const cha
     return node ? route_of_method(node, str_of(method)) : NULL;
 }
 
+static void test_a_tail_takes_the_rest_of_a_path(void **state)
+{
+    (void)state;
+    static const struct http_route tails[] = {
+        {.method = "GET", .pattern = "/log/{shard}/tile/entries/{tile...}", .handler = nothing},
+        {.method = "GET", .pattern = "/log/{shard}/tile/{tile...}", .handler = nothing},
+        {.method = "GET", .pattern = "/log/{shard}/checkpoint", .handler = nothing},
+    };
+    static const struct http_route inside[] = {
+        {.method = "GET", .pattern = "/a/{b...}/c", .handler = nothing},
+    };
+    struct route_tree tree;
+    struct str raw[HTTP_PARAMS];
+    struct err err;
+    assert_int_equal(route_tree_build(tails, 3, &tree, &err), 0);
+    assert_ptr_equal(look_up(&tree, "GET", "/log/0/tile/0/x001/234.p/5", raw), &tails[1]);
+    assert_true(str_is(raw[0], "0") && str_is(raw[1], "0/x001/234.p/5"));
+    assert_ptr_equal(look_up(&tree, "GET", "/log/7/tile/entries/000.p/5", raw), &tails[0]);
+    assert_true(str_is(raw[0], "7") && str_is(raw[1], "000.p/5"));
+    assert_ptr_equal(look_up(&tree, "GET", "/log/7/tile/entries", raw), &tails[1]);
+    assert_ptr_equal(look_up(&tree, "GET", "/log/7/checkpoint", raw), &tails[2]);
+    assert_null(look_up(&tree, "GET", "/log/7/tile", raw));
+    assert_null(look_up(&tree, "GET", "/log/7/tile/", raw));
+    assert_null(look_up(&tree, "GET", "/log/7/checkpoint/x", raw));
+    route_tree_free(&tree);
+    assert_int_equal(route_tree_build(inside, 1, &tree, &err), LOV_EINVAL);
+}
+
 static void test_paths_lead_to_their_routes(void **state)
 {
     (void)state;
@@ -529,6 +557,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths_lead_to_their_routes),
+        cmocka_unit_test(test_a_tail_takes_the_rest_of_a_path),
         cmocka_unit_test(test_a_literal_that_leads_nowhere_gives_way_to_the_parameter),
         cmocka_unit_test(test_paths_that_are_nearly_right_are_not_found),
         cmocka_unit_test(test_bad_patterns_are_refused_at_start),

@@ -304,6 +304,24 @@ static void test_any_change_to_a_proof_is_refused(void **state)
     }
 }
 
+/* A root stands for one size: the same proof says nothing of a tree that is said to be larger. */
+static void test_a_proof_is_of_one_size(void **state)
+{
+    (void)state;
+    struct err err;
+    struct proof proof;
+    for (int64_t size = 1; size <= 40; size++)
+        for (int64_t i = 0; i < size; i++) {
+            struct sha256 root = root_of((size_t)size), old = root_of((size_t)i + 1);
+            assert_int_equal(proof_make_inclusion(&plain, i, size, &proof, &err), 0);
+            assert_false(proof_includes(&proof, i, size * 2, &leaves[i], &root));
+            assert_false(proof_includes(&proof, i, size * 4, &leaves[i], &root));
+            assert_int_equal(proof_make_consistency(&plain, i + 1, size, &proof, &err), 0);
+            assert_false(proof_consistent(&proof, i + 1, &old, size * 2, &root));
+            assert_false(proof_consistent(&proof, i + 1, &old, size * 4, &root));
+        }
+}
+
 static void test_impossible_questions_are_refused(void **state)
 {
     (void)state;
@@ -342,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_every_size_follows_every_smaller_one),
         cmocka_unit_test(test_proofs_of_large_trees_verify),
         cmocka_unit_test(test_any_change_to_a_proof_is_refused),
+        cmocka_unit_test(test_a_proof_is_of_one_size),
         cmocka_unit_test(test_impossible_questions_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

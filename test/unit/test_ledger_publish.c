@@ -378,6 +378,21 @@ static void test_nothing_is_signed_over_a_dropped_event(void **state)
     expect_no_checkpoint(f, "history_dropped");
 }
 
+static void test_nothing_is_signed_over_another_history(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    grow(f, 600);
+    run_sql(f, "delete from event");
+    run_sql(f, "delete from tile");
+    run_sql(f, "delete from shard");
+    ledger_close(f->ledger);
+    assert_int_equal(ledger_open(f->db, &f->ledger, &err), 0);
+    f->count = 1;
+    append_many(f, 700);
+    expect_no_checkpoint(f, "history_changed");
+}
+
 static void test_nothing_is_signed_over_an_older_copy(void **state)
 {
     struct fixture *f = *state;
@@ -661,6 +676,7 @@ int main(void)
         WITH_FIXTURE(test_checkpoints_follow_each_other),
         WITH_FIXTURE(test_nothing_is_signed_over_a_changed_history),
         WITH_FIXTURE(test_nothing_is_signed_over_a_dropped_event),
+        WITH_FIXTURE(test_nothing_is_signed_over_another_history),
         WITH_FIXTURE(test_nothing_is_signed_over_an_older_copy),
         WITH_FIXTURE(test_cosignatures_of_witnesses_are_kept_and_served),
         WITH_FIXTURE(test_the_origin_is_set_once),
