@@ -134,7 +134,7 @@ int consumer_get(struct engine *e, struct str id, struct arena *arena, struct co
                  struct err *err)
 {
     struct db *lov = NULL, *identities = NULL;
-    struct person p;
+    struct person p = {0};
     struct consumer c = {.born = DAY_NONE};
     int rc = consumer_find(e, id, &c.who, err);
     if (rc != 1)

@@ -143,7 +143,7 @@ static void take_view(struct lov *lov, const struct asking *a, struct view *v)
 
 static bool still_holds(const struct view *v)
 {
-    if (!v->policy)
+    if (!v->m || !v->policy)
         return true;
     /* The reads of the table come before these. */
     atomic_thread_fence(memory_order_acquire);
