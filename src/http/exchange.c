@@ -151,8 +151,7 @@ static bool is_token(struct str name)
 {
     for (size_t i = 0; i < name.n; i++) {
         unsigned char c = (unsigned char)name.p[i];
-        bool usual =
-            (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-';
+        bool usual = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-';
         if (!usual && (c == 0 || !strchr("!#$%&'*+.^_`|~", c)))
             return false;
     }
