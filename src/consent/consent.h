@@ -117,7 +117,7 @@ struct engine_audit_state engine_audit_state(struct engine *e);
  * NULL where no policy was ever applied. */
 struct rules;
 struct rules *engine_rules(struct engine *e);
-void rules_unref(struct rules *r);
+void rules_unref(struct rules *r); /* before the engine is closed */
 struct policy *rules_policy(const struct rules *r);
 /* What travels with a permit for the activity, as a JSON object {view, retention_days,
  * no_automated_decision}: text made once per policy, since every permit carries it. */
