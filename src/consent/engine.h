@@ -48,7 +48,9 @@ struct engine {
     struct writer *writer;
     struct db_pool *lov, *identities;
     struct index *index;
-    int64_t committed[PERMIT_SHARDS]; /* events of each shard; the writer's thread */
+    int64_t committed[PERMIT_SHARDS];    /* events of each shard; the writer's thread */
+    struct sha256 leaves[PERMIT_SHARDS]; /* of the last of them ... */
+    bool has_leaf[PERMIT_SHARDS];        /* ... where it is known */
     struct cipher_block *ids;
     _Atomic uint64_t rules; /* in force; see rules.c */
     /* Consumers whom the batch under way has changed, and the index does not show yet; the writer's
