@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 struct batch {
     struct evaluation *items;
     size_t count; /* those that were reached: the semantic may end a list early */
@@ -52,7 +54,7 @@ static const char *const semantics[] = {
 
 static bool is_last(const struct batch *batch, const struct evaluation *ev)
 {
-    bool permit = ev->err.code == 0 && ev->decision.permit;
+    bool permit = !ev->err && ev->decision.permit;
     return (batch->semantic == DENY_ON_FIRST_DENY && !permit) ||
            (batch->semantic == PERMIT_ON_FIRST_PERMIT && permit);
 }
@@ -95,13 +97,20 @@ static int answer_recorded(struct http_call *call)
 
 /* ---- the question ---- */
 
+/* So many decisions are worked on while memory answers for the next. */
+enum { AHEAD = 8 };
+
 /* Decides in order until the semantic ends it. Returns how many are to be recorded. */
 static size_t decide_batch(struct api *api, const struct rules *rules, struct batch *batch)
 {
     size_t records = 0;
+    for (size_t i = 0; i < batch->count && i < AHEAD; i++)
+        decide_ahead(api->engine, &batch->items[i].question);
     for (size_t i = 0; i < batch->count; i++) {
         struct evaluation *ev = &batch->items[i];
-        if (ev->err.code == 0) {
+        if (i + AHEAD < batch->count)
+            decide_ahead(api->engine, &batch->items[i + AHEAD].question);
+        if (!ev->err) {
             evaluation_decide(api, rules, ev);
             records += ev->record;
         }
@@ -157,7 +166,7 @@ static int run_plain(struct http_call *call, const struct plain_question *plain)
     struct err err = {0};
     struct evaluation *ev = arena_alloc(&call->arena, sizeof *ev);
     struct batch batch = {.items = ev, .count = 1, .single = true};
-    if (evaluation_take_plain(call, plain, ev, &err))
+    if (evaluation_take_plain(call, plain, clock_now(), ev, &err))
         return answer_problem(call, &err);
     return run_batch(call, NULL, &batch);
 }
@@ -195,15 +204,38 @@ static int take_semantic(struct http_call *call, const json_t *json, enum semant
                       "permit_on_first_permit");
 }
 
+static void keep_error(struct http_call *call, const struct err *err, struct evaluation *out)
+{
+    struct err *kept = arena_alloc(&call->arena, sizeof *kept);
+    *kept = *err;
+    out->err = kept;
+}
+
 /* An entity of an item takes the place of the whole default (no merging below). */
 static void read_item(struct http_call *call, const json_t *json, const struct entities *defaults,
                       struct evaluation *out)
 {
     struct request item = {.defaults = *defaults};
+    struct err err = {0};
     int rc = json_take(json, request_fields, SINGLE_FIELDS, JSON_IGNORE_UNKNOWN, "", &call->arena,
-                       &item, &out->err);
+                       &item, &err);
     if (rc == 0)
-        evaluation_read(call, &item.defaults, WANT_DECISION, out, &out->err);
+        rc = evaluation_read(call, &item.defaults, WANT_DECISION, out, &err);
+    if (rc)
+        keep_error(call, &err, out);
+}
+
+static int run_plain_list(struct http_call *call, const struct plain_list *plain)
+{
+    struct batch batch = {.count = plain->count};
+    int64_t now = clock_now();
+    batch.items = arena_array(&call->arena, batch.count, sizeof *batch.items);
+    for (size_t i = 0; i < batch.count; i++) {
+        struct err err;
+        if (evaluation_take_plain(call, &plain->items[i], now, &batch.items[i], &err))
+            keep_error(call, &err, &batch.items[i]);
+    }
+    return run_batch(call, NULL, &batch);
 }
 
 int authzen_evaluations(struct http_call *call)
@@ -211,7 +243,10 @@ int authzen_evaluations(struct http_call *call)
     struct err err = {0};
     struct request request = {0};
     struct batch batch = {0};
+    struct plain_list plain;
     json_t *body = NULL;
+    if (plain_list_read(call->body, &call->arena, &plain))
+        return run_plain_list(call, &plain);
     int rc = request_body(call, request_fields, COUNT(request_fields), JSON_IGNORE_UNKNOWN,
                           &request, &body, &err);
     if (rc)

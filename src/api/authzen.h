@@ -22,7 +22,7 @@ struct evaluation {
     struct decision decision;
     int policy_version;
     struct str obligations;     /* JSON, of a permit; borrowed from the rules */
-    struct err err;             /* code < 0: not evaluated */
+    const struct err *err;      /* arena; not NULL: not evaluated */
     struct engine_write *write; /* where recorded */
 };
 
@@ -30,14 +30,21 @@ struct evaluation {
  * (LOV_EFORBIDDEN) a recipient that asks for another. Unknown members are ignored. */
 int evaluation_read(struct http_call *call, const struct entities *entities, enum wanted wanted,
                     struct evaluation *out, struct err *err);
-/* The plainest form of a single evaluation: false when the body is of another form, right or wrong.
- */
+/* The plainest form of a single evaluation, and of a list with the defaults filled in: false when
+ * the body is of another form, right or wrong. */
 struct plain_question {
     struct str subject_type, recipient, purpose, category, consumer; /* borrowed from the body */
+    bool record;
+    unsigned read; /* private */
+};
+struct plain_list {
+    struct plain_question *items; /* arena */
+    size_t count;                 /* 1 to BATCH_MAX */
 };
 bool plain_question_read(struct str body, struct plain_question *out);
-/* evaluation_read() for it. */
-int evaluation_take_plain(struct http_call *call, const struct plain_question *plain,
+bool plain_list_read(struct str body, struct arena *arena, struct plain_list *out);
+/* evaluation_read() for it, at an instant of the caller's. */
+int evaluation_take_plain(struct http_call *call, const struct plain_question *plain, int64_t at,
                           struct evaluation *out, struct err *err);
 /* Decides, and counts when nothing is to be recorded first. */
 void evaluation_decide(struct api *api, const struct rules *rules, struct evaluation *ev);

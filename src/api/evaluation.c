@@ -98,7 +98,7 @@ int evaluation_read(struct http_call *call, const struct entities *entities, enu
     return check_caller(call, out, wanted, err);
 }
 
-int evaluation_take_plain(struct http_call *call, const struct plain_question *plain,
+int evaluation_take_plain(struct http_call *call, const struct plain_question *plain, int64_t at,
                           struct evaluation *out, struct err *err)
 {
     out->question = (struct question){
@@ -106,9 +106,10 @@ int evaluation_take_plain(struct http_call *call, const struct plain_question *p
         .purpose = plain->purpose,
         .category = plain->category,
         .consumer = plain->consumer,
-        .at = clock_now(),
+        .at = at,
     };
     out->other_subject = !str_is(plain->subject_type, "recipient");
+    out->record = plain->record;
     return check_caller(call, out, WANT_DECISION, err);
 }
 
@@ -235,10 +236,10 @@ static void write_context(struct api *api, const struct evaluation *ev, struct j
 void evaluation_write(struct api *api, const struct evaluation *ev, struct jw *w)
 {
     jw_object_start(w);
-    jw_bool_member(w, "decision", ev->err.code == 0 && ev->decision.permit);
+    jw_bool_member(w, "decision", !ev->err && ev->decision.permit);
     jw_object_member(w, "context");
-    if (ev->err.code)
-        write_error(&ev->err, w);
+    if (ev->err)
+        write_error(ev->err, w);
     else
         write_context(api, ev, w);
     jw_object_end(w);

@@ -63,10 +63,13 @@ void hex_encode(const void *p, size_t n, struct buf *out)
     static const char digits[] = "0123456789abcdef";
     const uint8_t *bytes = p;
     buf_reserve(out, n * 2);
+    char *at = out->p + out->n;
     for (size_t i = 0; i < n; i++) {
-        buf_char(out, digits[bytes[i] >> 4]);
-        buf_char(out, digits[bytes[i] & 15]);
+        *at++ = digits[bytes[i] >> 4];
+        *at++ = digits[bytes[i] & 15];
     }
+    *at = '\0';
+    out->n += n * 2;
 }
 
 int hex_digit(char c)

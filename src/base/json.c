@@ -235,11 +235,28 @@ void json_canonical(const json_t *json, struct buf *out)
     free(text);
 }
 
+/* Eight bytes at once: is none below 0x20, a quote or a backslash? The subtraction borrows into a
+ * byte's highest bit where the byte was less than what is taken away. */
+static bool needs_no_escape(const char *p)
+{
+    static const uint64_t each = 0x0101010101010101, high = 0x8080808080808080;
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    uint64_t quote = v ^ each * '"', backslash = v ^ each * '\\';
+    uint64_t found =
+        ((v - each * 0x20) & ~v) | ((quote - each) & ~quote) | ((backslash - each) & ~backslash);
+    return !(found & high);
+}
+
 void json_escape(struct buf *out, struct str text)
 {
     static const char digits[] = "0123456789abcdef";
     size_t start = 0;
     for (size_t i = 0; i < text.n; i++) {
+        while (text.n - i >= 8 && needs_no_escape(text.p + i))
+            i += 8;
+        if (i == text.n)
+            break;
         unsigned char c = (unsigned char)text.p[i];
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
@@ -290,18 +307,6 @@ void jw_array_end(struct jw *w)
 {
     buf_char(w->out, ']');
     w->comma = true;
-}
-
-void jw_key(struct jw *w, const char *name)
-{
-    /* Names are constants of ours, which need no escaping. */
-    size_t n = strlen(name);
-    buf_reserve(w->out, n + 4);
-    separate(w);
-    buf_char(w->out, '"');
-    buf_add(w->out, name, n);
-    buf_add(w->out, "\":", 2);
-    w->comma = false;
 }
 
 void jw_key_str(struct jw *w, struct str name)
@@ -359,30 +364,6 @@ void jw_raw(struct jw *w, struct str json)
 {
     separate(w);
     buf_str(w->out, json);
-}
-
-void jw_str_member(struct jw *w, const char *name, struct str text)
-{
-    jw_key(w, name);
-    jw_str(w, text);
-}
-
-void jw_cstr_member(struct jw *w, const char *name, const char *text)
-{
-    jw_key(w, name);
-    jw_str(w, str_of(text));
-}
-
-void jw_int_member(struct jw *w, const char *name, int64_t v)
-{
-    jw_key(w, name);
-    jw_int(w, v);
-}
-
-void jw_bool_member(struct jw *w, const char *name, bool v)
-{
-    jw_key(w, name);
-    jw_bool(w, v);
 }
 
 void jw_time_member(struct jw *w, const char *name, int64_t at)

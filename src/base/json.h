@@ -13,6 +13,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/err.h"
@@ -78,7 +79,23 @@ void jw_object_start(struct jw *w);
 void jw_object_end(struct jw *w);
 void jw_array_start(struct jw *w);
 void jw_array_end(struct jw *w);
-void jw_key(struct jw *w, const char *name); /* a constant of ours: not escaped */
+/* A constant of ours: not escaped. Here to be inlined, so that its length is known. */
+static inline void jw_key(struct jw *w, const char *name)
+{
+    size_t n = strlen(name);
+    buf_reserve(w->out, n + 4);
+    char *p = w->out->p + w->out->n, *start = p;
+    if (w->comma)
+        *p++ = ',';
+    *p++ = '"';
+    memcpy(p, name, n);
+    p += n;
+    *p++ = '"';
+    *p++ = ':';
+    *p = '\0';
+    w->out->n += (size_t)(p - start);
+    w->comma = false;
+}
 void jw_key_str(struct jw *w, struct str name);
 void jw_str(struct jw *w, struct str text);
 void jw_int(struct jw *w, int64_t v);
@@ -88,10 +105,25 @@ void jw_time(struct jw *w, int64_t at); /* TIME_NONE is null */
 void jw_hex(struct jw *w, const void *p, size_t n);
 /* JSON that is already text. */
 void jw_raw(struct jw *w, struct str json);
-void jw_str_member(struct jw *w, const char *name, struct str text);
-void jw_cstr_member(struct jw *w, const char *name, const char *text);
-void jw_int_member(struct jw *w, const char *name, int64_t v);
-void jw_bool_member(struct jw *w, const char *name, bool v);
+static inline void jw_str_member(struct jw *w, const char *name, struct str text)
+{
+    jw_key(w, name);
+    jw_str(w, text);
+}
+static inline void jw_cstr_member(struct jw *w, const char *name, const char *text)
+{
+    jw_str_member(w, name, str_of(text));
+}
+static inline void jw_int_member(struct jw *w, const char *name, int64_t v)
+{
+    jw_key(w, name);
+    jw_int(w, v);
+}
+static inline void jw_bool_member(struct jw *w, const char *name, bool v)
+{
+    jw_key(w, name);
+    jw_bool(w, v);
+}
 void jw_time_member(struct jw *w, const char *name, int64_t at);
 void jw_hex_member(struct jw *w, const char *name, const void *p, size_t n);
 /* Null for the empty text. */

@@ -117,7 +117,7 @@ struct engine_audit_state engine_audit_state(struct engine *e);
  * NULL where no policy was ever applied. */
 struct rules;
 struct rules *engine_rules(struct engine *e);
-void rules_unref(struct rules *r);
+void rules_unref(struct rules *r); /* before the engine is closed */
 struct policy *rules_policy(const struct rules *r);
 /* What travels with a permit for the activity, as a JSON object {view, retention_days,
  * no_automated_decision}: text made once per policy, since every permit carries it. */
@@ -126,6 +126,9 @@ struct str rules_obligations(const struct rules *r, const struct policy_activity
 struct question {
     struct str recipient, purpose, category, consumer;
     int64_t at; /* ms UTC */
+    /* Private to decide_ahead() and decide(). */
+    bool looked_up;
+    struct hash128 lookup;
 };
 
 /* Why: stable words, see decision_reason_name(); the numbers are those of lov.h. */
@@ -187,6 +190,9 @@ bool decide_available(const struct engine *e, const struct rules *r, struct deci
  * memory, counts nothing. */
 void decide(struct engine *e, const struct rules *r, const struct question *q,
             struct decision *out);
+/* Optional: starts fetching what decide() will read of the consumer, for who has other questions to
+ * decide meanwhile. The question's consumer may not be changed afterwards. */
+void decide_ahead(const struct engine *e, struct question *q);
 /* Calls `row` for each consumer, in order of number from `from` on, whose decision is a permit;
  * stops when row returns non-zero or after `limit` consumers looked at; *next is the number to go
  * on from, -1 at the end. */

@@ -118,7 +118,7 @@ void decide_number(const struct engine *e, const struct rules *r, const struct q
 bool decide_available(const struct engine *e, const struct rules *r, struct decision *out)
 {
     int64_t latest = atomic_load_explicit(&e->latest, memory_order_relaxed);
-    bool sane = clock_now() + PERMIT_CLOCK_BACK_MS >= latest, whole = !index_is_broken(e->index);
+    bool sane = permit_now() + PERMIT_CLOCK_BACK_MS >= latest, whole = !index_is_broken(e->index);
     if (r && sane && whole)
         return true;
     *out = unavailable(!r ? CAUSE_NO_POLICY : sane ? CAUSE_INDEX : CAUSE_CLOCK);
@@ -132,9 +132,16 @@ void decide(struct engine *e, const struct rules *r, const struct question *q, s
     struct permit_answer answer;
     if (!decide_available(e, r, out) || !passes_policy(r, q, &use, out))
         return;
-    struct hash128 lookup = identity_lookup(e->identity, q->consumer);
+    struct hash128 lookup = q->looked_up ? q->lookup : identity_lookup(e->identity, q->consumer);
     enum permit_found found = permit_find(index_map(e->index), &lookup, use->key, &answer);
     judge_found(e, r, q, use, found, &answer, out);
+}
+
+void decide_ahead(const struct engine *e, struct question *q)
+{
+    q->lookup = identity_lookup(e->identity, q->consumer);
+    q->looked_up = true;
+    permit_prefetch(index_map(e->index), lookup_address(&q->lookup));
 }
 
 int decide_each(struct engine *e, const struct rules *r, const struct question *q, int64_t from,

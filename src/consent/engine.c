@@ -167,7 +167,6 @@ int engine_open_with(const char *dir, struct log *log, const struct sweep_limits
     e->shards = SHARDS;
     e->tail = tail_new();
     e->sweep = *limits;
-    pthread_mutex_init(&e->rules_lock, NULL);
     rc = start(e, dir, err);
     if (rc == 0)
         rc = engine_reconcile(e, err);
@@ -195,11 +194,10 @@ void engine_close(struct engine *e)
     db_pool_free(e->lov);
     db_pool_free(e->identities);
     free(e->changed);
-    rules_unref(e->rules);
+    rules_retire(e);
     cipher_block_free(e->ids);
     publish_unload(e);
     identity_close(e->identity);
-    pthread_mutex_destroy(&e->rules_lock);
     pthread_mutex_destroy(&e->scrub_lock);
     free(e->dir);
     free(e->lineages);

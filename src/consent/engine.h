@@ -48,10 +48,11 @@ struct engine {
     struct writer *writer;
     struct db_pool *lov, *identities;
     struct index *index;
-    int64_t committed[PERMIT_SHARDS]; /* events of each shard; the writer's thread */
+    int64_t committed[PERMIT_SHARDS];    /* events of each shard; the writer's thread */
+    struct sha256 leaves[PERMIT_SHARDS]; /* of the last of them ... */
+    bool has_leaf[PERMIT_SHARDS];        /* ... where it is known */
     struct cipher_block *ids;
-    pthread_mutex_t rules_lock; /* guards `rules` and the count of the one it points to */
-    struct rules *rules;
+    _Atomic uint64_t rules; /* in force; see rules.c */
     /* Consumers whom the batch under way has changed, and the index does not show yet; the writer's
      * thread only. */
     struct hash128 *changed;
@@ -70,7 +71,8 @@ int publish_load(struct engine *e, struct db *lov, struct err *err);
 void publish_unload(struct engine *e);
 
 struct rules {
-    _Atomic long refs;
+    struct engine *published; /* where it is, or was, in force; NULL: never */
+    _Atomic int64_t refs;     /* see rules.c */
     struct policy *policy;
     struct buf *obligations; /* by activity->index: JSON */
     struct buf image;        /* what decisions are made from: permit/image.h */
@@ -81,6 +83,10 @@ struct rules *rules_new(struct index *ix, struct policy *policy);
 /* Puts `r` in force, here and for readers in other processes; the engine takes the caller's
  * reference. Under the index's write lock. */
 void engine_set_rules(struct engine *e, struct rules *r);
+/* Those in force, not counted; the writer's thread, which alone replaces them. */
+struct rules *rules_in_force(struct engine *e);
+/* Takes what is in force out of it, when nobody decides any more. */
+void rules_retire(struct engine *e);
 /* The policy as one run of bytes, with the index's numbers in it, appended to *out. Under the
  * index's write lock. */
 void image_write(struct index *ix, const struct policy *policy, const struct buf *obligations,

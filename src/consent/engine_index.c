@@ -331,18 +331,21 @@ int engine_load_index(struct engine *e, const char *dir, struct db *identities, 
 
 void engine_index_committed(struct engine *e)
 {
-    for (uint32_t i = 0; i < e->shards; i++)
+    for (uint32_t i = 0; i < e->shards; i++) {
         e->committed[i] = ledger_next(e->ledger, i);
+        e->has_leaf[i] = ledger_last_leaf(e->ledger, i, &e->leaves[i]);
+    }
 }
 
 int engine_index_applied(struct engine *e, struct db *lov, struct err *err)
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < e->shards; i++) {
-        struct sha256 leaf;
+        struct sha256 leaf = e->leaves[i];
         if (index_applied(e->index, i) == e->committed[i])
             continue;
-        rc = leaf_of_last(lov, i, e->committed[i], &leaf, err);
+        if (!e->has_leaf[i])
+            rc = leaf_of_last(lov, i, e->committed[i], &leaf, err);
         if (rc)
             break;
         index_write_lock(e->index);

@@ -1,4 +1,11 @@
-/* rules.c - the rules in force: taken by readers, replaced by the writer's thread. */
+/* rules.c - the rules in force: taken by readers, replaced by the writer's thread.
+ *
+ * Each decision holds them, so to take and to give back is one atomic step each. A single word has
+ * both where the rules are and, above the 48 bits of an address, how many hold them, so that nobody
+ * can take what was just given up. While rules are in force their own count stands at IN_FORCE,
+ * which no number of holders uses up; when they are replaced it becomes the number of those who
+ * still hold them. Fewer than 65,536 can hold them at once: a thread holds them only while it
+ * works on one call. */
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -22,6 +29,9 @@ static void write_obligations(const struct policy_activity *a, struct buf *out)
     jw_object_end(&w);
 }
 
+static const uint64_t HOLDER = (uint64_t)1 << 48;
+static const int64_t IN_FORCE = (int64_t)1 << 32;
+
 struct rules *rules_new(struct index *ix, struct policy *policy)
 {
     struct rules *r = mem_zero(sizeof *r);
@@ -34,10 +44,17 @@ struct rules *rules_new(struct index *ix, struct policy *policy)
     return r;
 }
 
-void rules_unref(struct rules *r)
+/* ---- who holds them ---- */
+
+static struct rules *pointed_to(uint64_t word)
+{
+    return (struct rules *)(uintptr_t)(word & (HOLDER - 1));
+}
+
+static void give_back(struct rules *r, int64_t count)
 {
     /* Release: our reads of it come before another thread frees it; acquire: theirs before ours. */
-    if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
+    if (atomic_fetch_sub_explicit(&r->refs, count, memory_order_acq_rel) != count)
         return;
     for (size_t i = 0; i < r->policy->activity_count; i++)
         buf_free(&r->obligations[i]);
@@ -47,24 +64,57 @@ void rules_unref(struct rules *r)
     free(r);
 }
 
+void rules_unref(struct rules *r)
+{
+    if (!r)
+        return;
+    uint64_t word =
+        r->published ? atomic_load_explicit(&r->published->rules, memory_order_relaxed) : 0;
+    /* They cannot come into force again, so while they are, our count is in this word. Release:
+     * pairs with replace(). */
+    while (pointed_to(word) == r)
+        if (atomic_compare_exchange_weak_explicit(&r->published->rules, &word, word - HOLDER,
+                                                  memory_order_release, memory_order_relaxed))
+            return;
+    give_back(r, 1);
+}
+
+struct rules *rules_in_force(struct engine *e)
+{
+    return pointed_to(atomic_load_explicit(&e->rules, memory_order_relaxed));
+}
+
 struct rules *engine_rules(struct engine *e)
 {
-    pthread_mutex_lock(&e->rules_lock);
-    struct rules *r = e->rules;
-    if (r)
-        atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
-    pthread_mutex_unlock(&e->rules_lock);
-    return r;
+    /* Once there are rules, there are always some. */
+    if (!rules_in_force(e))
+        return NULL;
+    /* Acquire: pairs with replace(). */
+    return pointed_to(atomic_fetch_add_explicit(&e->rules, HOLDER, memory_order_acquire));
+}
+
+/* From here on the holders of the old ones count in `refs`. */
+static void replace(struct engine *e, struct rules *r)
+{
+    uint64_t word = (uint64_t)(uintptr_t)r;
+    if (word >= HOLDER)
+        bug("an address of more than 48 bits");
+    uint64_t was = atomic_exchange_explicit(&e->rules, word, memory_order_acq_rel);
+    if (pointed_to(was))
+        give_back(pointed_to(was), IN_FORCE - (int64_t)(was / HOLDER));
 }
 
 void engine_set_rules(struct engine *e, struct rules *r)
 {
     index_publish(e->index, r->image.p, r->image.n);
-    pthread_mutex_lock(&e->rules_lock);
-    struct rules *old = e->rules;
-    e->rules = r;
-    pthread_mutex_unlock(&e->rules_lock);
-    rules_unref(old);
+    r->published = e;
+    atomic_fetch_add_explicit(&r->refs, IN_FORCE - 1, memory_order_relaxed);
+    replace(e, r);
+}
+
+void rules_retire(struct engine *e)
+{
+    replace(e, NULL);
 }
 
 struct policy *rules_policy(const struct rules *r)

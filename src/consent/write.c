@@ -151,7 +151,7 @@ static int run(struct write_job *job, struct write_stores *stores, struct err *e
         .lov = stores->lov,
         .identities = stores->identity,
         .now = stores->now,
-        .rules = w->engine->rules,
+        .rules = rules_in_force(w->engine),
         .change = arena_alloc(w->arena, sizeof *w->change),
     };
     w->replayed = false;

@@ -10,7 +10,8 @@
 
 struct head {
     uint32_t shard;
-    bool changed;
+    bool changed, has_leaf;
+    struct sha256 leaf; /* the last one's */
     int64_t last_at, committed_at;
     int64_t applied, committed_applied, marked;
     struct tree tree, committed;
@@ -121,7 +122,7 @@ static void rolled_back(void *ctx)
         h->tree = h->committed;
         h->last_at = h->committed_at;
         h->applied = h->committed_applied;
-        h->changed = false;
+        h->changed = h->has_leaf = false;
     }
 }
 
@@ -156,6 +157,14 @@ void ledger_applied(struct ledger *ledger)
 int64_t ledger_next(struct ledger *ledger, uint32_t shard)
 {
     return (int64_t)head_of(ledger, shard)->tree.size;
+}
+
+bool ledger_last_leaf(struct ledger *ledger, uint32_t shard, struct sha256 *out)
+{
+    const struct head *h = head_of(ledger, shard);
+    if (h->has_leaf)
+        *out = h->leaf;
+    return h->has_leaf;
 }
 
 int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,
@@ -195,7 +204,8 @@ int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *ev
     if (rc)
         return rc;
     tree_append(&h->tree, &event->leaf);
+    h->leaf = event->leaf;
     h->last_at = event->at;
-    h->changed = true;
+    h->changed = h->has_leaf = true;
     return 0;
 }

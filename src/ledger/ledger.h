@@ -60,6 +60,9 @@ bool ledger_is_applied(const struct ledger *ledger);
 
 /* The seq that the next event of the shard will have. */
 int64_t ledger_next(struct ledger *ledger, uint32_t shard);
+/* The leaf of the event before that; false where none was appended since the ledger was opened, or
+ * the last transaction was rolled back. */
+bool ledger_last_leaf(struct ledger *ledger, uint32_t shard, struct sha256 *out);
 
 /* The latest instant in any shard's ledger; 0 when empty. */
 int ledger_last_at(struct db *lov, int64_t *out, struct err *err);

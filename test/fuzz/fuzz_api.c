@@ -178,6 +178,43 @@ static void check_plain(struct str body)
     json_decref(json);
 }
 
+/* The member of an item, or else the default. */
+static const json_t *either(const json_t *item, const json_t *defaults, const char *entity,
+                            const char *name)
+{
+    const json_t *of = json_object_get(item, entity);
+    return json_object_get(of ? of : json_object_get(defaults, entity), name);
+}
+
+static void check_item(const json_t *item, const json_t *defaults, const struct plain_question *q)
+{
+    if (!str_eq(json_text(either(item, defaults, "subject", "type")), q->subject_type) ||
+        !str_eq(json_text(either(item, defaults, "subject", "id")), q->recipient) ||
+        !str_eq(json_text(either(item, defaults, "action", "name")), q->purpose) ||
+        !str_eq(json_text(either(item, defaults, "resource", "type")), q->category) ||
+        !str_eq(json_text(either(item, defaults, "resource", "id")), q->consumer) ||
+        json_is_true(either(item, defaults, "context", "record")) != q->record)
+        bug("an item of a list is read in two ways");
+}
+
+static void check_list(struct str body)
+{
+    struct plain_list plain;
+    struct err err = {0};
+    json_t *json = NULL;
+    _cleanup_arena struct arena arena = {0};
+    if (!plain_list_read(body, &arena, &plain))
+        return;
+    if (json_read(body, &json, &err))
+        bug("a plain list is not JSON: %s", err.text);
+    const json_t *list = json_object_get(json, "evaluations");
+    if (json_array_size(list) != plain.count || plain.count > BATCH_MAX)
+        bug("a plain list has %zu items", plain.count);
+    for (size_t i = 0; i < plain.count; i++)
+        check_item(json_array_get(list, i), json, &plain.items[i]);
+    json_decref(json);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char target[96];
@@ -185,6 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     world_ready();
     check_plain((struct str){(const char *)data + 1, size - 1});
+    check_list((struct str){(const char *)data + 1, size - 1});
     size_t pick = data[0] % TARGETS;
     bool recipient = data[0] / TARGETS % 2;
     const char *hole = strstr(targets[pick].target, "%s");

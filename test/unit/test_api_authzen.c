@@ -225,6 +225,79 @@ static void test_wrong_options_and_too_many_items_are_bad_requests(void **state)
     assert_status(b, 400);
 }
 
+/* The answer to a body, and to the same with a member that nobody knows, which only the general
+ * reader takes, are one. */
+static void assert_read_in_one_way(struct world *w, const char *path, const char *body)
+{
+    _cleanup_buf struct buf general = {0};
+    buf_cstr(&general, "{\"unknown\":null,");
+    buf_cstr(&general, body + 1);
+    _cleanup_answer struct answer a = post(w, path, body);
+    _cleanup_answer struct answer b = post(w, path, general.p);
+    assert_int_equal(a.status, b.status);
+    /* What is wrong is told with where it stands, which is not the same place. */
+    const char *same = a.status == 200 ? "" : "reason";
+    if (!json_equal(*same ? at(a.json, same) : a.json, *same ? at(b.json, same) : b.json))
+        fail_msg("%s is answered in two ways", body);
+}
+
+static void test_plain_and_general_reader_agree(void **state)
+{
+    static const char *const bodies[] = {
+        "{" SUBJECT "," ACTION "," RESOURCE "}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"context\":{\"record\":false}}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"context\":{\"record\":1}}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"context\":{\"record\":false,\"record\":false}}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"context\":{},\"context\":{\"record\":false}}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"context\":{\"record\":falsehood}}",
+        "{" SUBJECT "," ACTION "," RESOURCE "," RESOURCE "}",
+        "{" SUBJECT "," ACTION ",\"resource\":{\"type\":\"purchases\"}}",
+        "{" SUBJECT "," ACTION ",\"resource\":{\"type\":\"purchases\",\"id\":\"\"}}",
+        "{" SUBJECT ",\"action\":{\"id\":\"personal_offers\"}," RESOURCE "}",
+        "{" SUBJECT "," ACTION ",\"evaluations\":[" OF("00001") " , " OF("nobody") "]} ",
+        "{\"evaluations\":[" OF("00001") "," OF("00002") "]," ACTION "," SUBJECT "}",
+        "{\"evaluations\":[" OF("00001") "],\"evaluations\":[" OF("00002") "]," ACTION "," SUBJECT
+                                                                           "}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"evaluations\":[{},{},{" ACTION
+        "}," OF("00003") "]}",
+        "{" SUBJECT "," ACTION "," RESOURCE
+        ",\"evaluations\":[{\"context\":{\"record\":false}},{}]}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"evaluations\":[{" ACTION "," ACTION "}]}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"evaluations\":[{},]}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"evaluations\":[{}]",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"evaluations\":[{}]}}",
+        "{" SUBJECT "," ACTION "," RESOURCE ",\"evaluations\":[{\"evaluations\":[{}]}]}",
+        "{" SUBJECT ",\"evaluations\":[" OF("00001") ",{" ACTION "," RESOURCE "}]}",
+        "{\"subject\":{\"type\":\"user\",\"id\":\"marketing\"}," ACTION "," RESOURCE
+        ",\"evaluations\":[{},{" SUBJECT "}]}",
+        "{" SUBJECT "," ACTION
+        ",\"evaluations\":[" OF("\\u0030\\u00300001") "," OF("0000\xc3\xa5") "]}",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        assert_read_in_one_way(*state, EVALUATION, bodies[i]);
+        assert_read_in_one_way(*state, EVALUATIONS, bodies[i]);
+    }
+}
+
+/* More than any room that the reader begins with, and the most that there may be. */
+static void test_long_lists_are_answered_in_order(void **state)
+{
+    static const int counts[] = {31, 32, 33, 64, 65, 999, 1000};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        _cleanup_buf struct buf body = {0}, expected = {0};
+        buf_cstr(&body, "{" SUBJECT "," ACTION ",\"evaluations\":[");
+        for (int k = 0; k < counts[i]; k++) {
+            bool known = k % 7 == 0 || k % 3 == 0;
+            buf_cstr(&body, k ? "," : "");
+            buf_cstr(&body, known ? OF("00002") : OF("nobody"));
+            buf_char(&expected, known ? 'y' : 'n');
+        }
+        buf_cstr(&body, "]}");
+        _cleanup_answer struct answer a = post(*state, EVALUATIONS, body.p);
+        assert_decisions(&a, expected.p);
+    }
+}
+
 /* ---- search ---- */
 
 static bool has_result(const struct answer *a, const char *member, const char *value)
@@ -534,6 +607,8 @@ int main(void)
         cmocka_unit_test(test_failed_item_says_its_error),
         cmocka_unit_test(test_evaluations_without_items_are_one_evaluation),
         cmocka_unit_test(test_wrong_options_and_too_many_items_are_bad_requests),
+        cmocka_unit_test(test_plain_and_general_reader_agree),
+        cmocka_unit_test(test_long_lists_are_answered_in_order),
         cmocka_unit_test(test_searches_find_who_whose_and_for_what),
         cmocka_unit_test(test_search_for_what_nobody_knows_is_empty),
         cmocka_unit_test(test_search_demands_what_it_searches_by),
