@@ -1,5 +1,6 @@
 /* test_receipt.c - receipts of a real engine: what each says, what it proves, and that nothing in
  * one can be changed. */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -408,7 +409,8 @@ static void test_no_byte_can_be_changed_to_another_meaning(void **state)
     for (size_t i = 0; i < receipt.n; i++) {
         for (int k = 1; k < 256; k = all ? k + 1 : k * 2, tried++)
             same += try_byte(f, receipt, original, &copy, i, (char)(receipt.p[i] ^ k));
-        for (size_t k = 0; !all && k < sizeof meaningful - 1; k++, tried++)
+        bool letter = isalnum((unsigned char)receipt.p[i]);
+        for (size_t k = 0; !all && !letter && k < sizeof meaningful - 1; k++, tried++)
             same += try_byte(f, receipt, original, &copy, i, meaningful[k]);
     }
     print_message("%zu bytes, %zu changes, %zu of them idle\n", receipt.n, tried, same);
