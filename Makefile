@@ -89,6 +89,7 @@ PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libja
 	libsqlite3-dev libssl-dev libcyaml-dev libyaml-dev libcmark-dev libcurl4-openssl-dev libqrencode-dev \
 	binutils python3 python3-pip ca-certificates
 TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
+	python3-pyld zbar-tools chromium fonts-dejavu-core poppler-utils \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
 	bash-completion man-db golang-go golang-golang-x-mod-dev
 # For tests alone: how Node calls a C library.

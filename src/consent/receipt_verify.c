@@ -402,9 +402,10 @@ int receipt_against(struct receipt_report *out, struct str checkpoint, struct st
 {
     struct checkpoint other;
     struct proof path = {0};
-    int rc = checkpoint_open(checkpoint, key, &other, err);
+    struct err why = {0};
+    int rc = checkpoint_open(checkpoint, key, &other, &why);
     if (rc)
-        return err_set(err, LOV_EINVAL, "the other checkpoint cannot be used: %s", err->text);
+        return err_set(err, LOV_EINVAL, "the other checkpoint cannot be used: %s", why.text);
     if (other.size == out->size) {
         if (memcmp(other.root.b, out->root.b, sizeof other.root.b) != 0)
             found(out, RECEIPT_FORKED,
