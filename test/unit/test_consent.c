@@ -509,8 +509,11 @@ static struct engine_write use_of(struct fixture *f, const char *category)
 {
     struct engine_write w = write_of(f, WRITE_ACCESS);
     struct rules *r = engine_rules(f->e);
-    w.question =
-        (struct question){w.recipient, w.purpose, str_of(category), w.consumer, clock_now()};
+    w.question = (struct question){.recipient = w.recipient,
+                                   .purpose = w.purpose,
+                                   .category = str_of(category),
+                                   .consumer = w.consumer,
+                                   .at = clock_now()};
     w.policy_version = rules_policy(r)->version;
     decide(f->e, r, &w.question, &w.decision);
     rules_unref(r);

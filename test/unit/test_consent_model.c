@@ -367,8 +367,11 @@ static void compare_one(struct world *w, const struct model_consumer *c, size_t 
                         size_t position, int64_t at)
 {
     const struct policy_activity *a = &w->policy->activities[activity];
-    struct question q = {a->recipient->id, a->purpose->id, a->categories[position]->id,
-                         str_of(c->id), at};
+    struct question q = {.recipient = a->recipient->id,
+                         .purpose = a->purpose->id,
+                         .category = a->categories[position]->id,
+                         .consumer = str_of(c->id),
+                         .at = at};
     struct decision d;
     decide(w->e, w->rules, &q, &d);
     const char *expected = model_reason(w, c, activity, position, at);
