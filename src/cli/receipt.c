@@ -59,9 +59,8 @@ const struct cli_command cmd_receipt_get = {
     .most = 1,
     .summary = "print the receipt of a consent",
     .text = "Prints the receipt of the consent's last event: what was answered, the text that was\n"
-            "shown, and the proof that the ledger contains it. Save it as it is:\n"
-            "\n"
-            "  lov receipt get CONSENT --copy consumer > receipt.json",
+            "shown, and the proof that the ledger contains it. Save it as it is: it is what the\n"
+            "consumer keeps, and lov receipt verify checks.",
     CLI_OPTIONS(get_options),
     .run = run_get,
 };
@@ -281,9 +280,7 @@ const struct cli_command cmd_receipt_verify = {
     .text =
         "Says what the receipt proves and what it does not. It needs the file and the key that\n"
         "the company has published, and no server, database or installation. Exit code 0: proven;\n"
-        "1: not proven, and why; 2: the key or a file cannot be used.\n"
-        "\n"
-        "  lov receipt verify receipt.json --key \"$(cat company.vkey)\"",
+        "1: not proven, and why; 2: the key or a file cannot be used.",
     CLI_OPTIONS(verify_options),
     .run = run_verify,
 };

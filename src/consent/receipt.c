@@ -180,20 +180,28 @@ static int gather(struct engine *e, const struct receipt_request *q, struct aren
     return rc;
 }
 
+static int find_last(struct engine *e, struct receipt_request *q, struct arena *arena,
+                     struct err *err)
+{
+    struct consent last = {0};
+    if (q->event >= 0)
+        return 0;
+    int rc = consent_get(e, q->shard, q->consent, arena, &last, err);
+    if (rc == 0)
+        return err_reason(err, LOV_ENOTFOUND, "unknown_consent", "there is no such consent");
+    q->event = last.event;
+    return rc < 0 ? rc : 0;
+}
+
 int receipt_make(struct engine *e, const struct receipt_request *request, struct arena *arena,
                  struct buf *out, struct err *err)
 {
     struct receipt_facts f = {.now = clock_now()};
     struct receipt_request q = *request;
-    struct consent last;
     _cleanup_buf struct buf id = {0}, json = {0};
-    int rc = q.event < 0 ? consent_get(e, q.shard, q.consent, arena, &last, err) : 1;
-    if (rc == 0)
-        return err_reason(err, LOV_ENOTFOUND, "unknown_consent", "there is no such consent");
-    if (rc < 0)
+    int rc = find_last(e, &q, arena, err);
+    if (rc)
         return rc;
-    if (q.event < 0)
-        q.event = last.event;
     rc = gather(e, &q, arena, &f, err);
     if (rc)
         return rc;

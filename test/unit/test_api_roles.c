@@ -20,6 +20,8 @@ static const struct {
     {"POST", "/v1/consents", "{}", "admin privacy_officer support collector"},
     {"POST", "/v1/consents/batch", "{}", "admin privacy_officer support collector"},
     {"GET", "/v1/consents/0", NULL, "admin privacy_officer support collector auditor recipient"},
+    {"GET", "/v1/consents/0/receipt", NULL,
+     "admin privacy_officer support collector auditor recipient"},
     {"POST", "/v1/consents/0/withdraw", NULL, "admin privacy_officer support collector"},
     {"POST", "/v1/consents/0/renew", "{}", "admin privacy_officer support collector"},
     {"POST", "/v1/consents/0/amend", "{}", "admin privacy_officer support collector"},
