@@ -94,7 +94,7 @@ TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev p
 	bash-completion man-db golang-go golang-golang-x-mod-dev
 # For tests alone: how Node calls a C library.
 NODE_PACKAGES = koffi@3.3.4
-BENCH_PACKAGES = wrk nginx-light postgresql liblmdb-dev
+BENCH_PACKAGES = wrk nginx-light postgresql redis-server redis-tools liblmdb-dev
 
 # ---- what to do ----
 
