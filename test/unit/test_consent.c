@@ -143,7 +143,11 @@ static const char *ask(struct fixture *f, const char *recipient, const char *pur
                        const char *category, int64_t at)
 {
     struct decision d;
-    struct question q = {str_of(recipient), str_of(purpose), str_of(category), STR("00001"), at};
+    struct question q = {.recipient = str_of(recipient),
+                         .purpose = str_of(purpose),
+                         .category = str_of(category),
+                         .consumer = STR("00001"),
+                         .at = at};
     struct rules *r = engine_rules(f->e);
     decide(f->e, r, &q, &d);
     rules_unref(r);
