@@ -16,7 +16,7 @@ from test_docs import bash, blocks, make_demo
 from test_http import GIVE, LOV, ROOT, Server, demo, lov, server  # noqa: F401 (fixtures)
 
 DPV, LOV_TERMS = "https://w3id.org/dpv#", "urn:lov:terms:"
-EVIDENCE = {"button": "Ja tack <b>", "x": 0.1, "tab": "a\tb"}
+EVIDENCE = {"button": "Ja tack <b>", "x": 0.1, "tab": "a\tb", "line": "\u2028"}
 
 
 def give(srv, **changes):
