@@ -9,7 +9,9 @@ import re
 import struct
 import subprocess
 
+import jsonschema
 import requests
+import yaml
 from pyld import jsonld
 
 from test_docs import bash, blocks, make_demo
@@ -177,6 +179,16 @@ def test_python_and_openssl_come_to_the_same(server, tmp_path):  # noqa: F811
         shown = file.read()
     assert notice["lov:text"].encode() == shown
     assert notice["lov:sha256"] == hashlib.sha256(shown).hexdigest()
+
+
+def test_it_is_what_the_contract_says(server):  # noqa: F811
+    with open(os.path.join(ROOT, "docs", "openapi.yaml"), encoding="utf-8") as text:
+        contract = yaml.safe_load(text)
+    resolver = jsonschema.RefResolver("", contract)
+    schema = contract["components"]["schemas"]["Receipt"]
+    for copy in ("plain", "consumer"):
+        receipt = get(server, give(server, consumer=f"anna-{copy}"), copy=copy).json()
+        jsonschema.Draft202012Validator(schema, resolver=resolver).validate(receipt)
 
 
 def test_a_json_ld_processor_reads_dpv(server):  # noqa: F811

@@ -321,6 +321,9 @@ static void test_not_even_the_company_can_sign_words_against_the_event(void **st
         {"\"lov:expires\"", "\"lov:expired\""},
         {"\"dct:created\": \"2", "\"dct:created\": \"3"},
         {"\"lov:text\": \"", "\"lov:text\": \"No. "},
+        {"\"lov:status\": \"active\"", "\"lov:status\": \"expired\""},
+        {"dpv:DataSubject\"", "dpv:GuardianOfDataSubject\""},
+        {"\"dpv:hasProcessing\"", "\"lov:narrowed\": [], \"dpv:hasProcessing\""},
     };
     struct fixture *f = *state;
     struct consent c = answer(f, WRITE_GIVE, "anna");
@@ -347,10 +350,10 @@ static void test_a_receipt_with_another_checkpoint_or_event_is_not_included(void
     struct consent b = answer(f, WRITE_GIVE, "bo");
     struct str second = receipt_of(f, &b);
     _cleanup_json json_t *one = NULL, *two = NULL;
-    static const char *const members[] = {"checkpoint", "event", "hashes", "seq"};
+    static const char *const members[] = {"checkpoint", "event", "hashes", "seq", "leaf"};
     assert_int_equal(json_read(first, &one, &f->err), 0);
     assert_int_equal(json_read(second, &two, &f->err), 0);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         _cleanup_json json_t *mixed = json_deep_copy(one);
         _cleanup_buf struct buf text = {0};
         json_object_set(json_object_get(mixed, "proof"), members[i],
