@@ -306,6 +306,12 @@ def test_the_page_has_no_script_and_keeps_to_its_policy(server):  # noqa: F811
     assert "tack" not in english.text and "anna-7" not in english.text
     assert get(server, consent, headers={"Accept": "*/*"}).headers["Content-Type"] == "application/ld+json"
     assert get(server, consent, headers={"Accept": "text/html"}, format="json").json()["proof"]
+    assert "Ends" in english.text
+    assert server.admin.post(f"{server.url}/v1/consents/{consent}/withdraw", timeout=20,
+                             json={"reason": "Nog <nu>"}).ok
+    withdrawn = get(server, consent, format="html", language="en", copy="consumer").text
+    assert "You withdrew your consent." in withdrawn and "Nog &lt;nu&gt;" in withdrawn
+    assert "Ends" not in withdrawn
     assert get(server, consent, format="pdf").status_code == 400
     assert get(server, consent, format="html", language="de").status_code == 400
 

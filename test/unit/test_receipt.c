@@ -231,6 +231,21 @@ static void test_what_is_personal_is_in_the_consumers_copy_alone(void **state)
     finds(f, with(f, copy, "tack", "nope"), RECEIPT_ALTERED);
 }
 
+static void test_a_guardians_answer_says_so_and_names_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct str copy;
+    struct engine_write w = write_of(f, WRITE_GIVE, "child");
+    w.guardian = STR("\"Maria M\"");
+    run(f, &w);
+    struct str plain = receipt_of(f, &w.out);
+    finds(f, plain, RECEIPT_PROVEN);
+    assert_non_null(strstr(plain.p, "dpv:GuardianOfDataSubject"));
+    assert_null(strstr(plain.p, "Maria"));
+    assert_int_equal(make(f, &w.out, -1, true, &copy), 0);
+    assert_non_null(strstr(copy.p, "Maria M"));
+}
+
 static void test_no_receipt_for_what_is_none_of_the_consents_events(void **state)
 {
     struct fixture *f = *state;
@@ -588,6 +603,7 @@ int main(void)
         T(test_each_event_of_a_consent_has_a_receipt),
         T(test_an_expiry_has_a_receipt),
         T(test_what_is_personal_is_in_the_consumers_copy_alone),
+        T(test_a_guardians_answer_says_so_and_names_nobody),
         T(test_no_receipt_for_what_is_none_of_the_consents_events),
         T(test_each_kind_of_alteration_is_named),
         T(test_another_key_is_named),
