@@ -63,7 +63,7 @@ static void svg_path(const QRcode *code, int quiet, struct buf *out)
     }
 }
 
-void qr_svg(struct str text, const char *label, struct buf *out)
+void qr_svg(struct str text, struct str label, struct buf *out)
 {
     enum { QUIET = 4 };
     QRcode *code = QRcode_encodeData((int)text.n, (const unsigned char *)text.p, 0, QR_ECLEVEL_M);
@@ -74,7 +74,7 @@ void qr_svg(struct str text, const char *label, struct buf *out)
                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" "
                "aria-label=\"",
                side, side);
-    html_escape(str_of(label), out);
+    html_escape(label, out);
     buf_printf(out,
                "\" shape-rendering=\"crispEdges\"><rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>"
                "<path fill=\"#000\" d=\"",
@@ -176,7 +176,8 @@ static void view_status(json_t *view, const json_t *record, const json_t *words)
                         json_boolean(str_is(text_at(status, PATH("dpv:isIndicatedBy")),
                                             "dpv:GuardianOfDataSubject")));
     set_time(view, "at", "at_text", text_at(status, PATH("dpv:isIndicatedAtTime")));
-    set_time(view, "expires", "expires_text", text_at(status, PATH("lov:expires")));
+    if (!str_is(kind, "consent.withdraw")) /* it has ended already */
+        set_time(view, "expires", "expires_text", text_at(status, PATH("lov:expires")));
     set_time(view, "given", "given_text", text_at(record, PATH("dct:created")));
 }
 
@@ -259,7 +260,7 @@ static void view_code(json_t *view, const json_t *proof, struct str base, int64_
                    (long long)size, leaf.p);
     else
         buf_printf(&text, "%.*s %lld %s", STR_ARG(text_at(view, PATH("origin"))), seq, leaf.p);
-    qr_svg(buf_view(&text), text.p, &svg);
+    qr_svg(buf_view(&text), text_at(view, PATH("t", "qr")), &svg);
     set(view, "code", buf_view(&svg));
     if (base.n)
         set(view, "link", buf_view(&text));

@@ -21,6 +21,6 @@ int receipt_page(struct str receipt, struct str base, struct str language, struc
 void receipt_page_policy(struct buf *out);
 /* Appends an SVG image of `text` as a QR code (ISO/IEC 18004), error correction level M, with the
  * quiet zone of four modules; nothing where it does not fit one. */
-void qr_svg(struct str text, const char *label, struct buf *out);
+void qr_svg(struct str text, struct str label, struct buf *out);
 
 #endif

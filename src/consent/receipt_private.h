@@ -22,6 +22,8 @@ struct receipt_facts {
 
 /* "dpv:ConsentGiven" of "consent.give"; NULL where there is no receipt for such an event. */
 const char *receipt_status(struct str kind);
+/* "dpv:DataSubject"; NULL where nobody did it. */
+const char *receipt_indicated_by(struct str kind, bool by_guardian);
 /* Appends the JSON, without proof.signature. */
 void receipt_write(const struct receipt_facts *f, struct buf *out);
 

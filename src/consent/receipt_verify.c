@@ -33,7 +33,7 @@ struct reading {
     struct receipt_report *out;
     json_t *receipt;
     const json_t *record, *proof;
-    struct str checkpoint, signature;
+    struct str leaf, checkpoint, signature;
     struct ledger_event event;
     struct consent consent;
 };
@@ -52,7 +52,7 @@ found(struct receipt_report *out, enum receipt_finding finding, const char *form
 /* ---- reading ---- */
 
 struct proof_fields {
-    struct str event, checkpoint, signature;
+    struct str event, leaf, checkpoint, signature;
     const json_t *hashes;
     int64_t shard, seq;
 };
@@ -62,6 +62,7 @@ struct proof_fields {
     }
 static const struct json_field proof_table[] = {
     FIELD(event, JSON_K_STRING, 1, LEDGER_EVENT_MAX * 2),
+    FIELD(leaf, JSON_K_STRING, 44, 44),
     FIELD(checkpoint, JSON_K_TEXT, 1, NOTE_MAX),
     FIELD(signature, JSON_K_STRING, 1, NOTE_MAX),
     FIELD(hashes, JSON_K_ARRAY, 0, PROOF_MAX),
@@ -115,6 +116,7 @@ static bool read_receipt(struct reading *r, struct str text, struct proof *path)
         return found(r->out, RECEIPT_UNREADABLE, "proof.hashes are not hashes in base64");
     if (!take_event(r, f.event))
         return false;
+    r->leaf = f.leaf;
     r->checkpoint = f.checkpoint;
     r->signature = f.signature;
     r->out->shard = (uint32_t)f.shard;
@@ -156,6 +158,13 @@ static bool check_checkpoint(struct reading *r, struct checkpoint *c)
     return true;
 }
 
+static struct str text_of_hash(struct arena *arena, const struct sha256 *hash)
+{
+    _cleanup_buf struct buf text = {0};
+    base64_encode(hash->b, sizeof hash->b, &text);
+    return arena_str(arena, buf_view(&text));
+}
+
 static bool check_inclusion(struct reading *r, const struct proof *path)
 {
     struct receipt_report *out = r->out;
@@ -166,6 +175,8 @@ static bool check_inclusion(struct reading *r, const struct proof *path)
                      "number %lld of shard %u of %.*s",
                      (long long)e->seq, e->shard, (long long)out->seq, out->shard,
                      (int)(out->origin.n < 90 ? out->origin.n : 90), out->origin.p);
+    if (!str_eq(r->leaf, text_of_hash(r->arena, &e->leaf)))
+        return found(out, RECEIPT_NOT_INCLUDED, "proof.leaf is not the hash of the event");
     if (e->seq >= out->size)
         return found(out, RECEIPT_NOT_INCLUDED,
                      "the checkpoint ends before event %lld: it is another one than the receipt "
@@ -194,6 +205,13 @@ const char *receipt_status(struct str kind)
         if (str_is(kind, kinds[i].kind))
             return kinds[i].status;
     return NULL;
+}
+
+const char *receipt_indicated_by(struct str kind, bool by_guardian)
+{
+    if (str_is(kind, "consent.expire"))
+        return NULL;
+    return by_guardian ? "dpv:GuardianOfDataSubject" : "dpv:DataSubject";
 }
 
 /* The member of a member, as far as `path` names them; NULL where there is none. */
@@ -265,6 +283,8 @@ static const char *contradiction(struct reading *r)
         {"what happened", PATH("dpv:hasConsentStatus", "lov:event"), r->event.kind},
         {"when it happened", PATH("dpv:hasConsentStatus", "dpv:isIndicatedAtTime"),
          text_of_time(a, r->event.at)},
+        {"the state", PATH("dpv:hasConsentStatus", "lov:status"),
+         str_of(consent_status_name(c->status))},
         {"the channel", PATH("dpv:hasConsentStatus", "dpv:hasIndicationMethod"), c->channel},
     };
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)
@@ -274,6 +294,14 @@ static const char *contradiction(struct reading *r)
     if (!says_names(json_object_get(process, "dpv:hasPersonalData"), c->categories,
                     c->category_count))
         return "the categories";
+    const json_t *narrowed = json_object_get(process, "lov:narrowed");
+    if (c->narrowed_count ? !says_names(narrowed, c->narrowed, c->narrowed_count)
+                          : narrowed != NULL)
+        return "what was taken out";
+    const json_t *by = at(r->record, PATH("dpv:hasConsentStatus", "dpv:isIndicatedBy"));
+    const char *who = receipt_indicated_by(r->event.kind, c->by_guardian);
+    if (who ? !json_is_string(by) || !str_is(json_text(by), who) : by != NULL)
+        return "who said so";
     const json_t *end = at(r->record, PATH("dpv:hasConsentStatus", "lov:expires"));
     if (c->expires_at == TIME_NONE
             ? end != NULL

@@ -266,15 +266,14 @@ static void write_notice(struct jw *w, const struct receipt_facts *f)
 static void write_status(struct jw *w, const struct receipt_facts *f)
 {
     const struct consent *c = &f->consent;
-    bool expired = str_is(f->event.kind, "consent.expire");
+    const char *by = receipt_indicated_by(f->event.kind, c->by_guardian);
     jw_key(w, "dpv:hasConsentStatus");
     jw_object_start(w);
     jw_cstr_member(w, "@type", receipt_status(f->event.kind));
     jw_str_member(w, "lov:event", f->event.kind);
     jw_cstr_member(w, "lov:status", consent_status_name(c->status));
-    if (!expired)
-        jw_cstr_member(w, "dpv:isIndicatedBy",
-                       c->by_guardian ? "dpv:GuardianOfDataSubject" : "dpv:DataSubject");
+    if (by)
+        jw_cstr_member(w, "dpv:isIndicatedBy", by);
     jw_str_member(w, "dpv:hasIndicationMethod", c->channel);
     jw_time_member(w, "dpv:isIndicatedAtTime", f->event.at);
     if (c->expires_at != TIME_NONE)

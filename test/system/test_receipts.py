@@ -9,14 +9,16 @@ import re
 import struct
 import subprocess
 
+import jsonschema
 import requests
+import yaml
 from pyld import jsonld
 
 from test_docs import bash, blocks, make_demo
 from test_http import GIVE, LOV, ROOT, Server, demo, lov, server  # noqa: F401 (fixtures)
 
 DPV, LOV_TERMS = "https://w3id.org/dpv#", "urn:lov:terms:"
-EVIDENCE = {"button": "Ja tack <b>", "x": 0.1, "tab": "a\tb"}
+EVIDENCE = {"button": "Ja tack <b>", "x": 0.1, "tab": "a\tb", "line": "\u2028"}
 
 
 def give(srv, **changes):
@@ -179,6 +181,16 @@ def test_python_and_openssl_come_to_the_same(server, tmp_path):  # noqa: F811
     assert notice["lov:sha256"] == hashlib.sha256(shown).hexdigest()
 
 
+def test_it_is_what_the_contract_says(server):  # noqa: F811
+    with open(os.path.join(ROOT, "docs", "openapi.yaml"), encoding="utf-8") as text:
+        contract = yaml.safe_load(text)
+    resolver = jsonschema.RefResolver("", contract)
+    schema = contract["components"]["schemas"]["Receipt"]
+    for copy in ("plain", "consumer"):
+        receipt = get(server, give(server, consumer=f"anna-{copy}"), copy=copy).json()
+        jsonschema.Draft202012Validator(schema, resolver=resolver).validate(receipt)
+
+
 def test_a_json_ld_processor_reads_dpv(server):  # noqa: F811
     receipt = get(server, give(server, consumer="anna", categories=["purchases", "contact"])).json()
 
@@ -294,6 +306,12 @@ def test_the_page_has_no_script_and_keeps_to_its_policy(server):  # noqa: F811
     assert "tack" not in english.text and "anna-7" not in english.text
     assert get(server, consent, headers={"Accept": "*/*"}).headers["Content-Type"] == "application/ld+json"
     assert get(server, consent, headers={"Accept": "text/html"}, format="json").json()["proof"]
+    assert "Ends" in english.text
+    assert server.admin.post(f"{server.url}/v1/consents/{consent}/withdraw", timeout=20,
+                             json={"reason": "Nog <nu>"}).ok
+    withdrawn = get(server, consent, format="html", language="en", copy="consumer").text
+    assert "You withdrew your consent." in withdrawn and "Nog &lt;nu&gt;" in withdrawn
+    assert "Ends" not in withdrawn
     assert get(server, consent, format="pdf").status_code == 400
     assert get(server, consent, format="html", language="de").status_code == 400
 

@@ -231,6 +231,21 @@ static void test_what_is_personal_is_in_the_consumers_copy_alone(void **state)
     finds(f, with(f, copy, "tack", "nope"), RECEIPT_ALTERED);
 }
 
+static void test_a_guardians_answer_says_so_and_names_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct str copy;
+    struct engine_write w = write_of(f, WRITE_GIVE, "child");
+    w.guardian = STR("\"Maria M\"");
+    run(f, &w);
+    struct str plain = receipt_of(f, &w.out);
+    finds(f, plain, RECEIPT_PROVEN);
+    assert_non_null(strstr(plain.p, "dpv:GuardianOfDataSubject"));
+    assert_null(strstr(plain.p, "Maria"));
+    assert_int_equal(make(f, &w.out, -1, true, &copy), 0);
+    assert_non_null(strstr(copy.p, "Maria M"));
+}
+
 static void test_no_receipt_for_what_is_none_of_the_consents_events(void **state)
 {
     struct fixture *f = *state;
@@ -321,6 +336,9 @@ static void test_not_even_the_company_can_sign_words_against_the_event(void **st
         {"\"lov:expires\"", "\"lov:expired\""},
         {"\"dct:created\": \"2", "\"dct:created\": \"3"},
         {"\"lov:text\": \"", "\"lov:text\": \"No. "},
+        {"\"lov:status\": \"active\"", "\"lov:status\": \"expired\""},
+        {"dpv:DataSubject\"", "dpv:GuardianOfDataSubject\""},
+        {"\"dpv:hasProcessing\"", "\"lov:narrowed\": [], \"dpv:hasProcessing\""},
     };
     struct fixture *f = *state;
     struct consent c = answer(f, WRITE_GIVE, "anna");
@@ -347,10 +365,10 @@ static void test_a_receipt_with_another_checkpoint_or_event_is_not_included(void
     struct consent b = answer(f, WRITE_GIVE, "bo");
     struct str second = receipt_of(f, &b);
     _cleanup_json json_t *one = NULL, *two = NULL;
-    static const char *const members[] = {"checkpoint", "event", "hashes", "seq"};
+    static const char *const members[] = {"checkpoint", "event", "hashes", "seq", "leaf"};
     assert_int_equal(json_read(first, &one, &f->err), 0);
     assert_int_equal(json_read(second, &two, &f->err), 0);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         _cleanup_json json_t *mixed = json_deep_copy(one);
         _cleanup_buf struct buf text = {0};
         json_object_set(json_object_get(mixed, "proof"), members[i],
@@ -585,6 +603,7 @@ int main(void)
         T(test_each_event_of_a_consent_has_a_receipt),
         T(test_an_expiry_has_a_receipt),
         T(test_what_is_personal_is_in_the_consumers_copy_alone),
+        T(test_a_guardians_answer_says_so_and_names_nobody),
         T(test_no_receipt_for_what_is_none_of_the_consents_events),
         T(test_each_kind_of_alteration_is_named),
         T(test_another_key_is_named),
