@@ -42,7 +42,7 @@ static void set_proof(json_t *receipt, const struct note_key *by)
 {
     json_t *proof = json_object_get(receipt, "proof");
     const json_t *text = json_object_get(proof, "event");
-    _cleanup_buf struct buf bytes = {0}, note = {0}, line = {0};
+    _cleanup_buf struct buf bytes = {0}, note = {0}, line = {0}, leaf = {0};
     if (!json_is_object(proof) || !json_is_string(text) || !base64_decode(json_text(text), &bytes))
         return;
     struct checkpoint c = {STR("fuzz.example/0"), 1, tree_leaf(buf_view(&bytes)), {0}};
@@ -50,6 +50,8 @@ static void set_proof(json_t *receipt, const struct note_key *by)
     note_sign(buf_view(&note), by, &seed, 0, &line);
     buf_char(&note, '\n');
     buf_str(&note, buf_view(&line));
+    base64_encode(c.root.b, sizeof c.root.b, &leaf);
+    json_object_set_new(proof, "leaf", json_stringn(leaf.p, leaf.n));
     json_object_set_new(proof, "checkpoint", json_stringn(note.p, note.n));
     json_object_set_new(proof, "hashes", json_array());
 }
