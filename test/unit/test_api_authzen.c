@@ -479,6 +479,18 @@ static void test_recorded_evaluations_are_recorded_each(void **state)
     assert_true(json_is_integer(at(a.json, "evaluations.3.context.event")));
 }
 
+static void test_recording_is_a_default_that_an_item_may_turn_off(void **state)
+{
+    _cleanup_answer struct answer a =
+        post(*state, EVALUATIONS,
+             "{" SUBJECT "," ACTION "," RESOURCE ",\"context\":{\"record\":true},"
+             "\"evaluations\":[{},{\"context\":{\"record\":false}}," OF("00002") "]}");
+    assert_decisions(&a, "yyy");
+    assert_true(json_is_integer(at(a.json, "evaluations.0.context.event")));
+    assert_null(at(a.json, "evaluations.1.context.event"));
+    assert_true(json_is_integer(at(a.json, "evaluations.2.context.event")));
+}
+
 static void test_only_the_items_that_ask_for_it_are_recorded(void **state)
 {
     _cleanup_answer struct answer a =
@@ -616,6 +628,7 @@ int main(void)
         cmocka_unit_test(test_recorded_use_is_in_the_ledger),
         cmocka_unit_test(test_question_without_record_leaves_the_ledger_alone),
         cmocka_unit_test(test_recorded_evaluations_are_recorded_each),
+        cmocka_unit_test(test_recording_is_a_default_that_an_item_may_turn_off),
         cmocka_unit_test(test_only_the_items_that_ask_for_it_are_recorded),
         cmocka_unit_test(test_audience_of_a_recorded_activity_is_recorded),
         cmocka_unit_test(test_reported_uses_are_recorded_permitted_or_not),
