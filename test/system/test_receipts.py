@@ -3,9 +3,11 @@ company. What is believed here is Python's own arithmetic, OpenSSL and a JSON-LD
 
 import base64
 import hashlib
+import html
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 
@@ -320,6 +322,39 @@ def chromium(tmp_path, *args):
     subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                     f"--user-data-dir={tmp_path}/profile", *args], capture_output=True, timeout=120,
                    check=True, cwd=tmp_path)
+
+
+AXE = os.path.join(ROOT, ".cache", "node", "node_modules", "axe-core", "axe.min.js")
+RUN_AXE = """<script src="axe.min.js"></script><script>
+axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(found => {
+  const told = document.createElement("pre");
+  told.id = "told";
+  told.textContent = JSON.stringify({passes: found.passes.length, violations:
+    found.violations.map(v => v.id + ": " + v.nodes.map(n => n.html).join(" | "))});
+  document.body.append(told);
+});</script>"""
+
+
+def axe(tmp_path, page):
+    """What axe-core finds wrong with a page, at the width of a phone."""
+    shutil.copy(AXE, tmp_path / "axe.min.js")
+    (tmp_path / "axe.html").write_text(page.replace("</body>", RUN_AXE + "</body>"), encoding="utf-8")
+    dom = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--window-size=390,2000",
+                          f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=20000",
+                          "--allow-file-access-from-files", "--dump-dom", "axe.html"], cwd=tmp_path,
+                         capture_output=True, text=True, timeout=120, check=True).stdout
+    told = json.loads(html.unescape(re.search(r'<pre id="told">(.*?)</pre>', dom, re.S).group(1)))
+    assert told["passes"] > 10
+    return told["violations"]
+
+
+def test_the_page_is_for_everybody(server, tmp_path):  # noqa: F811
+    consent = give(server, consumer="anna")
+    for language in ("sv", "en"):
+        page = get(server, consent, format="html", language=language, copy="consumer").text
+        assert axe(tmp_path, page) == []
+    blurred = page.replace("<h1", "<h4", 1).replace("</h1>", "</h4>", 1).replace('lang="en"', "", 1)
+    assert axe(tmp_path, blurred)
 
 
 def test_a_camera_reads_the_code_on_screen_and_paper(server, tmp_path):  # noqa: F811
