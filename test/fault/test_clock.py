@@ -26,7 +26,7 @@ static long offset(void) {
 }
 int clock_gettime(clockid_t id, struct timespec *out) {
     int rc = ((int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime"))(id, out);
-    if (rc == 0 && id == CLOCK_REALTIME) out->tv_sec += offset();
+    if (rc == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) out->tv_sec += offset();
     return rc;
 }
 """
