@@ -10,6 +10,8 @@ import re
 import shutil
 import struct
 import subprocess
+import time
+from datetime import datetime, timedelta, timezone
 
 import jsonschema
 import requests
@@ -32,6 +34,22 @@ def give(srv, **changes):
 def get(srv, consent, session=None, headers=None, **query):
     return (session or srv.admin).get(f"{srv.url}/v1/consents/{consent}/receipt", params=query,
                                       headers=headers or {}, timeout=20)
+
+
+def in_seconds(seconds):
+    then = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+    return then.strftime("%Y-%m-%dT%H:%M:%S.") + f"{then.microsecond // 1000:03d}Z"
+
+
+def wait_for_the_event(srv, consent, kind):
+    """A consent is over when its time is; the event follows."""
+    deadline = time.monotonic() + 60
+    while True:
+        status = get(srv, consent).json()["dpv:hasRecordOfActivity"]["dpv:hasConsentStatus"]
+        if status["lov:event"] == kind:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def key_of(srv):
@@ -66,10 +84,20 @@ def test_a_receipt_of_each_answer_verifies_offline(server, tmp_path):  # noqa: F
     refused = server.give(consumer="bo", decision="refuse").json()["id"]
     kinds.append("consent.refuse")
     receipts.append(get(server, refused).content)
-    for kind, receipt in zip(kinds, receipts):
-        report = verify(tmp_path, receipt, key)
-        assert report["ok"] and report["kind"] == kind
-        assert "tack" not in receipt.decode() and "anna" not in receipt.decode()
+    ended = give(server, consumer="carl", expires_at=in_seconds(1))
+    wait_for_the_event(server, ended, "consent.expire")
+    kinds.append("consent.expire")
+    receipts.append(get(server, ended).content)
+    assert len(set(kinds)) == 6
+    by_command = [lov("receipt", "get", consent, "--event", json.loads(r)["proof"]["seq"],
+                      "--dir", server.folder) for r in receipts[:4]]
+    by_command += [lov("receipt", "get", each, "--dir", server.folder) for each in (refused, ended)]
+    for kind, *both in zip(kinds, receipts, by_command):
+        for receipt in both:
+            report = verify(tmp_path, receipt, key)
+            assert report["ok"] and report["kind"] == kind
+            text = receipt if isinstance(receipt, str) else receipt.decode()
+            assert "tack" not in text and "anna" not in text
     # Much later, and after others were erased, the first one still verifies: it tells what was so.
     for n in range(40):
         give(server, consumer=f"later-{n}")
