@@ -8,6 +8,7 @@
 #include <qrencode.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -31,9 +32,13 @@ static json_t *read_words(void)
     return words;
 }
 
-bool receipt_page_has_language(struct str language)
+struct str receipt_page_language(struct str name)
 {
-    return str_is(language, "sv") || str_is(language, "en");
+    static const char *const languages[] = {"sv", "en"};
+    for (size_t i = 0; i < 2; i++)
+        if (name.n == 2 && strncasecmp(name.p, languages[i], 2) == 0)
+            return str_of(languages[i]);
+    return (struct str){0};
 }
 
 void receipt_page_policy(struct buf *out)

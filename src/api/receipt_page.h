@@ -11,7 +11,8 @@
 extern const struct embedded embedded_web[];
 extern const size_t embedded_web_count;
 
-bool receipt_page_has_language(struct str language);
+/* "sv" of "SV": a language that pages are in, as a constant; empty where they are not. */
+struct str receipt_page_language(struct str name);
 /* Appends the page. `receipt` is what receipt_make() made; `base` what the server is reached by
  * ("https://consent.example.com"; empty: not known, and the code holds hashes alone); `language`
  * may be empty: that of the notice, or else English. */

@@ -1,8 +1,5 @@
 /* receipts.c - GET /v1/consents/{id}/receipt: the receipt of a consent's last event or an earlier
  * one, as JSON-LD or as a page to print. Both are made of the same signed document. */
-#include <string.h>
-#include <strings.h>
-
 #include "api/private.h"
 #include "api/receipt_page.h"
 #include "consent/receipt.h"
@@ -20,17 +17,29 @@ static int invalid(struct err *err, const char *what)
     return err_reason(err, LOV_EINVAL, "invalid_query", "%s", what);
 }
 
-/* Browsers name text/html in Accept, programs do not. */
+/* Browsers would rather have text/html, programs take what comes. */
 static bool wants_page(struct http_call *call)
 {
     struct str accept = http_header(call, "Accept");
-    while (accept.n) {
-        struct str kind = str_cut(&accept, ',');
-        struct str type = str_trim(str_cut(&kind, ';'));
-        if (type.n == 9 && strncasecmp(type.p, "text/html", 9) == 0)
-            return true;
+    int page = http_accept_weight(accept, "text/html");
+    int file = http_accept_weight(accept, "application/ld+json");
+    return page > file;
+}
+
+/* The language that the reader would rather have ("sv-FI" is Swedish: RFC 4647 §3.4); empty when
+ * the page is in none of theirs. */
+static struct str wanted_language(struct http_call *call)
+{
+    struct str list = http_header(call, "Accept-Language"), name, best = {0};
+    int weight, most = 0;
+    while (http_accept_next(&list, &name, &weight)) {
+        struct str language = receipt_page_language(str_cut(&name, '-'));
+        if (language.n && weight > most) {
+            best = language;
+            most = weight;
+        }
     }
-    return false;
+    return best;
 }
 
 static int take_format(struct http_call *call, struct receipt_query *q, struct err *err)
@@ -72,9 +81,12 @@ static int take_query(struct http_call *call, struct receipt_query *q, struct er
         rc = take_format(call, q, err);
     if (rc == 0)
         rc = take_copy(call, q, err);
-    if (rc == 0 && http_query(call, "language", &q->language) &&
-        !receipt_page_has_language(q->language))
-        rc = invalid(err, "language: sv or en");
+    struct str language;
+    if (rc == 0 && http_query(call, "language", &language)) {
+        q->language = receipt_page_language(language);
+        return q->language.n ? 0 : invalid(err, "language: sv or en");
+    }
+    q->language = wanted_language(call);
     return rc;
 }
 
@@ -138,7 +150,7 @@ int consents_receipt(struct http_call *call)
     call->status = 200;
     call->content_type = "application/ld+json";
     http_answer_header(call, "Cache-Control", STR("no-store"));
-    http_answer_header(call, "Vary", STR("Accept"));
+    http_answer_header(call, "Vary", STR("Accept, Accept-Language"));
     if (!q.page)
         buf_str(&call->out, buf_view(&receipt));
     else if ((rc = answer_page(call, &q, buf_view(&receipt), &err)) != 0)

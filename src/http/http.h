@@ -70,6 +70,13 @@ struct str http_header(const struct http_call *call, const char *name);
 bool http_query(struct http_call *call, const char *name, struct str *out);
 /* Refuses (LOV_EINVAL) bad encoding, repeated names, and names not in the NULL-ended list. */
 int http_query_check(struct http_call *call, const char *const *names, struct err *err);
+/* Cuts the next item off a list such as Accept-Language: its name without parameters, and its
+ * weight in thousandths (RFC 9110 §12.4.2): 1000 where it has none, 0 where that cannot be read.
+ * False when there is no more. */
+bool http_accept_next(struct str *list, struct str *name, int *weight);
+/* The weight that a list of Accept gives to a media type, by the most exact of the ranges that
+ * match it (RFC 9110 §12.5.1); 0: not acceptable, or not named at all. */
+int http_accept_weight(struct str list, const char *type);
 /* Adds a header to the answer; the value must hold no control characters (bug otherwise). */
 void http_answer_header(struct http_call *call, const char *name, struct str value);
 

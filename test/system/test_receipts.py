@@ -336,6 +336,14 @@ def test_the_page_has_no_script_and_keeps_to_its_policy(server):  # noqa: F811
     assert "tack" not in english.text and "anna-7" not in english.text
     assert get(server, consent, headers={"Accept": "*/*"}).headers["Content-Type"] == "application/ld+json"
     assert get(server, consent, headers={"Accept": "text/html"}, format="json").json()["proof"]
+    rather = get(server, consent, headers={"Accept": "application/ld+json, text/html;q=0.5"})
+    assert rather.json()["proof"] and rather.headers["Vary"] == "Accept, Accept-Language"
+    for asked, told in (("en-GB,en;q=0.9,sv;q=0.8", "en"), ("de, en;q=0.1, SV-FI;q=0.2", "sv"),
+                        ("de", "sv"), ("*", "sv"), ("en;q=0", "sv"), ("svx, en;q=0.1", "en")):
+        page = get(server, consent, headers={"Accept": "text/html", "Accept-Language": asked}).text
+        assert f'<html lang="{told}">' in page, asked
+    page = get(server, consent, headers={"Accept-Language": "en"}, format="html", language="sv").text
+    assert '<html lang="sv">' in page
     assert "Ends" in english.text
     assert server.admin.post(f"{server.url}/v1/consents/{consent}/withdraw", timeout=20,
                              json={"reason": "Nog <nu>"}).ok

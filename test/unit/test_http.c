@@ -12,6 +12,53 @@
 #include "base/json.h"
 #include "http/private.h"
 
+/* ---- lists of what is accepted ---- */
+
+static void test_a_list_is_read_with_its_weights(void **state)
+{
+    static const struct {
+        const char *name;
+        int weight;
+    } expected[] = {{"sv-FI", 1000}, {"en", 500}, {"de", 0},   {"fr", 999}, {"it", 0},
+                    {"nb", 0},       {"da", 0},   {"fi", 800}, {"*", 1000}};
+    struct str list = STR(" sv-FI ,, en;q=0.5,de;q=0, fr ; x=1 ; Q=0.999, it;q=1.001, nb;q=.5,"
+                          "da;q=0.5000, fi;q=0.8, *;q=1.");
+    struct str name;
+    int weight;
+    (void)state;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        assert_true(http_accept_next(&list, &name, &weight));
+        assert_true(str_is(name, expected[i].name));
+        assert_int_equal(weight, expected[i].weight);
+    }
+    assert_false(http_accept_next(&list, &name, &weight));
+    list = STR(" , ;q=1,");
+    assert_false(http_accept_next(&list, &name, &weight));
+}
+
+static void test_the_most_exact_range_decides(void **state)
+{
+    static const struct {
+        const char *accept;
+        int html, json;
+    } cases[] = {
+        {"", 0, 0},
+        {"*/*", 1000, 1000},
+        {"text/html,application/xhtml+xml,*/*;q=0.8", 1000, 800},
+        {"TEXT/HTML;charset=utf-8;q=0.3, text/*;q=0.9", 300, 0},
+        {"*/*, text/*;q=0.2", 200, 1000},
+        {"text/html;q=0, */*", 0, 1000},
+        {"application/ld+json, text/html;q=0.5", 500, 1000},
+        {"application/*;q=0.1, texts/html, text/htm, html", 0, 100},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct str accept = str_of(cases[i].accept);
+        assert_int_equal(http_accept_weight(accept, "text/html"), cases[i].html);
+        assert_int_equal(http_accept_weight(accept, "application/ld+json"), cases[i].json);
+    }
+}
+
 /* ---- routes ---- */
 
 static int nothing(struct http_call *call)
@@ -561,6 +608,8 @@ int main(void)
         cmocka_unit_test(test_a_literal_that_leads_nowhere_gives_way_to_the_parameter),
         cmocka_unit_test(test_paths_that_are_nearly_right_are_not_found),
         cmocka_unit_test(test_bad_patterns_are_refused_at_start),
+        cmocka_unit_test(test_a_list_is_read_with_its_weights),
+        cmocka_unit_test(test_the_most_exact_range_decides),
         cmocka_unit_test(test_percent_decoding_is_strict),
         cmocka_unit_test(test_query_parameters_are_found_and_checked),
         cmocka_unit_test(test_a_caller_gets_its_burst_and_then_its_rate),
