@@ -2,9 +2,14 @@
 #ifndef LOV_CONSENT_RECEIPT_PRIVATE_H
 #define LOV_CONSENT_RECEIPT_PRIVATE_H
 
+#include "base/json.h"
 #include "consent/consent.h"
 #include "consent/receipt.h"
 #include "ledger/proof.h"
+
+/* Of DPV's guide to ISO/IEC TS 27560. */
+#define RECEIPT_SCHEMA "https://w3id.org/dpv/schema/dpv-27560#"
+extern const char receipt_context[]; /* JSON */
 
 struct receipt_facts {
     struct ledger_event event;
@@ -24,6 +29,17 @@ struct receipt_facts {
 const char *receipt_status(struct str kind);
 /* "dpv:DataSubject"; NULL where nobody did it. */
 const char *receipt_indicated_by(struct str kind, bool by_guardian);
+/* Until when what the event says holds: appends a time and returns true, or what ends it. */
+bool receipt_until(const struct consent *c, struct buf *out);
+/* "dpv:UntilTimeDuration" of the former. */
+const char *receipt_duration(bool ends);
+
+/* The member of a member, as far as the NULL-ended path names them; NULL where there is none. */
+const json_t *receipt_member(const json_t *json, const char *const *path);
+/* What the receipt says otherwise than its event, or says of it though the event does not; NULL
+ * where they agree. */
+const char *receipt_contradiction(const json_t *receipt, const struct ledger_event *event,
+                                  const struct consent *consent, struct arena *arena);
 /* Appends the JSON, without proof.signature. */
 void receipt_write(const struct receipt_facts *f, struct buf *out);
 

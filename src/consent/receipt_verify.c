@@ -191,131 +191,13 @@ static bool check_inclusion(struct reading *r, const struct proof *path)
 
 /* ---- the words ---- */
 
-static const struct {
-    const char *kind, *status;
-} kinds[] = {
-    {"consent.give", "dpv:ConsentGiven"},         {"consent.refuse", "dpv:ConsentRefused"},
-    {"consent.withdraw", "dpv:ConsentWithdrawn"}, {"consent.renew", "dpv:RenewedConsentGiven"},
-    {"consent.amend", "dpv:ConsentGiven"},        {"consent.expire", "dpv:ConsentExpired"},
-};
-
-const char *receipt_status(struct str kind)
-{
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (str_is(kind, kinds[i].kind))
-            return kinds[i].status;
-    return NULL;
-}
-
-const char *receipt_indicated_by(struct str kind, bool by_guardian)
-{
-    if (str_is(kind, "consent.expire"))
-        return NULL;
-    return by_guardian ? "dpv:GuardianOfDataSubject" : "dpv:DataSubject";
-}
-
-/* The member of a member, as far as `path` names them; NULL where there is none. */
-static const json_t *at(const json_t *json, const char *const *path)
-{
-    for (; json && *path; path++)
-        json = json_object_get(json, *path);
-    return json;
-}
-
-static bool says(const json_t *json, const char *const *path, struct str expected)
-{
-    const json_t *value = at(json, path);
-    return json_is_string(value) && str_eq(json_text(value), expected);
-}
-
-static bool says_names(const json_t *list, const struct str *names, size_t count)
-{
-    static const char *const identifier[] = {"dct:identifier", NULL};
-    if (!json_is_array(list) || json_array_size(list) != count)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (!says(json_array_get(list, i), identifier, names[i]))
-            return false;
-    return true;
-}
-
-static struct str text_of_time(struct arena *arena, int64_t t)
-{
-    _cleanup_buf struct buf text = {0};
-    if (t != TIME_NONE)
-        time_format(t, &text);
-    return arena_str(arena, buf_view(&text));
-}
-
-static struct str text_of_bytes(struct arena *arena, const void *p, size_t n)
-{
-    _cleanup_buf struct buf text = {0};
-    hex_encode(p, n, &text);
-    return arena_str(arena, buf_view(&text));
-}
-
 #define PATH(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-/* The first thing that the record says otherwise than the event; NULL when there is none. */
-static const char *contradiction(struct reading *r)
-{
-    const struct consent *c = &r->consent;
-    struct arena *a = r->arena;
-    const char *status = receipt_status(r->event.kind);
-    const struct {
-        const char *what;
-        const char *const *path;
-        struct str text;
-    } told[] = {
-        {"the recipient", PATH("dpv:hasProcess", "dpv:hasRecipient", "dct:identifier"),
-         c->recipient},
-        {"the purpose", PATH("dpv:hasProcess", "dpv:hasPurpose", "dct:identifier"), c->purpose},
-        {"the notice", PATH("dpv:hasNotice", "dct:identifier"), c->notice},
-        {"the notice's language", PATH("dpv:hasNotice", "dct:language"), c->notice_language},
-        {"the notice's hash", PATH("dpv:hasNotice", "lov:sha256"),
-         text_of_bytes(a, c->notice_hash.b, sizeof c->notice_hash.b)},
-        {"the notice's version", PATH("dpv:hasNotice", "schema:version"),
-         arena_printf(a, "%d", c->notice_version)},
-        {"the consumer", PATH("dpv:hasDataSubject", "dct:identifier"),
-         text_of_bytes(a, r->event.cid.b, sizeof r->event.cid.b)},
-        {"when it was given", PATH("dct:created"), text_of_time(a, c->given_at)},
-        {"what happened", PATH("dpv:hasConsentStatus", "@type"), str_of(status)},
-        {"what happened", PATH("dpv:hasConsentStatus", "lov:event"), r->event.kind},
-        {"when it happened", PATH("dpv:hasConsentStatus", "dpv:isIndicatedAtTime"),
-         text_of_time(a, r->event.at)},
-        {"the state", PATH("dpv:hasConsentStatus", "lov:status"),
-         str_of(consent_status_name(c->status))},
-        {"the channel", PATH("dpv:hasConsentStatus", "dpv:hasIndicationMethod"), c->channel},
-    };
-    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
-        if (!says(r->record, told[i].path, told[i].text))
-            return told[i].what;
-    const json_t *process = json_object_get(r->record, "dpv:hasProcess");
-    if (!says_names(json_object_get(process, "dpv:hasPersonalData"), c->categories,
-                    c->category_count))
-        return "the categories";
-    const json_t *narrowed = json_object_get(process, "lov:narrowed");
-    if (c->narrowed_count ? !says_names(narrowed, c->narrowed, c->narrowed_count)
-                          : narrowed != NULL)
-        return "what was taken out";
-    const json_t *by = at(r->record, PATH("dpv:hasConsentStatus", "dpv:isIndicatedBy"));
-    const char *who = receipt_indicated_by(r->event.kind, c->by_guardian);
-    if (who ? !json_is_string(by) || !str_is(json_text(by), who) : by != NULL)
-        return "who said so";
-    const json_t *end = at(r->record, PATH("dpv:hasConsentStatus", "lov:expires"));
-    if (c->expires_at == TIME_NONE
-            ? end != NULL
-            : !json_is_string(end) || !str_eq(json_text(end), text_of_time(a, c->expires_at)))
-        return "when it ends";
-    return NULL;
-}
 
 static void tell_facts(struct reading *r)
 {
-    static const char *const id[] = {"dct:identifier", NULL};
     struct receipt_report *out = r->out;
     const struct consent *c = &r->consent;
-    const json_t *name = at(r->record, id);
+    const json_t *name = json_object_get(r->record, "dct:identifier");
     out->consent = json_is_string(name) ? arena_str(r->arena, json_text(name)) : (struct str){0};
     out->kind = r->event.kind;
     out->at = r->event.at;
@@ -332,7 +214,7 @@ static void tell_facts(struct reading *r)
 
 static bool check_notice_text(struct reading *r)
 {
-    const json_t *text = at(r->record, PATH("dpv:hasNotice", "lov:text"));
+    const json_t *text = receipt_member(r->record, PATH("dpv:hasNotice", "lov:text"));
     if (!text)
         return true;
     struct sha256 hash = {0};
@@ -353,7 +235,7 @@ static bool check_words(struct reading *r)
         return found(r->out, RECEIPT_UNREADABLE,
                      "the event is in the log, but it is none that a receipt is given for");
     tell_facts(r);
-    const char *what = contradiction(r);
+    const char *what = receipt_contradiction(r->receipt, &r->event, &r->consent, r->arena);
     if (what)
         return found(r->out, RECEIPT_CONTRADICTS,
                      "the event is in the log, but %s is not what the event says", what);

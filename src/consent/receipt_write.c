@@ -6,24 +6,6 @@
 #include "base/json.h"
 #include "consent/receipt_private.h"
 
-static const char context[] =
-    "{\"dct\":\"http://purl.org/dc/terms/\",\"dpv\":\"https://w3id.org/dpv#\","
-    "\"pd\":\"https://w3id.org/dpv/pd#\",\"rdf\":\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\","
-    "\"schema\":\"https://schema.org/\",\"skos\":\"http://www.w3.org/2004/02/skos/core#\","
-    "\"xsd\":\"http://www.w3.org/2001/XMLSchema#\",\"lov\":\"urn:lov:terms:\","
-    "\"dct:title\":{\"@container\":\"@language\"},"
-    "\"dct:description\":{\"@container\":\"@language\"},"
-    "\"dct:conformsTo\":{\"@type\":\"@id\"},"
-    "\"dct:created\":{\"@type\":\"xsd:dateTime\"},\"dct:modified\":{\"@type\":\"xsd:dateTime\"},"
-    "\"dpv:hasLegalBasis\":{\"@type\":\"@id\"},\"dpv:hasProcessing\":{\"@type\":\"@id\"},"
-    "\"dpv:isIndicatedBy\":{\"@type\":\"@id\"},"
-    "\"dpv:isIndicatedAtTime\":{\"@type\":\"xsd:dateTime\"},"
-    "\"lov:expires\":{\"@type\":\"xsd:dateTime\"},\"skos:broader\":{\"@type\":\"@id\"},"
-    "\"consumer\":\"lov:consumer\",\"personal\":\"lov:personal\",\"proof\":\"lov:proof\","
-    "\"checkpoint\":\"lov:checkpoint\",\"event\":\"lov:encoding\",\"leaf\":\"lov:leaf\","
-    "\"hashes\":{\"@id\":\"lov:hashes\",\"@container\":\"@list\"},\"seq\":\"lov:seq\","
-    "\"shard\":\"lov:shard\",\"size\":\"lov:size\",\"signature\":\"lov:signature\"}";
-
 /* ---- pieces ---- */
 
 static void hex_member(struct jw *w, const char *name, const void *p, size_t n)
@@ -78,8 +60,15 @@ static void write_controller(struct jw *w, const char *name, const struct policy
     jw_key(w, "@type");
     jw_raw(w, STR("[\"dpv:Organisation\",\"dpv:DataController\"]"));
     jw_str_member(w, "dct:identifier", p->controller);
+    jw_str_member(w, "dpv:hasIdentifier", p->controller);
     jw_str_member(w, "schema:name", p->controller_name);
+    jw_str_member(w, "dpv:hasName", p->controller_name);
     jw_str_member(w, "dpv:hasContact", p->contact);
+    jw_key(w, "schema:contactPoint");
+    jw_object_start(w);
+    jw_cstr_member(w, "@type", "schema:ContactPoint");
+    jw_str_member(w, "schema:description", p->contact);
+    jw_object_end(w);
     jw_object_end(w);
 }
 
@@ -92,6 +81,7 @@ static void write_consumer(struct jw *w, const struct receipt_facts *f)
     urn(w, "consumer:%s", hex.p);
     jw_cstr_member(w, "@type", "dpv:Consumer");
     jw_str_member(w, "dct:identifier", buf_view(&hex));
+    jw_str_member(w, "dpv:hasIdentifier", buf_view(&hex));
     jw_object_end(w);
 }
 
@@ -104,6 +94,7 @@ static void write_recipient(struct jw *w, const struct receipt_facts *f)
     urn(w, "recipient:%.*s", STR_ARG(f->consent.recipient));
     jw_cstr_member(w, "@type", "dpv:Recipient");
     jw_str_member(w, "dct:identifier", f->consent.recipient);
+    jw_str_member(w, "dpv:hasIdentifier", f->consent.recipient);
     if (r) {
         text_member(w, "dct:title", f->policy, &r->label);
         jw_cstr_member(w, "lov:kind", recipient_kind_name(r->kind));
@@ -199,10 +190,51 @@ static void write_bases(struct jw *w, const struct policy *p, const struct polic
     jw_array_end(w);
 }
 
+/* Where the laws apply under which the activity has a basis. */
+static void write_jurisdictions(struct jw *w, const struct policy *p,
+                                const struct policy_activity *a)
+{
+    jw_key(w, "dpv:hasJurisdiction");
+    jw_array_start(w);
+    for (size_t i = 0; i < p->law_count; i++) {
+        const struct policy_law *law = &p->laws[i];
+        for (size_t k = 0; a->basis[i] != BASIS_NONE && k < law->territory_count; k++) {
+            _cleanup_buf struct buf place = {0};
+            buf_printf(&place, "loc:%.*s", STR_ARG(law->territories[k]));
+            jw_str(w, buf_view(&place));
+        }
+    }
+    jw_array_end(w);
+}
+
+/* What the consumer may ask for by those laws, and where. */
+static void write_rights(struct jw *w, const struct policy *p, const struct policy_activity *a)
+{
+    jw_key(w, "dpv:hasRight");
+    jw_array_start(w);
+    for (size_t i = 0; i < p->law_count; i++) {
+        const struct policy_law *law = &p->laws[i];
+        for (size_t k = 0; a->basis[i] != BASIS_NONE && k < law->deadline_count; k++) {
+            jw_object_start(w);
+            jw_cstr_member(w, "@type", "dpv:DataSubjectRight");
+            jw_str_member(w, "dct:identifier", law->deadlines[k].right);
+            jw_key(w, "dpv:hasApplicableLaw");
+            jw_object_start(w);
+            urn(w, "law:%.*s", STR_ARG(law->id));
+            jw_object_end(w);
+            jw_str_member(w, "dpv:isExercisedAt", p->contact);
+            jw_object_end(w);
+        }
+    }
+    jw_array_end(w);
+}
+
 static void write_terms(struct jw *w, const struct policy *p, const struct policy_activity *a)
 {
     _cleanup_buf struct buf days = {0};
     write_bases(w, p, a);
+    write_jurisdictions(w, p, a);
+    write_rights(w, p, a);
     if (a->retention_days <= 0)
         return;
     buf_printf(&days, "P%dD", a->retention_days);
@@ -263,6 +295,17 @@ static void write_notice(struct jw *w, const struct receipt_facts *f)
 
 /* ---- what happened ---- */
 
+static void write_duration(struct jw *w, const struct consent *c)
+{
+    _cleanup_buf struct buf until = {0};
+    bool ends = receipt_until(c, &until);
+    jw_key(w, "dpv:hasDuration");
+    jw_object_start(w);
+    jw_cstr_member(w, "@type", receipt_duration(ends));
+    jw_str_member(w, "rdf:value", buf_view(&until));
+    jw_object_end(w);
+}
+
 static void write_status(struct jw *w, const struct receipt_facts *f)
 {
     const struct consent *c = &f->consent;
@@ -278,6 +321,7 @@ static void write_status(struct jw *w, const struct receipt_facts *f)
     jw_time_member(w, "dpv:isIndicatedAtTime", f->event.at);
     if (c->expires_at != TIME_NONE)
         jw_time_member(w, "lov:expires", c->expires_at);
+    write_duration(w, c);
     jw_object_end(w);
 }
 
@@ -296,8 +340,9 @@ static void write_record(struct jw *w, const struct receipt_facts *f)
     jw_object_start(w);
     urn(w, "consent:%.*s", STR_ARG(f->id));
     jw_cstr_member(w, "@type", "dpv:ConsentRecord");
-    jw_cstr_member(w, "dct:conformsTo", "https://w3id.org/dpv/schema/dpv-27560#record");
+    jw_cstr_member(w, "dct:conformsTo", RECEIPT_SCHEMA "record");
     jw_str_member(w, "dct:identifier", f->id);
+    jw_str_member(w, "dpv:hasIdentifier", f->id);
     jw_time_member(w, "dct:created", f->consent.given_at);
     jw_time_member(w, "dct:modified", f->event.at);
     write_consumer(w, f);
@@ -336,13 +381,13 @@ void receipt_write(const struct receipt_facts *f, struct buf *out)
     struct jw w = {.out = out};
     jw_object_start(&w);
     jw_key(&w, "@context");
-    jw_raw(&w, STR(context));
+    jw_raw(&w, str_of(receipt_context));
     urn(&w, "receipt:%.*s:%lld", STR_ARG(f->id), (long long)f->event.seq);
     jw_cstr_member(&w, "@type", "dpv:ConsentReceipt");
-    jw_cstr_member(&w, "dct:conformsTo", "https://w3id.org/dpv/schema/dpv-27560#receipt");
-    jw_key(&w, "dct:identifier");
+    jw_cstr_member(&w, "dct:conformsTo", RECEIPT_SCHEMA "receipt");
     buf_printf(&id, "%.*s:%lld", STR_ARG(f->id), (long long)f->event.seq);
-    jw_str(&w, buf_view(&id));
+    jw_str_member(&w, "dct:identifier", buf_view(&id));
+    jw_str_member(&w, "dpv:hasIdentifier", buf_view(&id));
     jw_time_member(&w, "dct:created", f->now);
     if (f->policy)
         write_controller(&w, "dct:publisher", f->policy);

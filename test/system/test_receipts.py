@@ -265,6 +265,47 @@ def test_a_json_ld_processor_reads_dpv(server):  # noqa: F811
         assert name[0] == "@" or name in terms or name.split(":")[0] in terms, name
 
 
+def test_the_fields_that_the_guide_demands_are_there(server):  # noqa: F811
+    """Those that must be present by the guide to ISO/IEC TS 27560 of the W3C DPV group, as a processor
+    of JSON-LD reads them. Lov has no postal address of its own field: it stands in the contact."""
+    dct, schema = "http://purl.org/dc/terms/", "https://schema.org/"
+
+    def only(node, name):
+        value, = node[name]
+        return value
+
+    consent = give(server, consumer="anna")
+    for verb, kind in ((None, "ConsentGiven"), ("withdraw", "ConsentWithdrawn")):
+        if verb:
+            assert server.admin.post(f"{server.url}/v1/consents/{consent}/{verb}", timeout=20).ok
+        receipt, = jsonld.expand(get(server, consent).json())
+        record = only(receipt, DPV + "hasRecordOfActivity")
+        status, process = only(record, DPV + "hasConsentStatus"), only(record, DPV + "hasProcess")
+        for node, names in (
+                (receipt, (dct + "conformsTo", DPV + "hasIdentifier", dct + "created")),
+                (record, (dct + "conformsTo", DPV + "hasIdentifier", dct + "identifier",
+                          DPV + "hasDataSubject", DPV + "hasNotice", DPV + "hasDataController",
+                          DPV + "hasConsentControl")),
+                (only(record, DPV + "hasNotice"), (dct + "language",)),
+                (process, (DPV + "hasPurpose", DPV + "hasPersonalData", DPV + "hasStorageCondition",
+                           DPV + "hasLegalBasis", DPV + "hasRecipient", DPV + "hasJurisdiction",
+                           DPV + "hasRight")),
+                (only(record, DPV + "hasDataController"),
+                 (DPV + "hasName", DPV + "hasIdentifier", schema + "contactPoint")),
+                (status, (DPV + "isIndicatedAtTime", DPV + "hasDuration", DPV + "isIndicatedBy",
+                          DPV + "hasIndicationMethod"))):
+            for name in names:
+                assert node.get(name), name
+        assert status["@type"] == [DPV + kind]
+        places = {place["@id"] for place in process[DPV + "hasJurisdiction"]}
+        assert "https://w3id.org/dpv/loc#SE" in places and len(places) > 27
+        rights = process[DPV + "hasRight"]
+        assert {only(r, dct + "identifier")["@value"] for r in rights} >= {"access", "erasure", "portability"}
+        assert all(only(r, DPV + "isExercisedAt")["@value"] for r in rights)
+        until = only(status, DPV + "hasDuration")
+        assert until["@type"] == [DPV + ("UntilEventDuration" if verb else "UntilTimeDuration")]
+
+
 # ---- altered ----
 
 
@@ -419,7 +460,7 @@ def test_a_camera_reads_the_code_on_screen_and_paper(server, tmp_path):  # noqa:
 
 def test_verifying_links_no_database(tmp_path):
     """The verification, with what it calls, is whole without SQLite, the engine and the writer."""
-    objects = ["consent/receipt_verify", "consent/body", "ledger/decode", "ledger/note",
+    objects = ["consent/receipt_verify", "consent/receipt_words", "consent/body", "ledger/decode", "ledger/note",
                "ledger/checkpoint", "ledger/proof", "ledger/tree"]
     (tmp_path / "main.c").write_text(
         '#include "consent/receipt.h"\nint main(void) { struct arena a = {0}; struct note_key k = {0};'
