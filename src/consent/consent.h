@@ -277,7 +277,22 @@ enum write_kind {
                      * decided again in the order of the ledger: look at `decision` afterwards.
                      * "unavailable": overtaken by a change of policy or consumer, submit again */
     WRITE_POLICY,   /* bundle */
+    WRITE_OTHER,    /* other; consumer (empty: of nobody); adds them where `add` and they are new */
 };
+
+/* What the write of another module works with, on the writer's thread and in its transaction. */
+struct write_scope {
+    struct engine *engine;
+    struct db *lov, *identities;
+    int64_t now; /* of the batch: what the rows say and the events */
+    struct arena *arena;
+    const struct identity_row *who; /* NULL: no consumer was named, or there is none such */
+    const struct policy *policy;    /* in force; NULL: none is */
+};
+/* Appends an event of the scope's consumer, or of nobody. The event is durable with the rows that
+ * the write puts, or neither is. */
+int engine_append(struct write_scope *scope, const char *kind, struct str activity, struct str body,
+                  int64_t *seq, struct err *err);
 
 struct notice_shown {
     struct str id, language;
@@ -320,6 +335,11 @@ struct engine_write {
     int policy_version;
     bool reported; /* the use was made elsewhere and is told afterwards */
     const struct policy_bundle *bundle;
+    /* WRITE_OTHER: checks, then writes rows of its module and appends their events; sets out_seq.
+     * May run more than once, each time as if it were the first: it keeps what it makes in the
+     * write's arena. Refusals as of the other kinds. */
+    int (*other)(struct engine_write *w, struct write_scope *scope, struct err *err);
+    bool add;             /* other: a consumer who is new */
     bool confirm_version; /* policy: apply only on top of expected_version */
     int expected_version;
 

@@ -203,5 +203,6 @@ int write_consumer(struct work *k, struct err *err);
 int write_erase(struct work *k, struct err *err);
 int write_access(struct work *k, struct err *err);
 int write_policy(struct work *k, struct err *err);
+int write_other(struct work *k, struct err *err);
 
 #endif

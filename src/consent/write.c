@@ -11,6 +11,7 @@ static write_run *const kinds[] = {
     [WRITE_AMEND] = write_amend,       [WRITE_EXPIRE] = write_expire,
     [WRITE_CONSUMER] = write_consumer, [WRITE_ERASE] = write_erase,
     [WRITE_ACCESS] = write_access,     [WRITE_POLICY] = write_policy,
+    [WRITE_OTHER] = write_other,
 };
 
 /* ---- idempotency ---- */
@@ -25,7 +26,7 @@ static int load_replayed(struct work *k, int64_t seq, struct err *err)
     struct engine_write *w = k->w;
     w->replayed = true;
     w->out_seq = seq;
-    if (w->kind == WRITE_ACCESS || w->kind == WRITE_CONSUMER || w->kind == WRITE_ERASE)
+    if (w->kind > WRITE_AMEND)
         return 0;
     int rc = work_consumer_of(k, 0, seq, err);
     if (rc == 1)

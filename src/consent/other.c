@@ -1,0 +1,42 @@
+/* other.c - the writes of other modules: their rows, with the events that say so. */
+#include "consent/engine.h"
+
+struct scope {
+    struct write_scope scope; /* first */
+    struct work *work;
+    bool appended;
+};
+
+int engine_append(struct write_scope *scope, const char *kind, struct str activity, struct str body,
+                  int64_t *seq, struct err *err)
+{
+    struct scope *s = (struct scope *)scope;
+    s->appended = true;
+    return work_event(s->work, kind, activity, body, seq, err);
+}
+
+int write_other(struct work *k, struct err *err)
+{
+    struct engine_write *w = k->w;
+    int found = w->consumer.n ? work_consumer(k, w->consumer, w->add, false, err) : 0;
+    if (found < 0)
+        return found;
+    if (found == 0)
+        k->person.row = (struct consumer_row){.last_event = -1};
+    struct scope s = {
+        .scope =
+            {
+                .engine = k->e,
+                .lov = k->lov,
+                .identities = k->identities,
+                .now = k->now,
+                .arena = w->arena,
+                .who = found == 1 ? &k->change->who : NULL,
+                .policy = k->rules ? k->rules->policy : NULL,
+            },
+        .work = k,
+        .appended = found == 1 && k->change->attributes, /* consumer.add */
+    };
+    int rc = w->other(w, &s.scope, err);
+    return rc == 0 && found == 1 && s.appended ? work_finish(k, err) : rc;
+}
