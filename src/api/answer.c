@@ -22,6 +22,8 @@ static const struct {
     {"unknown_consumer", 404},     {"erased", 410},
     {"not_active", 409},           {"superseded", 409},
     {"policy_moved_on", 409},      {"no_policy", 503},
+    {"unknown_record", 404},       {"record_moved_on", 409},
+    {"retention_over", 422},       {"invalid_record", 422},
 };
 
 static const struct {

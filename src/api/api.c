@@ -76,6 +76,24 @@ static const struct http_route routes[] = {
      .pattern = "/v1/consumers/{consumer}/consents",
      .handler = consumers_consents,
      .allow = MAY_READ_CONSENTS},
+    {.method = "POST",
+     .pattern = "/v1/consumers/{consumer}/records/{category}",
+     .handler = records_create,
+     .allow = MAY_WRITE_RECORDS,
+     .body_max = BODY_BATCH},
+    {.method = "GET",
+     .pattern = "/v1/consumers/{consumer}/records/{category}",
+     .handler = records_list,
+     .allow = MAY_READ_RECORDS},
+    {.method = "PUT",
+     .pattern = "/v1/consumers/{consumer}/records/{category}/{id}",
+     .handler = records_correct,
+     .allow = MAY_WRITE_RECORDS,
+     .body_max = BODY_ONE},
+    {.method = "DELETE",
+     .pattern = "/v1/consumers/{consumer}/records/{category}/{id}",
+     .handler = records_delete,
+     .allow = MAY_WRITE_RECORDS},
     {.method = "GET",
      .pattern = "/v1/consumers/{consumer}/history",
      .handler = history_list,
@@ -356,9 +374,16 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
     int rc = keys_open(e, &keys, err);
     if (rc)
         return rc;
+    struct vault *vault;
+    rc = vault_open(e, &vault, err);
+    if (rc) {
+        keys_close(keys);
+        return rc;
+    }
     struct api *api = mem_zero(sizeof *api);
     api->engine = e;
     api->keys = keys;
+    api->vault = vault;
     api->counters = counters_new();
     api->cursor_key = identity_secret(engine_identity(e), "cursor");
     api->idempotency_key = identity_secret(engine_identity(e), "idempotency");
@@ -397,6 +422,7 @@ void api_close(struct api *api)
     secret_wipe(&api->idempotency_key);
     counters_free(api->counters);
     keys_close(api->keys);
+    vault_close(api->vault);
     free(api->base_url);
     free(api->witnesses_path);
     free(api);

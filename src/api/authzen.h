@@ -56,8 +56,16 @@ void evaluation_record(struct evaluation *ev, struct engine_write *w);
 bool evaluation_repeat(struct pending *p, http_handler *then);
 /* After the write: a use that could not be recorded is denied. */
 void evaluation_settle(struct api *api, struct evaluation *ev);
+/* Who reads what for: ?purpose=, and of staff ?recipient=. The rest of *out is the caller's to set.
+ */
+int access_question(struct http_call *call, struct str purpose, struct question *out,
+                    struct err *err);
+/* The members of a record as its reader sees it. */
+void record_item_write(const struct vault_item *item, struct jw *w);
 /* The members reason, reason_text and, where there is one, cause. */
 void reason_write(const struct decision *d, struct jw *w);
+/* The member "context": {...} of a larger answer. */
+void evaluation_write_context(struct api *api, const struct evaluation *ev, struct jw *w);
 /* {"decision": ..., "context": {...}} */
 void evaluation_write(struct api *api, const struct evaluation *ev, struct jw *w);
 

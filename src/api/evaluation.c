@@ -233,6 +233,13 @@ static void write_context(struct api *api, const struct evaluation *ev, struct j
         jw_int_member(w, "event", ev->write->out_seq);
 }
 
+void evaluation_write_context(struct api *api, const struct evaluation *ev, struct jw *w)
+{
+    jw_object_member(w, "context");
+    write_context(api, ev, w);
+    jw_object_end(w);
+}
+
 void evaluation_write(struct api *api, const struct evaluation *ev, struct jw *w)
 {
     jw_object_start(w);

@@ -1,8 +1,8 @@
 /* events.c - the ledger as callers see it: one consumer's history, and all events in order.
  *
- * The body of an event is JSON that names a consent by its number in the ledger, which callers
- * never see elsewhere: it becomes the public id. What is sealed stays sealed but in the history of
- * one consumer, for those who may see evidence. */
+ * The body of an event is JSON that names consents and records by their number in the ledger, which
+ * callers never see elsewhere: it becomes the public id. What is sealed stays sealed but in the
+ * history of one consumer, for those who may see evidence. */
 #include <string.h>
 
 #include "api/private.h"
@@ -19,14 +19,17 @@ struct event_list {
 
 /* ---- one event ---- */
 
-static void set_consent_id(struct api *api, const struct ledger_event *event, json_t *body)
+static void set_ids(struct api *api, const struct ledger_event *event, json_t *body)
 {
-    const json_t *seq = json_object_get(body, "consent");
-    if (!json_is_integer(seq))
-        return;
-    _cleanup_buf struct buf id = {0};
-    consent_id_format(api->engine, event->shard, json_integer_value(seq), &id);
-    json_object_set_new(body, "consent", json_stringn(id.p, id.n));
+    static const char *const names[] = {"consent", "record"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *seq = json_object_get(body, names[i]);
+        if (!json_is_integer(seq))
+            continue;
+        _cleanup_buf struct buf id = {0};
+        consent_id_format(api->engine, event->shard, json_integer_value(seq), &id);
+        json_object_set_new(body, names[i], json_stringn(id.p, id.n));
+    }
 }
 
 /* Replaces "sealed" by what is in it, where the caller may see that. */
@@ -85,7 +88,7 @@ static int write_event(struct event_list *list, const struct ledger_event *event
         return err_set(&list->err, LOV_ECORRUPT,
                        "the body of an event is not a JSON object: run "
                        "lov log verify");
-    set_consent_id(api, event, body);
+    set_ids(api, event, body);
     set_activity(event, body);
     rc = open_sealed(list, event, body);
     if (rc)

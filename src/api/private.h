@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "base/json.h"
+#include "vault/vault.h"
 
 enum {
     CONSUMER_ID_MAX = 128,
@@ -39,6 +40,9 @@ enum permission {
     MAY_MANAGE_KEYS = 1 << 13,
     MAY_OPERATE = 1 << 14,      /* keep the stores: change the key-encryption key */
     MAY_READ_ENTRIES = 1 << 15, /* the log's entries as they are */
+    MAY_WRITE_RECORDS = 1 << 16,
+    MAY_READ_RECORDS = 1 << 17, /* for a purpose; a recipient: for itself */
+    MAY_READ_RETENTION = 1 << 18,
 };
 
 struct principal {
@@ -82,6 +86,7 @@ struct api {
     int64_t checkpoint_seconds, audit_seconds;
     struct http_server *_Atomic server;
     struct keys *keys;
+    struct vault *vault;
     struct counters *counters;
     struct secret cursor_key, idempotency_key;
 
@@ -176,6 +181,7 @@ http_handler consumers_get, consumers_put, consumers_erase, consumers_consents;
 http_handler history_list, events_list;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
 http_handler accesses_report;
+http_handler records_create, records_list, records_correct, records_delete;
 http_handler authzen_evaluation, authzen_evaluations, authzen_metadata;
 http_handler search_subject, search_resource, search_action;
 http_handler store_rotate;

@@ -6,10 +6,11 @@
 
 enum {
     ALL_READ = MAY_READ_CONSENTS | MAY_READ_CONSUMERS | MAY_READ_HISTORY | MAY_READ_EVENTS |
-               MAY_READ_EVIDENCE | MAY_READ_POLICY | MAY_READ_NOTICES | MAY_READ_ENTRIES,
+               MAY_READ_EVIDENCE | MAY_READ_POLICY | MAY_READ_NOTICES | MAY_READ_ENTRIES |
+               MAY_READ_RETENTION,
     RULES_READ = MAY_READ_POLICY | MAY_READ_NOTICES,
     OFFICER = ALL_READ | MAY_WRITE_CONSENTS | MAY_WRITE_CONSUMERS | MAY_ERASE | MAY_DECIDE |
-              MAY_REPORT_USES | MAY_WRITE_POLICY,
+              MAY_REPORT_USES | MAY_WRITE_POLICY | MAY_WRITE_RECORDS | MAY_READ_RECORDS,
 };
 
 static const struct role {
@@ -20,10 +21,11 @@ static const struct role {
     {"privacy_officer", OFFICER},
     {"analyst", RULES_READ | MAY_DECIDE},
     {"support", RULES_READ | MAY_DECIDE | MAY_WRITE_CONSENTS | MAY_READ_CONSENTS |
-                    MAY_WRITE_CONSUMERS | MAY_READ_CONSUMERS | MAY_READ_HISTORY},
+                    MAY_WRITE_CONSUMERS | MAY_READ_CONSUMERS | MAY_READ_HISTORY |
+                    MAY_WRITE_RECORDS},
     {"marketing", RULES_READ | MAY_DECIDE},
     {"auditor", ALL_READ | MAY_DECIDE},
-    {"collector", MAY_WRITE_CONSENTS | MAY_READ_CONSENTS | MAY_READ_NOTICES},
+    {"collector", MAY_WRITE_CONSENTS | MAY_READ_CONSENTS | MAY_READ_NOTICES | MAY_WRITE_RECORDS},
 };
 
 enum { ROLE_NAME_MAX = 32 };
@@ -46,7 +48,8 @@ const char *role_find(struct str name, uint32_t *permissions)
 
 uint32_t recipient_permissions(void)
 {
-    return RULES_READ | MAY_DECIDE | MAY_REPORT_USES | MAY_READ_CONSENTS | MAY_READ_EVENTS;
+    return RULES_READ | MAY_DECIDE | MAY_REPORT_USES | MAY_READ_CONSENTS | MAY_READ_EVENTS |
+           MAY_WRITE_RECORDS | MAY_READ_RECORDS;
 }
 
 const struct principal *operator_principal(void)

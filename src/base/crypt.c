@@ -4,6 +4,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
@@ -20,6 +21,12 @@ struct cipher_block {
 void secret_wipe(struct secret *s)
 {
     OPENSSL_cleanse(s->b, sizeof s->b);
+}
+
+void secret_wipe_bytes(void *p, size_t n)
+{
+    if (p)
+        OPENSSL_cleanse(p, n);
 }
 
 void random_bytes(void *out, size_t n)
@@ -56,6 +63,17 @@ struct secret secret_derive(const struct secret *from, struct str info)
         bug("HKDF failed");
     EVP_KDF_CTX_free(ctx);
     EVP_KDF_free(kdf);
+    return out;
+}
+
+struct sha256 hmac_sha256(const struct secret *key, struct str data)
+{
+    struct sha256 out;
+    unsigned n = 0;
+    if (!HMAC(EVP_sha256(), key->b, sizeof key->b, (const unsigned char *)data.p, data.n, out.b,
+              &n) ||
+        n != sizeof out.b)
+        bug("HMAC-SHA-256 failed");
     return out;
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/str.h"
 
 /* Wiped when it goes out of scope with _cleanup_secret; never printed. */
@@ -24,6 +25,8 @@ struct secret {
 enum { SEAL_EXTRA = 28 };
 
 void secret_wipe(struct secret *s);
+/* The same for n bytes that held something opened; p may be NULL. */
+void secret_wipe_bytes(void *p, size_t n);
 /* Cryptographically strong; a machine without them stops the process. */
 void random_bytes(void *out, size_t n);
 /* A random 16-byte id, such as the one that stands for a consumer (cid). */
@@ -35,6 +38,8 @@ struct uid uid_new(void);
 struct str uid_str(const struct uid *id);
 /* HKDF-SHA-256 (RFC 5869), empty salt: a key for one use, named by `info`. */
 struct secret secret_derive(const struct secret *from, struct str info);
+/* HMAC-SHA-256 (RFC 2104). */
+struct sha256 hmac_sha256(const struct secret *key, struct str data);
 /* Appends the sealed bytes to *out. */
 void seal(const struct secret *key, struct str associated, struct str plain, struct buf *out);
 /* Appends the plain bytes to *out; LOV_ECORRUPT when the key, the data or `associated` is not the

@@ -339,6 +339,7 @@ struct engine_write {
      * May run more than once, each time as if it were the first: it keeps what it makes in the
      * write's arena. Refusals as of the other kinds. */
     int (*other)(struct engine_write *w, struct write_scope *scope, struct err *err);
+    const void *input;    /* other: its own, of the caller's arena */
     bool add;             /* other: a consumer who is new */
     bool confirm_version; /* policy: apply only on top of expected_version */
     int expected_version;

@@ -132,6 +132,8 @@ void load_recipients(struct draft *d);
 void load_laws(struct draft *d);
 void load_notices(struct draft *d);
 void load_activities(struct draft *d);
+/* The activity's categories are known already. *k is the member as it was said, or -1. */
+void load_view(struct draft *d, const struct node *node, struct policy_activity *a, int *k);
 /* True and what a notice's path says: "notices/<id>.<language>.md". */
 bool notice_path(struct str path, struct str *id, struct str *language);
 

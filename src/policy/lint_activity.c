@@ -189,12 +189,14 @@ static void check_fields(struct draft *d, size_t i)
     const struct node *list = node_get(node_get(d->activities[i].node, "view"), "fields");
     bool used[MAX_THINGS] = {0};
     for (const struct node *item = list ? list->first : NULL; item; item = item->next) {
-        struct str rest = item->text;
+        const struct node *named = item->kind == TREE_MAP ? node_get(item, "field") : item;
+        struct str name = named && named->kind == TREE_TEXT ? named->text : (struct str){0};
+        struct str rest = name;
         struct str category = str_cut(&rest, '.');
-        if (item->kind == TREE_TEXT && a->category_count && !field_exists(a, item->text)) {
-            struct str hint = field_hint(d, a, item->text);
+        if (name.n && a->category_count && !field_exists(a, name)) {
+            struct str hint = field_hint(d, a, name);
             find_error(d, file, item->line, "unknown_field",
-                       "%.*s is no field of the activity's categories%.*s", STR_ARG(item->text),
+                       "%.*s is no field of the activity's categories%.*s", STR_ARG(name),
                        STR_ARG(hint));
         }
         for (size_t c = 0; c < a->category_count; c++)
@@ -208,6 +210,46 @@ static void check_fields(struct draft *d, size_t i)
     }
 }
 
+/* What names the consumer by itself is not left in a view without their id. */
+static void check_pseudonymous(struct draft *d, size_t i)
+{
+    const struct policy_activity *a = &d->policy->activities[i];
+    const struct node *view = node_get(d->activities[i].node, "view");
+    for (size_t c = 0; a->view == VIEW_PSEUDONYMOUS && c < a->category_count; c++) {
+        const struct policy_view_part *part = &a->view_parts[c];
+        const struct policy_category *category = a->categories[c];
+        for (size_t k = 0; k < (part->whole ? category->field_count : part->count); k++) {
+            const struct policy_field *f =
+                part->whole ? &category->fields[k] : part->fields[k].field;
+            bool as_it_is = part->whole || part->fields[k].cut == VIEW_KEEP;
+            if (as_it_is && (f->type == FIELD_EMAIL || f->type == FIELD_PHONE))
+                find_error(d, file, node_line(view, "form"), "pseudonymous_identifier",
+                           "the view is pseudonymous and keeps %.*s.%.*s: drop it, or cut it to: "
+                           "pseudonym",
+                           STR_ARG(category->id), STR_ARG(f->name));
+        }
+    }
+}
+
+/* Sums over the same records in two partitions can be subtracted from each other. */
+static void check_overlap(struct draft *d, size_t i)
+{
+    const struct policy *p = d->policy;
+    const struct policy_activity *a = &p->activities[i];
+    for (size_t j = 0; a->view == VIEW_AGGREGATE && a->recipient && j < i; j++) {
+        const struct policy_activity *b = &p->activities[j];
+        if (b->view != VIEW_AGGREGATE || b->recipient != a->recipient)
+            continue;
+        for (size_t c = 0; c < a->category_count; c++)
+            if (policy_activity_covers(b, a->categories[c]))
+                find_error(
+                    d, file, node_line(d->activities[i].node, "categories"), "aggregate_overlap",
+                    "%.*s gets sums of %.*s for %.*s too: sums of one category that are "
+                    "grouped in two ways can be subtracted",
+                    STR_ARG(a->recipient->id), STR_ARG(a->categories[c]->id), STR_ARG(b->id));
+    }
+}
+
 void lint_activities(struct draft *d)
 {
     for (size_t i = 0; i < d->policy->activity_count; i++) {
@@ -215,6 +257,8 @@ void lint_activities(struct draft *d)
         check_notice_of(d, i);
         check_k(d, i);
         check_fields(d, i);
+        check_pseudonymous(d, i);
+        check_overlap(d, i);
         for (size_t law = 0; law < d->policy->law_count; law++) {
             check_law(d, i, law);
             check_outsiders(d, i, law);

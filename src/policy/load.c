@@ -162,7 +162,22 @@ struct category_in {
     bool sensitive;
     struct str dpv, fdx;
     const struct node *fields;
+    int retention;
 };
+
+static void set_form(struct policy_category *c)
+{
+    _cleanup_buf struct buf text = {0};
+    for (size_t i = 0; i < c->field_count; i++) {
+        const struct policy_field *f = &c->fields[i];
+        buf_printf(&text, "%.*s:%s:%d", STR_ARG(f->name), field_type_name(f->type), f->required);
+        for (size_t k = 0; k < f->value_count; k++)
+            buf_printf(&text, ":%.*s", STR_ARG(f->values[k]));
+        buf_char(&text, '\n');
+    }
+    struct sha256 hash = sha256_of(buf_view(&text));
+    memcpy(c->form, hash.b, sizeof c->form);
+}
 
 static void load_category(struct draft *d, const struct node *item)
 {
@@ -187,9 +202,14 @@ static void load_category(struct draft *d, const struct node *item)
          .kind = MEMBER_LIST,
          .offset = offsetof(struct category_in, fields),
          .required = true},
+        {.name = "retention",
+         .kind = MEMBER_INT,
+         .offset = offsetof(struct category_in, retention),
+         .min = 1,
+         .max = 36525},
     };
     struct category_in in = {0};
-    if (!take(d, STR("categories.yaml"), item, members, 6, &in) || !in.id.n)
+    if (!take(d, STR("categories.yaml"), item, members, 7, &in) || !in.id.n)
         return;
     size_t n = in.fields ? in.fields->count : 0;
     if (in.fields && (n == 0 || n > MAX_THINGS)) {
@@ -206,10 +226,12 @@ static void load_category(struct draft *d, const struct node *item)
                                   .label = in.label,
                                   .sensitive = in.sensitive,
                                   .dpv = in.dpv,
-                                  .fdx = in.fdx};
+                                  .fdx = in.fdx,
+                                  .retention_days = in.retention};
     c->fields = arena_array(d->arena, n + 1, sizeof *c->fields);
     for (const struct node *field = n ? in.fields->first : NULL; field; field = field->next)
         load_field(d, field, c);
+    set_form(c);
 }
 
 void load_categories(struct draft *d)

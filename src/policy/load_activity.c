@@ -11,11 +11,6 @@ struct activity_in {
     int if_refused, retention, consent_duration, record, automated_decision;
 };
 
-struct view_in {
-    int form, k;
-    const struct node *fields;
-};
-
 static const char *const bases[] = {"consent",    "opt_out",          "legitimate_interest",
                                     "contract",   "legal_obligation", "vital_interest",
                                     "public_task"};
@@ -127,36 +122,6 @@ static void load_basis(struct draft *d, const struct node *map, struct policy_ac
         else
             a->basis[law] = (enum policy_basis)(take_word(d, file, item, bases, 7) + 1);
     }
-}
-
-static void load_view(struct draft *d, const struct node *node, struct policy_activity *a, int *k)
-{
-    static const char *const forms[] = {"identified", "pseudonymous", "aggregate"};
-    static const struct member members[] = {
-        {.name = "form",
-         .kind = MEMBER_WORD,
-         .offset = offsetof(struct view_in, form),
-         .required = true,
-         .words = forms,
-         .word_count = 3},
-        {.name = "k",
-         .kind = MEMBER_INT,
-         .offset = offsetof(struct view_in, k),
-         .min = 0,
-         .max = 1000000},
-        {.name = "fields", .kind = MEMBER_LIST, .offset = offsetof(struct view_in, fields)},
-    };
-    struct view_in in = {.k = -1};
-    if (!node)
-        return;
-    take(d, STR("activities.yaml"), node, members, 3, &in);
-    a->view = (enum view_form)in.form;
-    a->aggregate_k = a->view == VIEW_AGGREGATE && in.k > 0 ? in.k : 0;
-    a->view_fields = take_names(d, STR("activities.yaml"), in.fields, &a->view_field_count);
-    if (in.fields && !in.fields->count)
-        find_error(d, STR("activities.yaml"), in.fields->key_line, "missing_member",
-                   "fields is empty: leave it out to keep all fields");
-    *k = in.k;
 }
 
 static const char *const refusals[] = {"nothing", "worse_price", "worse_service", "no_service"};

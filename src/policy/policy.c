@@ -154,6 +154,27 @@ bool policy_activity_covers(const struct policy_activity *a, const struct policy
     return false;
 }
 
+const struct policy_view_part *policy_view_of(const struct policy_activity *a,
+                                              const struct policy_category *c)
+{
+    for (size_t i = 0; i < a->category_count; i++) {
+        if (a->categories[i] == c)
+            return &a->view_parts[i];
+    }
+    return NULL;
+}
+
+int policy_retention_days(const struct policy *p, const struct policy_category *c)
+{
+    int longest = 0;
+    for (size_t i = 0; i < p->activity_count; i++) {
+        const struct policy_activity *a = &p->activities[i];
+        if (a->retention_days > longest && policy_activity_covers(a, c))
+            longest = a->retention_days;
+    }
+    return c->retention_days && c->retention_days < longest ? c->retention_days : longest;
+}
+
 /* "US" of "US-CA". */
 static struct str country_of(struct str residence)
 {

@@ -56,6 +56,20 @@ enum field_type {
     FIELD_COUNTRY,
     FIELD_CURRENCY_AMOUNT,
 };
+/* What a view does to a field. */
+enum view_cut {
+    VIEW_KEEP,
+    VIEW_YEAR, /* these four: of a date or timestamp, the rest is left out */
+    VIEW_MONTH,
+    VIEW_DAY,
+    VIEW_HOUR,
+    VIEW_BAND,           /* of a number: "20000..30000", the first included and the last not */
+    VIEW_PREFIX,         /* of text: the first n characters */
+    VIEW_PSEUDONYM,      /* a code, the same for the same value and recipient */
+    VIEW_AT_LEAST_YEARS, /* these three: true or false */
+    VIEW_AT_LEAST,
+    VIEW_ONE_OF,
+};
 /* The words as files and answers spell them ("legitimate_interest", "third_party", ...). */
 const char *policy_basis_name(enum policy_basis basis);
 const char *recipient_kind_name(enum recipient_kind kind);
@@ -85,6 +99,8 @@ struct policy_category {
     struct str dpv, fdx; /* "pd:PurchasesAndSpendingHabit"; fdx may be empty */
     struct policy_field *fields;
     size_t field_count;
+    int retention_days; /* at most, whatever activities say; 0: not said */
+    uint8_t form[8];    /* stands for names, types and values of the fields */
 };
 struct policy_purpose {
     uint32_t index;
@@ -139,6 +155,23 @@ struct policy_notice {
     struct policy_notice_text *texts; /* one per language of the controller, in their order */
     size_t text_count;
 };
+/* One field of a view, and what comes out as `name`. */
+struct policy_view_field {
+    const struct policy_category *category;
+    const struct policy_field *field;
+    struct str name;
+    enum view_cut cut;
+    int64_t n;          /* width of a band, characters, years, the least number */
+    struct str *values; /* of VIEW_ONE_OF */
+    size_t value_count;
+    bool group; /* of an aggregate: groups are made by it */
+};
+/* The part of a view that is about one category. */
+struct policy_view_part {
+    bool whole; /* every field, as it is */
+    const struct policy_view_field *fields;
+    size_t count;
+};
 struct policy_activity {
     uint32_t index;
     struct str id;
@@ -150,9 +183,17 @@ struct policy_activity {
     const struct policy_notice
         *notice; /* NULL only where no law's basis can be answered by the consumer */
     enum view_form view;
-    struct str *view_fields; /* fields kept, "category.field"; count 0: all */
+    struct str *view_fields; /* in words: "purchases.bought_at to month"; count 0: all, whole */
     size_t view_field_count;
-    int aggregate_k; /* aggregate_only(k); 0 unless VIEW_AGGREGATE */
+    struct policy_view_part *view_parts; /* by the place in `categories` */
+    int aggregate_k;                     /* aggregate_only(k); 0 unless VIEW_AGGREGATE */
+    struct policy_privacy {
+        int64_t epsilon; /* differential privacy of a block, in thousandths; 0: none */
+        int64_t budget;  /* the most in a period, in thousandths */
+        int days;        /* of a period */
+        int records;     /* of one consumer that count in a block, at most */
+        int64_t most;    /* a value is at most that far from 0 */
+    } privacy;
     bool no_automated_decision;
     bool record_always;
     int retention_days;
@@ -195,6 +236,12 @@ const struct policy_activity *policy_activity(const struct policy *p,
                                               const struct policy_recipient *recipient,
                                               const struct policy_purpose *purpose);
 bool policy_activity_covers(const struct policy_activity *a, const struct policy_category *c);
+/* What the activity's view makes of the category, which it covers. */
+const struct policy_view_part *policy_view_of(const struct policy_activity *a,
+                                              const struct policy_category *c);
+/* How long a record of the category is kept after it was observed: the longest that an activity
+ * which covers it needs it, and what the category says at most. 0: no activity covers it. */
+int policy_retention_days(const struct policy *p, const struct policy_category *c);
 /* The law that covers a residence ("SE", "US-CA"): the most specific territory that matches, then
  * the controller's default law, or else that of its default residence. Never NULL. */
 const struct policy_law *policy_law_of(const struct policy *p, struct str residence);

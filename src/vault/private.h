@@ -1,0 +1,85 @@
+/*
+ * private.h - what the files of the vault share: rows, values and views.
+ */
+#ifndef LOV_VAULT_PRIVATE_H
+#define LOV_VAULT_PRIVATE_H
+
+#include "vault/vault.h"
+
+struct vault {
+    struct engine *engine;
+    struct secret pseudonyms; /* keys of recipients are derived from it */
+};
+
+/* ---- record.c: rows and events ---- */
+
+struct record {
+    uint32_t shard;
+    struct uid cid;
+    struct str category;
+    int64_t seq, event, version;
+    struct str source;
+    int64_t observed_at, retention_end; /* TIME_NONE: none of its own */
+    struct str sealed;
+};
+
+/* What the sealed bytes are bound to, appended. */
+struct str record_associated(const struct record *r, struct buf *out);
+/* What the event says that made the row as it is. */
+void record_body(const struct record *r, struct buf *out);
+#define RECORD_COLUMNS                                                                             \
+    "cid, category, seq, event, version, source, observed_at, retention_end, sealed"
+/* Texts are borrowed from the statement. False when a column has a wrong size. */
+bool record_from_row(struct db_stmt *s, uint32_t shard, struct record *out);
+/* 1 and *out without sealed, texts in the arena; or 0. */
+int record_get(struct db *lov, uint32_t shard, const struct uid *cid, struct str category,
+               int64_t seq, struct arena *arena, struct record *out, struct err *err);
+int record_insert(struct db *lov, const struct record *r, struct err *err);
+int record_replace(struct db *lov, const struct record *r, struct err *err);
+int record_remove(struct db *lov, const struct record *r, struct err *err);
+
+/* What is sealed: version of the format, form of the category, JSON. */
+enum { SEALED_FORMAT = 1, SEALED_HEAD = 1 + 8 };
+
+/* ---- value.c: one field ---- */
+
+struct value {
+    struct str text;     /* as it is written; of an amount, the number */
+    struct str currency; /* of an amount */
+    int64_t number;      /* of an integer; of decimal and amount, millionths */
+    int64_t at;          /* of a timestamp, ms UTC */
+    int32_t day;         /* of a date */
+    bool yes;
+};
+
+/* False unless `json` is a value of the field's type. Texts are borrowed. */
+bool value_read(const struct policy_field *field, const json_t *json, struct value *out);
+/* What value_read() expects, for a person. */
+const char *value_expected(enum field_type type);
+/* In canonical form. */
+void value_write(const struct policy_field *field, const struct value *v, struct jw *w);
+
+/* ---- view.c: what is left of a record ---- */
+
+struct viewer {
+    const struct policy_activity *activity;
+    const struct policy_view_part *part;
+    const struct policy_category *category;
+    struct secret key; /* of the recipient's pseudonyms, where `has_key` */
+    bool has_key;
+    int64_t now;
+};
+
+void viewer_init(struct viewer *x, const struct vault *v, const struct policy_activity *activity,
+                 const struct policy_category *category, int64_t now);
+void viewer_wipe(struct viewer *x);
+#define _cleanup_viewer __attribute__((cleanup(viewer_wipe)))
+/* 32 hexadecimal digits, appended: the same for the same use, bytes and recipient. */
+void viewer_pseudonym(const struct viewer *x, const char *use, struct str bytes, struct buf *out);
+/* What one field of the view makes of its value; false when nothing is left. */
+bool viewer_cut(const struct viewer *x, const struct policy_view_field *f, const struct value *v,
+                struct jw *w);
+/* The object that the view leaves of `plain`, which was sealed, appended. */
+int viewer_write(const struct viewer *x, struct str plain, struct buf *out, struct err *err);
+
+#endif

@@ -1,0 +1,199 @@
+/* read.c - the one place where a record is opened: reveal() is static, and what it opens leaves
+ * this file only as a view has cut it. A test looks for any other way. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#include "vault/private.h"
+
+int vault_open(struct engine *e, struct vault **out, struct err *err)
+{
+    (void)err;
+    struct vault *v = mem_zero(sizeof *v);
+    v->engine = e;
+    v->pseudonyms = identity_secret(engine_identity(e), "pseudonyms");
+    *out = v;
+    return 0;
+}
+
+void vault_close(struct vault *v)
+{
+    if (!v)
+        return;
+    secret_wipe(&v->pseudonyms);
+    free(v);
+}
+
+struct reading {
+    struct vault *v;
+    const struct engine_write *access;
+    struct viewer viewer;
+    struct identity_row who;
+    struct secret key;
+    struct vault_page *page;
+    vault_row *row;
+    void *ctx;
+    struct buf plain, data, id, consumer;
+    struct err *err;
+};
+
+/* Opens a record, and keeps of it what the view leaves. */
+static int reveal(struct reading *x, const struct record *r)
+{
+    _cleanup_buf struct buf about = {0};
+    buf_clear(&x->plain);
+    buf_clear(&x->data);
+    int rc = unseal(&x->key, record_associated(r, &about), r->sealed, &x->plain, x->err);
+    if (rc == 0)
+        rc = viewer_write(&x->viewer, buf_view(&x->plain), &x->data, x->err);
+    secret_wipe_bytes(x->plain.p, x->plain.n);
+    return rc;
+}
+
+/* Under a pseudonym a record has an id of the recipient's own, or two could join what they have. */
+static void name_record(struct reading *x, const struct record *r)
+{
+    buf_clear(&x->id);
+    consent_id_format(x->v->engine, r->shard, r->seq, &x->id);
+    if (x->viewer.activity->view != VIEW_PSEUDONYMOUS)
+        return;
+    _cleanup_buf struct buf plain = {0};
+    buf_str(&plain, buf_view(&x->id));
+    buf_clear(&x->id);
+    viewer_pseudonym(&x->viewer, "record", buf_view(&plain), &x->id);
+}
+
+static int give_row(struct reading *x, const struct record *r)
+{
+    int rc = reveal(x, r);
+    if (rc)
+        return rc;
+    name_record(x, r);
+    bool identified = x->viewer.activity->view == VIEW_IDENTIFIED;
+    struct vault_item item = {
+        .seq = r->seq,
+        .id = buf_view(&x->id),
+        .consumer = identified ? x->access->question.consumer : buf_view(&x->consumer),
+        .whole = identified && x->viewer.part->whole,
+        .version = r->version,
+        .observed_at = r->observed_at,
+        .source = r->source,
+        .data = buf_view(&x->data),
+    };
+    return x->row(x->ctx, &item);
+}
+
+/* Nothing older than the activity may see it, or the category may be kept. */
+static int64_t oldest(const struct reading *x, const struct policy *policy, int64_t now)
+{
+    int days = policy_retention_days(policy, x->viewer.category);
+    if (x->viewer.activity->retention_days < days)
+        days = x->viewer.activity->retention_days;
+    return now - days * (int64_t)DAY_MS;
+}
+
+static int read_rows(struct reading *x, struct db *lov, const struct policy *policy)
+{
+    static const char sql[] =
+        "select " RECORD_COLUMNS " from record where shard = $1 and cid = $2 and category = $3 "
+        "and seq > $4 and observed_at > $5 and (retention_end is null or retention_end > $6) "
+        "order by seq limit $7";
+    int64_t count = 0;
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, x->who.shard);
+    db_bind_blob(s, 2, uid_str(&x->who.cid));
+    db_bind_text(s, 3, x->viewer.category->id);
+    db_bind_int(s, 4, x->page->after);
+    db_bind_int(s, 5, oldest(x, policy, x->viewer.now));
+    db_bind_int(s, 6, x->viewer.now);
+    db_bind_int(s, 7, x->page->limit + 1);
+    int rc;
+    while ((rc = db_step(s, x->err)) == 1) {
+        struct record r;
+        x->page->more = count == x->page->limit;
+        if (x->page->more)
+            break;
+        rc = record_from_row(s, x->who.shard, &r)
+                 ? give_row(x, &r)
+                 : err_set(x->err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
+        if (rc)
+            break;
+        count++;
+    }
+    if (rc)
+        db_done(s);
+    return rc == 1 && x->page->more ? 0 : rc;
+}
+
+/* 1: who it is, and their key; 0: nobody any more. */
+static int find_key(struct reading *x)
+{
+    struct db *identities;
+    const struct identity *who = engine_identity(x->v->engine);
+    struct hash128 lookup = identity_lookup(who, x->access->question.consumer);
+    int rc = db_pool_get(engine_identities(x->v->engine), &identities, x->err);
+    if (rc)
+        return rc;
+    rc = identity_find(identities, &lookup, &x->who, x->err);
+    if (rc == 1)
+        rc = identity_data_key(who, identities, &x->who.cid, &x->key, x->err);
+    db_pool_put(engine_identities(x->v->engine), identities);
+    return rc;
+}
+
+static int read_for(struct reading *x, const struct policy *policy)
+{
+    struct db *lov;
+    int rc = find_key(x);
+    if (rc != 1)
+        return rc;
+    if (x->viewer.activity->view == VIEW_PSEUDONYMOUS)
+        viewer_pseudonym(&x->viewer, "consumer", uid_str(&x->who.cid), &x->consumer);
+    rc = db_pool_get(engine_lov(x->v->engine), &lov, x->err);
+    if (rc)
+        return rc;
+    rc = read_rows(x, lov, policy);
+    db_pool_put(engine_lov(x->v->engine), lov);
+    return rc;
+}
+
+/* The activity that the access was decided for, under the policy that it was decided under. */
+static int find_activity(struct reading *x, const struct rules *rules)
+{
+    const struct question *q = &x->access->question;
+    const struct policy *p = rules ? rules_policy(rules) : NULL;
+    if (!p || p->version != x->access->policy_version)
+        return err_reason(x->err, LOV_EUNAVAILABLE, "unavailable",
+                          "the policy changed while the use was recorded: ask again");
+    const struct policy_recipient *recipient = policy_recipient(p, q->recipient);
+    const struct policy_purpose *purpose = policy_purpose(p, q->purpose);
+    const struct policy_category *category = policy_category(p, q->category);
+    const struct policy_activity *a =
+        recipient && purpose ? policy_activity(p, recipient, purpose) : NULL;
+    if (!a || !category || !policy_activity_covers(a, category) || a->view == VIEW_AGGREGATE)
+        bug("a permitted access that the policy does not name");
+    viewer_init(&x->viewer, x->v, a, category, clock_now());
+    return 0;
+}
+
+int vault_read(struct vault *v, const struct engine_write *access, struct vault_page *page,
+               vault_row *row, void *ctx, struct err *err)
+{
+    if (access->kind != WRITE_ACCESS || access->job.rc != 0 || !access->decision.permit ||
+        access->reported)
+        bug("records are read without a permitted access");
+    struct reading x = {.v = v, .access = access, .page = page, .row = row, .ctx = ctx, .err = err};
+    struct rules *rules = engine_rules(v->engine);
+    page->more = false;
+    int rc = find_activity(&x, rules);
+    if (rc == 0)
+        rc = read_for(&x, rules_policy(rules));
+    viewer_wipe(&x.viewer);
+    secret_wipe(&x.key);
+    struct buf *const bufs[] = {&x.plain, &x.data, &x.id, &x.consumer};
+    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
+        buf_free(bufs[i]);
+    rules_unref(rules);
+    return rc;
+}

@@ -1,0 +1,104 @@
+/*
+ * vault.h - what is known of consumers: records of the policy's categories, and the one door to
+ * them.
+ *
+ * A record is an object of the category's fields, encrypted under the consumer's data key (AES-256-
+ * GCM) with shard, cid, category, identity and version as associated data. The ledger says of each
+ * version who wrote it, from which source, as of when, and the SHA-256 of the ciphertext.
+ *
+ * Reading: decide, record the access (WRITE_ACCESS), and only when that is durable vault_read(),
+ * which demands that write and cuts every record down to the view of its activity. Nothing else in
+ * the program opens a record.
+ *
+ * How long a record is kept: from observed_at on as many days as the activity that needs its
+ * category longest says (policy_retention_days), or until its own retention_end if that is earlier.
+ * An activity does not see what is older than its own retention.
+ *
+ * All functions may be called from any thread. Texts of writes are the caller's and stay until the
+ * write is done, but for those that a function says it copies.
+ */
+#ifndef LOV_VAULT_VAULT_H
+#define LOV_VAULT_VAULT_H
+
+#include "base/json.h"
+#include "consent/consent.h"
+
+enum {
+    RECORD_MAX = 16 << 10,    /* bytes of a record's JSON */
+    RECORD_TEXT_MAX = 4 << 10 /* bytes of one text in it */
+};
+
+struct vault;
+/* The engine must outlive it. */
+int vault_open(struct engine *e, struct vault **out, struct err *err);
+void vault_close(struct vault *v);
+
+/* ---- writing ---- */
+
+/* A record on its way in, checked against the category's fields. */
+struct vault_content {
+    struct str json;                    /* canonical, in the arena that it was checked with */
+    uint8_t form[8];                    /* of the category that it was checked against */
+    struct str source;                  /* a name: where it is from */
+    int64_t observed_at, retention_end; /* TIME_NONE: now (of a correction: as it was); no own */
+};
+/* Checks that `data` is an object of the category's fields, and takes it over in their canonical
+ * form. LOV_EINVAL "invalid_record" names the field. */
+int vault_check(const struct policy_category *category, const json_t *data, struct arena *arena,
+                struct vault_content *out, struct err *err);
+
+struct vault_change {
+    struct str category;
+    struct vault_content *items; /* of a put: `count` of them, of a correction one */
+    size_t count;
+    int64_t record;         /* of a correction or deletion: the record's seq */
+    int64_t version;        /* that it has; 0: whatever it has */
+    struct str only_source; /* not empty: a record of another source is not there */
+    int64_t due_before;     /* of an expiry: what was observed before that ... */
+    int64_t limit;          /* ... or has ended, so many at most */
+};
+/* Make *w the write (WRITE_OTHER) of the consumer that it names. w->out_seq becomes the seq of the
+ * first record that was put, the others follow it one by one; otherwise of the last event; a
+ * correction sets w->written to the new version.
+ * Refusals: unknown_category, not_in_policy (no activity uses the category), unknown_consumer,
+ * erased, unknown_record, record_moved_on, time_out_of_range, retention_over, unavailable (the
+ * policy changed since the check: check again). */
+void vault_put(struct engine_write *w, struct vault_change *change);
+void vault_correct(struct engine_write *w, struct vault_change *change);
+void vault_delete(struct engine_write *w, struct vault_change *change);
+/* Deletes what is due of one category. Housekeeping, see vault_expire_due(). w->written says how
+ * many. */
+void vault_expire(struct engine_write *w, struct vault_change *change);
+
+/* ---- reading ---- */
+
+struct vault_item {
+    int64_t seq;
+    struct str id;       /* hexadecimal; of a pseudonymous view one of the recipient's own */
+    struct str consumer; /* the controller's id, or the pseudonym of the recipient */
+    bool whole;          /* the view leaves the record as it is: what follows may be told too */
+    int64_t version, observed_at;
+    struct str source;
+    struct str data; /* JSON object: what the view leaves */
+};
+struct vault_page {
+    int64_t after; /* records with seq > after; -1: from the first */
+    int64_t limit;
+    bool more; /* out */
+};
+typedef int vault_row(void *ctx, const struct vault_item *item);
+/* Reads what the recipient of a recorded access may see of the consumer's records. `access` is a
+ * WRITE_ACCESS that is durable and permitted (anything else is a bug), of a view with rows. Calls
+ * `row` in order of seq; stops when it returns non-zero and returns that. Nobody's (any more)
+ * records are none. LOV_EUNAVAILABLE when another policy is in force than the access was decided
+ * under: decide again. */
+int vault_read(struct vault *v, const struct engine_write *access, struct vault_page *page,
+               vault_row *row, void *ctx, struct err *err);
+
+/* ---- verifying ---- */
+
+/* Compares each record's row of a shard with the event that it mirrors, and each such event with
+ * the rows; of a ledger that ledger_verify() found right, and a state that state_verify() did. */
+int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err);
+
+#endif
