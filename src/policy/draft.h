@@ -132,6 +132,10 @@ void load_recipients(struct draft *d);
 void load_laws(struct draft *d);
 void load_notices(struct draft *d);
 void load_activities(struct draft *d);
+/* Range and rules of a category, whose fields are read (load_checks.c). */
+void load_range(struct draft *d, const struct node *item, struct str min, struct str max,
+                struct policy_field *f);
+void load_rules(struct draft *d, const struct node *list, struct policy_category *c);
 /* The activity's categories are known already. *k is the member as it was said, or -1. */
 void load_view(struct draft *d, const struct node *node, struct policy_activity *a, int *k);
 /* True and what a notice's path says: "notices/<id>.<language>.md". */

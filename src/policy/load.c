@@ -109,10 +109,12 @@ static const char *const field_types[] = {"string",    "integer", "decimal",    
                                           "timestamp", "boolean", "enum",           "email",
                                           "phone",     "country", "currency_amount"};
 
+static const char *const breaches[] = {"question", "refuse"};
+
 struct field_in {
-    struct str name;
-    int type;
-    bool required, sensitive;
+    struct str name, min, max;
+    int type, breach;
+    bool required, sensitive, identifies, any_size;
     const struct node *values;
 };
 
@@ -132,10 +134,21 @@ static void load_field(struct draft *d, const struct node *item, struct policy_c
         {.name = "required", .kind = MEMBER_BOOL, .offset = offsetof(struct field_in, required)},
         {.name = "sensitive", .kind = MEMBER_BOOL, .offset = offsetof(struct field_in, sensitive)},
         {.name = "values", .kind = MEMBER_LIST, .offset = offsetof(struct field_in, values)},
+        {.name = "min", .kind = MEMBER_TEXT, .offset = offsetof(struct field_in, min)},
+        {.name = "max", .kind = MEMBER_TEXT, .offset = offsetof(struct field_in, max)},
+        {.name = "breach",
+         .kind = MEMBER_WORD,
+         .offset = offsetof(struct field_in, breach),
+         .words = breaches,
+         .word_count = 2},
+        {.name = "identifies",
+         .kind = MEMBER_BOOL,
+         .offset = offsetof(struct field_in, identifies)},
+        {.name = "any_size", .kind = MEMBER_BOOL, .offset = offsetof(struct field_in, any_size)},
     };
     const struct str file = STR("categories.yaml");
     struct field_in in = {.type = FIELD_STRING};
-    if (!take(d, file, item, members, 5, &in) || !in.name.n)
+    if (!take(d, file, item, members, sizeof members / sizeof *members, &in) || !in.name.n)
         return;
     for (size_t i = 0; i < c->field_count; i++) {
         if (str_eq(c->fields[i].name, in.name))
@@ -146,7 +159,11 @@ static void load_field(struct draft *d, const struct node *item, struct policy_c
     *f = (struct policy_field){.name = in.name,
                                .type = (enum field_type)in.type,
                                .required = in.required,
-                               .sensitive = in.sensitive};
+                               .sensitive = in.sensitive,
+                               .refuse = in.breach == 1,
+                               .identifies = in.identifies,
+                               .any_size = in.any_size};
+    load_range(d, item, in.min, in.max, f);
     f->values = take_names(d, file, in.values, &f->value_count);
     if (f->type == FIELD_ENUM && !in.values)
         find_error(d, file, item->line, "missing_member",
@@ -161,8 +178,8 @@ struct category_in {
     struct policy_text label;
     bool sensitive;
     struct str dpv, fdx;
-    const struct node *fields;
-    int retention;
+    const struct node *fields, *rules;
+    int retention, fresh;
 };
 
 static void set_form(struct policy_category *c)
@@ -207,9 +224,16 @@ static void load_category(struct draft *d, const struct node *item)
          .offset = offsetof(struct category_in, retention),
          .min = 1,
          .max = 36525},
+        {.name = "fresh",
+         .kind = MEMBER_INT,
+         .offset = offsetof(struct category_in, fresh),
+         .min = 1,
+         .max = 36525},
+        {.name = "rules", .kind = MEMBER_LIST, .offset = offsetof(struct category_in, rules)},
     };
     struct category_in in = {0};
-    if (!take(d, STR("categories.yaml"), item, members, 7, &in) || !in.id.n)
+    if (!take(d, STR("categories.yaml"), item, members, sizeof members / sizeof *members, &in) ||
+        !in.id.n)
         return;
     size_t n = in.fields ? in.fields->count : 0;
     if (in.fields && (n == 0 || n > MAX_THINGS)) {
@@ -227,10 +251,12 @@ static void load_category(struct draft *d, const struct node *item)
                                   .sensitive = in.sensitive,
                                   .dpv = in.dpv,
                                   .fdx = in.fdx,
-                                  .retention_days = in.retention};
+                                  .retention_days = in.retention,
+                                  .fresh_days = in.fresh};
     c->fields = arena_array(d->arena, n + 1, sizeof *c->fields);
     for (const struct node *field = n ? in.fields->first : NULL; field; field = field->next)
         load_field(d, field, c);
+    load_rules(d, in.rules, c);
     set_form(c);
 }
 

@@ -90,6 +90,27 @@ struct policy_field {
     bool sensitive;
     struct str *values; /* of an enum */
     size_t value_count;
+    /* What quality_check() of the vault looks at. */
+    bool has_min, has_max;
+    int64_t min, max; /* in the unit of policy_literal() */
+    bool refuse;      /* what is out of range is not taken at all, rather than questioned */
+    bool identifies;  /* who has the same value is likely the same consumer */
+    bool any_size;    /* a number that may be far from all others */
+};
+/* What must hold between the fields of a record: "opened <= today". */
+enum policy_compare { COMPARE_EQ, COMPARE_NE, COMPARE_LT, COMPARE_LE, COMPARE_GT, COMPARE_GE };
+struct policy_condition {
+    const struct policy_field *left, *right; /* right NULL: a literal */
+    enum policy_compare compare;
+    bool now;        /* the literal is the present */
+    int64_t number;  /* the literal, in the unit of policy_literal() */
+    struct str text; /* the same, of a field that has no order */
+};
+struct policy_rule {
+    struct str id;
+    struct policy_text label; /* for the person whom it concerns */
+    bool conditional, refuse;
+    struct policy_condition when, holds;
 };
 struct policy_category {
     uint32_t index;
@@ -101,6 +122,9 @@ struct policy_category {
     size_t field_count;
     int retention_days; /* at most, whatever activities say; 0: not said */
     uint8_t form[8];    /* stands for names, types and values of the fields */
+    int fresh_days;     /* what was observed longer ago is questioned; 0: never */
+    struct policy_rule *rules;
+    size_t rule_count;
 };
 struct policy_purpose {
     uint32_t index;
@@ -245,6 +269,10 @@ int policy_retention_days(const struct policy *p, const struct policy_category *
 /* The law that covers a residence ("SE", "US-CA"): the most specific territory that matches, then
  * the controller's default law, or else that of its default residence. Never NULL. */
 const struct policy_law *policy_law_of(const struct policy *p, struct str residence);
+/* A value of a field with an order as a number: of an integer itself; of decimal and amount
+ * millionths; of date and timestamp ms since 1970 UTC. False when `text` is none. */
+bool policy_literal(enum field_type type, struct str text, int64_t *out);
+bool field_has_order(enum field_type type);
 /* Years below which a guardian must act there. */
 int policy_guardian_below(const struct policy_law *law, struct str residence);
 const struct policy_notice_text *policy_notice_text(const struct policy_notice *n,

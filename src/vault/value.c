@@ -3,37 +3,14 @@
  * its mind about a field is left out rather than shown as something else. */
 #include <string.h>
 
+#include "base/decimal.h"
 #include "vault/private.h"
 
-enum { WHOLE_DIGITS = 12, PART_DIGITS = 6, EMAIL_MAX = 254, PHONE_MAX = 32 };
+enum { EMAIL_MAX = 254, PHONE_MAX = 32 };
 
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-/* -?(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?, in millionths: what fits in 63 bits without loss. */
-static bool read_decimal(struct str text, int64_t *out)
-{
-    struct str rest = text;
-    bool negative = rest.n && *rest.p == '-';
-    rest.p += negative;
-    rest.n -= negative;
-    bool dot = str_find(rest, '.') < rest.n;
-    struct str whole = str_cut(&rest, '.');
-    int64_t n = 0;
-    if (whole.n < 1 || whole.n > WHOLE_DIGITS || (whole.n > 1 && *whole.p == '0') ||
-        (dot && (rest.n < 1 || rest.n > PART_DIGITS)))
-        return false;
-    for (size_t i = 0; i < whole.n + PART_DIGITS; i++) {
-        size_t k = i - whole.n;
-        char c = i < whole.n ? whole.p[i] : k < rest.n ? rest.p[k] : '0';
-        if (!is_digit(c))
-            return false;
-        n = n * 10 + (c - '0');
-    }
-    *out = negative ? -n : n;
-    return true;
 }
 
 static bool is_upper(struct str s, size_t n)
@@ -84,7 +61,7 @@ static bool read_text(const struct policy_field *field, struct value *v)
     case FIELD_STRING:
         return s.n >= 1 && s.n <= RECORD_TEXT_MAX && str_no_controls(s, true);
     case FIELD_DECIMAL:
-        return read_decimal(s, &v->number);
+        return decimal_parse(s, &v->number);
     case FIELD_DATE:
         return date_parse(s, &v->day);
     case FIELD_TIMESTAMP:
@@ -113,7 +90,7 @@ static bool read_amount(const json_t *json, struct value *v)
         return false;
     v->text = json_text(amount);
     v->currency = json_text(currency);
-    return read_decimal(v->text, &v->number) && is_upper(v->currency, 3);
+    return decimal_parse(v->text, &v->number) && is_upper(v->currency, 3);
 }
 
 bool value_read(const struct policy_field *field, const json_t *json, struct value *out)
