@@ -245,7 +245,7 @@ static json_t *draw_value(const struct field *f)
     static const char *const devices[] = {"phone", "tablet", "computer"};
     char text[80], tail[24];
     /* So that no date of one field is one of another. */
-    int year = (int)((strcmp(f->name, "birth_date") == 0 ? 1980 : 1920) + draw(36));
+    int year = (int)((strcmp(f->name, "birth_date") == 0 ? 1974 : 1920) + draw(36));
     draw_text(tail, sizeof tail);
     switch (f->kind) {
     case WHOLE:
