@@ -95,6 +95,10 @@ static const struct http_route routes[] = {
      .handler = records_delete,
      .allow = MAY_WRITE_RECORDS},
     {.method = "GET",
+     .pattern = "/v1/retention",
+     .handler = retention_list,
+     .allow = MAY_READ_RETENTION},
+    {.method = "GET",
      .pattern = "/v1/consumers/{consumer}/history",
      .handler = history_list,
      .allow = MAY_READ_HISTORY},
@@ -291,6 +295,22 @@ static bool expire(struct api *api, bool worked)
     return true;
 }
 
+/* The same for records that have been kept long enough. */
+static bool expire_records(struct api *api, bool worked)
+{
+    struct err err = {0};
+    int64_t deleted;
+    do {
+        if (vault_expire_due(api->vault, EXPIRE_BATCH, &deleted, &err)) {
+            if (worked)
+                log_printf(engine_log(api->engine), LOG_ERROR, "deleting what is due failed: %s",
+                           err.text);
+            return false;
+        }
+    } while (deleted >= EXPIRE_BATCH);
+    return true;
+}
+
 /* Publishes and audits when it is time; what fails is said, and tried again at the next time. */
 static void keep_log(struct api *api, int64_t second)
 {
@@ -321,11 +341,12 @@ static void *keep_house(void *arg)
 {
     struct api *api = arg;
     struct err err = {0};
-    bool worked = true;
+    bool worked = true, deleted = true;
     int64_t second = 0;
     do {
         keep_log(api, second++);
         worked = expire(api, worked);
+        deleted = expire_records(api, deleted);
         engine_scrub_again(api->engine, 0);
     } while (wait_a_second(api));
     if (engine_publish(api->engine, &err))

@@ -256,6 +256,7 @@ static int answer_change(struct http_call *call)
         return answer_problem(call, &w->job.err);
     if (w->replayed)
         http_answer_header(call, "Idempotency-Replayed", STR("true"));
+    engine_unclean(api_of(call)->engine);
     if (change->count && written_version(call, w, &version, &err))
         return answer_problem(call, &err);
     struct jw j = answer_start(call, 200);

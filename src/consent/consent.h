@@ -70,6 +70,10 @@ int engine_scrub(struct engine *e, int wait_ms, bool *clean, struct err *err);
 /* Does what is left to do, if anything. To be called now and then; fails silently. */
 void engine_scrub_again(struct engine *e, int wait_ms);
 
+/* Rows were deleted or replaced, durably, whose content is to be overwritten: engine_scrub_again()
+ * will. */
+void engine_unclean(struct engine *e);
+
 /* The lov store in `dir` is about to be one that was backed up at `made_at`: the next opening
  * brings it and the identities together (whoever either of them has erased is erased in both) and
  * records "store.restore" in the ledger. */

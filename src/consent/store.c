@@ -38,6 +38,11 @@ int engine_scrub(struct engine *e, int wait_ms, bool *clean, struct err *err)
     return rc;
 }
 
+void engine_unclean(struct engine *e)
+{
+    atomic_store_explicit(&e->unclean, true, memory_order_relaxed);
+}
+
 void engine_scrub_again(struct engine *e, int wait_ms)
 {
     bool clean;

@@ -41,6 +41,23 @@ int record_remove(struct db *lov, const struct record *r, struct err *err);
 /* What is sealed: version of the format, form of the category, JSON. */
 enum { SEALED_FORMAT = 1, SEALED_HEAD = 1 + 8 };
 
+/* ---- write.c ---- */
+
+struct vault_ending {
+    struct str category;
+    int64_t before; /* what was observed by then is due, ms UTC */
+    int64_t limit;  /* records */
+};
+/* Makes *w the write that deletes what is due of one category of the consumer that it names;
+ * w->written says how many. */
+void vault_expire(struct engine_write *w, const struct vault_ending *ending);
+
+/* ---- group.c ---- */
+
+/* Submits writes that have everything set but done and ctx, so that few commits take them, and
+ * waits for the last; each has its own job.rc. Not on the writer's thread. */
+void group_run(struct engine *e, struct engine_write *writes, size_t count);
+
 /* ---- value.c: one field ---- */
 
 struct value {

@@ -54,8 +54,6 @@ struct vault_change {
     int64_t record;         /* of a correction or deletion: the record's seq */
     int64_t version;        /* that it has; 0: whatever it has */
     struct str only_source; /* not empty: a record of another source is not there */
-    int64_t due_before;     /* of an expiry: what was observed before that ... */
-    int64_t limit;          /* ... or has ended, so many at most */
 };
 /* Make *w the write (WRITE_OTHER) of the consumer that it names. w->out_seq becomes the seq of the
  * first record that was put, the others follow it one by one; otherwise of the last event; a
@@ -66,9 +64,6 @@ struct vault_change {
 void vault_put(struct engine_write *w, struct vault_change *change);
 void vault_correct(struct engine_write *w, struct vault_change *change);
 void vault_delete(struct engine_write *w, struct vault_change *change);
-/* Deletes what is due of one category. Housekeeping, see vault_expire_due(). w->written says how
- * many. */
-void vault_expire(struct engine_write *w, struct vault_change *change);
 
 /* ---- reading ---- */
 
@@ -94,6 +89,24 @@ typedef int vault_row(void *ctx, const struct vault_item *item);
  * under: decide again. */
 int vault_read(struct vault *v, const struct engine_write *access, struct vault_page *page,
                vault_row *row, void *ctx, struct err *err);
+
+/* ---- retention ---- */
+
+struct vault_due {
+    struct str category;
+    int days;        /* that a record is kept; 0: no activity uses the category any more, so nobody
+                      * can read it, and it stays until the policy says more */
+    int64_t records; /* that there are */
+    int64_t due;     /* that the expiry job deletes next */
+    int64_t soon;    /* that will be due within 30 days */
+    int64_t first;   /* ms UTC: when the oldest is due; TIME_NONE: never */
+};
+/* Each category of which there are records, in order of name. */
+int vault_retention(struct vault *v, int (*row)(void *ctx, const struct vault_due *due), void *ctx,
+                    struct err *err);
+/* Deletes records that are due, about `limit` at most, each with its event "record.expire". Waits.
+ * *deleted says how many. */
+int vault_expire_due(struct vault *v, int64_t limit, int64_t *deleted, struct err *err);
 
 /* ---- verifying ---- */
 

@@ -228,7 +228,7 @@ static int delete_one(struct engine_write *w, struct write_scope *scope, struct 
 /* ---- expire ---- */
 
 /* The records of one consumer and category that are due, collected before the first is deleted. */
-static int list_due(struct write_scope *scope, const struct vault_change *change,
+static int list_due(struct write_scope *scope, const struct vault_ending *ending,
                     struct record *out, size_t *count, struct err *err)
 {
     static const char sql[] = "select " RECORD_COLUMNS " from record where shard = $1 and "
@@ -237,10 +237,10 @@ static int list_due(struct write_scope *scope, const struct vault_change *change
     struct db_stmt *s = db_use(scope->lov, sql);
     db_bind_int(s, 1, scope->who->shard);
     db_bind_blob(s, 2, uid_str(&scope->who->cid));
-    db_bind_text(s, 3, change->category);
-    db_bind_int(s, 4, change->due_before);
+    db_bind_text(s, 3, ending->category);
+    db_bind_int(s, 4, ending->before);
     db_bind_int(s, 5, scope->now);
-    db_bind_int(s, 6, change->limit);
+    db_bind_int(s, 6, ending->limit);
     int rc;
     while ((rc = db_step(s, err)) == 1) {
         struct record *r = &out[(*count)++];
@@ -248,7 +248,7 @@ static int list_due(struct write_scope *scope, const struct vault_change *change
             db_done(s);
             return err_set(err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
         }
-        r->category = change->category;
+        r->category = ending->category;
         r->source = r->sealed = (struct str){0};
     }
     return rc;
@@ -256,13 +256,13 @@ static int list_due(struct write_scope *scope, const struct vault_change *change
 
 static int expire(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
-    const struct vault_change *change = w->input;
+    const struct vault_ending *ending = w->input;
     size_t count = 0;
     w->written = 0;
     if (!scope->who)
         return 0;
-    struct record *due = arena_array(scope->arena, (size_t)change->limit, sizeof *due);
-    int rc = list_due(scope, change, due, &count, err);
+    struct record *due = arena_array(scope->arena, (size_t)ending->limit, sizeof *due);
+    int rc = list_due(scope, ending, due, &count, err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = end_record(w, scope, "record.expire", &due[i], err);
     w->written = (int64_t)count;
@@ -271,7 +271,7 @@ static int expire(struct engine_write *w, struct write_scope *scope, struct err 
 
 /* ---- the door ---- */
 
-static void make(struct engine_write *w, struct vault_change *change,
+static void make(struct engine_write *w, const void *change,
                  int (*other)(struct engine_write *w, struct write_scope *scope, struct err *err))
 {
     w->kind = WRITE_OTHER;
@@ -294,7 +294,7 @@ void vault_delete(struct engine_write *w, struct vault_change *change)
     make(w, change, delete_one);
 }
 
-void vault_expire(struct engine_write *w, struct vault_change *change)
+void vault_expire(struct engine_write *w, const struct vault_ending *ending)
 {
-    make(w, change, expire);
+    make(w, ending, expire);
 }

@@ -1,0 +1,37 @@
+/* group.c - many writes at once, and one who waits for all of them. */
+#include <pthread.h>
+
+#include "vault/private.h"
+
+struct group {
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    size_t left; /* under lock */
+};
+
+static void one_done(struct engine_write *w)
+{
+    struct group *g = w->ctx;
+    pthread_mutex_lock(&g->lock);
+    if (--g->left == 0)
+        pthread_cond_signal(&g->over);
+    pthread_mutex_unlock(&g->lock);
+}
+
+void group_run(struct engine *e, struct engine_write *writes, size_t count)
+{
+    struct group g = {.left = count};
+    pthread_mutex_init(&g.lock, NULL);
+    pthread_cond_init(&g.over, NULL);
+    for (size_t i = 0; i < count; i++) {
+        writes[i].ctx = &g;
+        writes[i].done = one_done;
+        engine_submit(e, &writes[i]);
+    }
+    pthread_mutex_lock(&g.lock);
+    while (g.left)
+        pthread_cond_wait(&g.over, &g.lock);
+    pthread_mutex_unlock(&g.lock);
+    pthread_cond_destroy(&g.over);
+    pthread_mutex_destroy(&g.lock);
+}

@@ -1,0 +1,266 @@
+/* verify.c - do the rows of records say what the ledger says?
+ *
+ * Each row must equal the body of the event that it names, which holds the hash of what is sealed.
+ * Then the events are gone through from the last to the first, so that who was erased and what was
+ * deleted is known before what it ended: a record that was put has a row of no older an event, or
+ * was deleted, or its consumer erased. Deleted and missing records are summed up under a key drawn
+ * for the run, so that no list is needed and none can be made that adds up. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ledger/ledger.h"
+#include "vault/private.h"
+
+enum { RECORD_MIGRATION = 3 }; /* lov_003.sql */
+
+/* Of erased consumers; open addressing, at most half full. */
+struct cids {
+    struct uid *items;
+    bool *used;
+    size_t count, cap;
+};
+
+struct checking {
+    struct db *lov;
+    uint32_t shard;
+    struct state_report *out;
+    struct err *err;
+    struct cids erased;
+    uint8_t key[16];
+    uint64_t missing, gone;
+    int64_t first_missing;
+};
+
+static void wrong(struct checking *c, int64_t seq, const char *what)
+{
+    c->out->wrong = true;
+    c->out->seq = seq;
+    snprintf(c->out->what, sizeof c->out->what, "%s", what);
+}
+
+/* ---- a set of cids ---- */
+
+static size_t cids_place(const struct cids *s, const struct uid *cid)
+{
+    uint64_t at;
+    memcpy(&at, cid->b, sizeof at); /* random bytes */
+    size_t i = (size_t)at & (s->cap - 1);
+    while (s->used[i] && memcmp(s->items[i].b, cid->b, sizeof cid->b) != 0)
+        i = (i + 1) & (s->cap - 1);
+    return i;
+}
+
+static bool cids_have(const struct cids *s, const struct uid *cid)
+{
+    return s->cap && s->used[cids_place(s, cid)];
+}
+
+static void cids_grow(struct cids *s)
+{
+    struct cids old = *s;
+    s->cap = old.cap ? 2 * old.cap : 64;
+    s->items = mem_zero(s->cap * sizeof *s->items);
+    s->used = mem_zero(s->cap * sizeof *s->used);
+    for (size_t i = 0; i < old.cap; i++) {
+        if (!old.used[i])
+            continue;
+        size_t k = cids_place(s, &old.items[i]);
+        s->items[k] = old.items[i];
+        s->used[k] = true;
+    }
+    free(old.items);
+    free(old.used);
+}
+
+static void cids_add(struct cids *s, const struct uid *cid)
+{
+    if (2 * (s->count + 1) > s->cap)
+        cids_grow(s);
+    size_t i = cids_place(s, cid);
+    s->count += !s->used[i];
+    s->items[i] = *cid;
+    s->used[i] = true;
+}
+
+/* ---- rows against events ---- */
+
+struct expected {
+    struct str body;
+    const struct uid *cid;
+    bool same;
+};
+
+static int compare_event(void *ctx, const struct ledger_event *event)
+{
+    struct expected *x = ctx;
+    bool kind = str_is(event->kind, "record.put") || str_is(event->kind, "record.correct");
+    x->same = kind && str_eq(event->body, x->body) && event->has_cid &&
+              memcmp(event->cid.b, x->cid->b, sizeof x->cid->b) == 0;
+    return 0;
+}
+
+static int check_row(struct checking *c, const struct record *r)
+{
+    _cleanup_buf struct buf body = {0};
+    record_body(r, &body);
+    struct expected x = {buf_view(&body), &r->cid, false};
+    int rc = ledger_get(c->lov, c->shard, r->event, compare_event, &x, c->err);
+    c->out->rows++;
+    if (rc >= 0 && !x.same)
+        wrong(c, r->event, "a record's row does not say what its event says");
+    return rc < 0 ? rc : 0;
+}
+
+static int check_rows(struct checking *c)
+{
+    static const char sql[] = "select " RECORD_COLUMNS " from record where shard = $1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc;
+    while ((rc = db_step(s, c->err)) == 1) {
+        struct record r;
+        if (!record_from_row(s, c->shard, &r))
+            wrong(c, r.event, "a record's row is damaged");
+        else
+            rc = check_row(c, &r);
+        if (rc < 0 || c->out->wrong)
+            break;
+    }
+    if (rc || c->out->wrong)
+        db_done(s);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- events against rows ---- */
+
+struct said {
+    int64_t seq, record;
+    struct uid cid;
+    struct str kind, category;
+};
+
+/* 1 and the event that the row names, or 0 where there is none. */
+static int find_row(struct checking *c, const struct said *e, int64_t *event)
+{
+    static const char sql[] = "select event from record where shard = $1 and cid = $2 and "
+                              "category = $3 and seq = $4";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    db_bind_blob(s, 2, uid_str(&e->cid));
+    db_bind_text(s, 3, e->category);
+    db_bind_int(s, 4, e->record);
+    int rc = db_step(s, c->err);
+    if (rc == 1) {
+        *event = db_int(s, 0);
+        db_done(s);
+    }
+    return rc;
+}
+
+static uint64_t weight(const struct checking *c, int64_t record)
+{
+    struct hash128 h = siphash128(c->key, (struct str){(const char *)&record, sizeof record});
+    uint64_t n;
+    memcpy(&n, h.b, sizeof n);
+    return n;
+}
+
+static int check_said(struct checking *c, const struct said *e)
+{
+    bool end = str_is(e->kind, "record.delete") || str_is(e->kind, "record.expire");
+    bool erased = cids_have(&c->erased, &e->cid);
+    int64_t event = -1;
+    int rc = find_row(c, e, &event);
+    if (rc < 0)
+        return rc;
+    if (rc == 1 && (end || erased))
+        wrong(c, e->seq, "a record that this event ended, or an erasure, is still there");
+    else if (rc == 1 && event < e->seq)
+        wrong(c, e->seq, "the record's row is older than this event");
+    else if (end && !erased)
+        c->gone += weight(c, e->record);
+    if (rc == 1 || erased || !str_is(e->kind, "record.put"))
+        return 0;
+    c->missing += weight(c, e->record);
+    c->first_missing = e->seq;
+    return 0;
+}
+
+static int check_event(struct checking *c, struct db_stmt *s)
+{
+    _cleanup_json json_t *body = NULL;
+    struct said e = {.seq = db_int(s, 0), .kind = db_text(s, 1)};
+    struct str cid = db_blob(s, 2);
+    if (cid.n != sizeof e.cid.b) {
+        wrong(c, e.seq, "the event of a record names no consumer");
+        return 0;
+    }
+    memcpy(e.cid.b, cid.p, cid.n);
+    if (str_is(e.kind, "consumer.erase")) {
+        cids_add(&c->erased, &e.cid);
+        return 0;
+    }
+    const json_t *category = NULL;
+    if (json_read(db_text(s, 3), &body, NULL) == 0)
+        category = json_object_get(body, "category");
+    if (!json_is_string(category)) {
+        wrong(c, e.seq, "the event of a record cannot be read");
+        return 0;
+    }
+    e.category = json_text(category);
+    e.record = json_integer_value(json_object_get(body, "record"));
+    return check_said(c, &e);
+}
+
+static int check_events(struct checking *c)
+{
+    static const char sql[] =
+        "select seq, kind, cid, body from event where shard = $1 and kind in ('record.put', "
+        "'record.correct', 'record.delete', 'record.expire', 'consumer.erase') order by seq desc";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc;
+    while ((rc = db_step(s, c->err)) == 1) {
+        rc = check_event(c, s);
+        if (rc < 0 || c->out->wrong)
+            break;
+    }
+    if (rc || c->out->wrong)
+        db_done(s);
+    if (rc >= 0 && !c->out->wrong && c->missing != c->gone)
+        wrong(c, c->first_missing, "a record's row is missing though no event ended it");
+    return rc < 0 ? rc : 0;
+}
+
+/* A store, or a copy of one, that an older program made has no records: 1 where it can have. */
+static int has_records(struct db *lov, struct err *err)
+{
+    static const char sql[] = "select max(number) from migration";
+    struct db_stmt *s = db_use(lov, sql);
+    int rc = db_step(s, err);
+    if (rc != 1)
+        return rc;
+    bool has = db_int(s, 0) >= RECORD_MIGRATION;
+    db_done(s);
+    return has;
+}
+
+int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
+{
+    struct checking c = {.lov = lov, .shard = shard, .out = out, .err = err};
+    *out = (struct state_report){0};
+    random_bytes(c.key, sizeof c.key);
+    int rc = db_begin_read(lov, err);
+    if (rc)
+        return rc;
+    rc = has_records(lov, err);
+    if (rc == 1)
+        rc = check_rows(&c);
+    if (rc == 0 && !out->wrong && out->rows >= 0)
+        rc = check_events(&c);
+    db_rollback(lov);
+    free(c.erased.items);
+    free(c.erased.used);
+    return rc;
+}
