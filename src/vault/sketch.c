@@ -3,6 +3,7 @@
  * mirror them. */
 #include "vault/sketch.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -132,7 +133,7 @@ int64_t sketch_quantile(const struct sketch *s, double q)
 }
 
 struct distance {
-    uint64_t distance;
+    double distance; /* exact enough: bins are 2 % wide */
     int64_t count;
 };
 
@@ -142,31 +143,52 @@ static int nearer(const void *a, const void *b)
     return (x->distance > y->distance) - (x->distance < y->distance);
 }
 
-static void add_distance(struct distance *all, size_t *n, int64_t center, int64_t value,
-                         int64_t count)
+static void add_distance(struct distance *all, size_t *n, double distance, int64_t count)
 {
-    if (count == 0)
-        return;
-    uint64_t a = (uint64_t)center, b = (uint64_t)value; /* differences wrap as they should */
-    all[(*n)++] = (struct distance){value > center ? b - a : a - b, count};
+    if (count)
+        all[(*n)++] = (struct distance){distance < 0 ? -distance : distance, count};
+}
+
+static double median_of(const struct sketch *s, struct distance *all, size_t n)
+{
+    int64_t rank = (s->count - 1) / 2, seen = 0;
+    qsort(all, n, sizeof *all, nearer);
+    for (size_t i = 0; i < n; i++) {
+        seen += all[i].count;
+        if (seen > rank)
+            return all[i].distance;
+    }
+    return 0;
 }
 
 int64_t sketch_distance(const struct sketch *s, int64_t center)
 {
     struct distance all[SIDES * BINS_MOST + 1];
     size_t n = 0;
-    add_distance(all, &n, center, 0, s->zeros);
+    double c = (double)center;
+    add_distance(all, &n, c, s->zeros);
     for (int side = 0; side < SIDES; side++)
         for (size_t i = 0; i < bound_count; i++)
-            add_distance(all, &n, center, value_of(i, side), s->bins[side][i]);
-    qsort(all, n, sizeof *all, nearer);
-    int64_t rank = (s->count - 1) / 2, seen = 0;
-    for (size_t i = 0; i < n; i++) {
-        seen += all[i].count;
-        if (seen > rank)
-            return all[i].distance > INT64_MAX ? INT64_MAX : (int64_t)all[i].distance;
-    }
-    return 0;
+            add_distance(all, &n, (double)value_of(i, side) - c, s->bins[side][i]);
+    double median = median_of(s, all, n);
+    return median < 9.2e18 ? (int64_t)median : INT64_MAX;
+}
+
+bool sketch_is_positive(const struct sketch *s)
+{
+    int64_t positive = 0;
+    for (size_t i = 0; i < bound_count; i++)
+        positive += s->bins[0][i];
+    return positive == s->count;
+}
+
+double sketch_ratio(const struct sketch *s, int64_t center)
+{
+    struct distance all[BINS_MOST];
+    size_t n = 0;
+    for (size_t i = 0; i < bound_count; i++)
+        add_distance(all, &n, log((double)value_of(i, 0) / (double)center), s->bins[0][i]);
+    return median_of(s, all, n);
 }
 
 /* ---- bytes: format, zeros, then for each side the number of bins and (gap, count) of each ---- */
