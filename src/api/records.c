@@ -194,7 +194,7 @@ static int fill_put(struct http_call *call, const struct rules *rules, const jso
     p->more = batch ? p : NULL; /* not NULL: the answer is a list */
     p->writes[0].consumer = call->param[0];
     p->writes[0].add = !caller_of(call)->recipient.n;
-    vault_put(&p->writes[0], change);
+    vault_put(api_of(call)->vault, &p->writes[0], change);
     return rc;
 }
 
@@ -313,9 +313,9 @@ static int change_record(struct http_call *call, json_t *body, bool correct)
         rc = correct ? fill_correct(call, p->rules, body, change, &err)
                      : find_category(call, p->rules, &category, &err);
     if (correct)
-        vault_correct(&p->writes[0], change);
+        vault_correct(api_of(call)->vault, &p->writes[0], change);
     else
-        vault_delete(&p->writes[0], change);
+        vault_delete(api_of(call)->vault, &p->writes[0], change);
     if (rc == 0)
         rc = request_idempotency(call, body, 0, &p->writes[0], &err);
     if (rc == 0)

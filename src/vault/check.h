@@ -13,7 +13,6 @@ enum finding_kind {
     FINDING_DUPLICATE, /* the consumer has the same record already */
     FINDING_LIKENESS,  /* another consumer has the same value of a field that identifies */
     FINDING_STALE,     /* observed longer ago than the category says */
-    FINDING_COUNT,
 };
 const char *finding_kind_name(enum finding_kind kind);
 

@@ -4,11 +4,18 @@
 #ifndef LOV_VAULT_PRIVATE_H
 #define LOV_VAULT_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "vault/vault.h"
+
+enum { FINDING_KINDS = 6 };
 
 struct vault {
     struct engine *engine;
     struct secret pseudonyms; /* keys of recipients are derived from it */
+    struct secret likeness;
+    struct stats *stats;
+    _Atomic int64_t found[FINDING_KINDS]; /* relaxed: each alone */
 };
 
 /* ---- record.c: rows and events ---- */

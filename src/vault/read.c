@@ -7,24 +7,6 @@
 
 #include "vault/private.h"
 
-int vault_open(struct engine *e, struct vault **out, struct err *err)
-{
-    (void)err;
-    struct vault *v = mem_zero(sizeof *v);
-    v->engine = e;
-    v->pseudonyms = identity_secret(engine_identity(e), "pseudonyms");
-    *out = v;
-    return 0;
-}
-
-void vault_close(struct vault *v)
-{
-    if (!v)
-        return;
-    secret_wipe(&v->pseudonyms);
-    free(v);
-}
-
 struct reading {
     struct vault *v;
     const struct engine_write *access;

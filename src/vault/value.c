@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/decimal.h"
+#include "base/clock.h"
+#include "vault/check.h"
 #include "vault/private.h"
 
 enum { EMAIL_MAX = 254, PHONE_MAX = 32 };
@@ -184,6 +186,23 @@ static int check_names(const struct policy_category *c, const json_t *data, stru
     return 0;
 }
 
+/* What the policy says to refuse; what it says to question is asked when the record is written. */
+static int check_refusals(const struct policy_category *category, struct str json,
+                          struct arena *arena, struct err *err)
+{
+    struct findings ignored = {.arena = arena};
+    _cleanup_parsed struct parsed p = {0};
+    bool refuses = false;
+    for (size_t i = 0; i < category->field_count; i++)
+        refuses |= category->fields[i].refuse;
+    for (size_t i = 0; i < category->rule_count; i++)
+        refuses |= category->rules[i].refuse;
+    if (!refuses)
+        return 0;
+    int rc = parsed_read(category, json, arena, &p, err);
+    return rc ? rc : check_record(&p, clock_now(), &ignored, err);
+}
+
 int vault_check(const struct policy_category *category, const json_t *data, struct arena *arena,
                 struct vault_content *out, struct err *err)
 {
@@ -213,7 +232,11 @@ int vault_check(const struct policy_category *category, const json_t *data, stru
     if (text.n > RECORD_MAX)
         return err_reason(err, LOV_EINVAL, "invalid_record", "data: at most %d bytes",
                           (int)RECORD_MAX);
-    out->json = arena_str(arena, buf_view(&text));
+    struct str copy = arena_str(arena, buf_view(&text));
+    rc = check_refusals(category, copy, arena, err);
+    if (rc)
+        return rc;
+    out->json = copy;
     memcpy(out->form, category->form, sizeof out->form);
     return 0;
 }

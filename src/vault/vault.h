@@ -54,6 +54,7 @@ struct vault_change {
     int64_t record;         /* of a correction or deletion: the record's seq */
     int64_t version;        /* that it has; 0: whatever it has */
     struct str only_source; /* not empty: a record of another source is not there */
+    struct vault *vault;    /* private */
 };
 /* Make *w the write (WRITE_OTHER) of the consumer that it names. w->out_seq becomes the seq of the
  * first record that was put, the others follow it one by one; otherwise of the last event; a
@@ -61,9 +62,9 @@ struct vault_change {
  * Refusals: unknown_category, not_in_policy (no activity uses the category), unknown_consumer,
  * erased, unknown_record, record_moved_on, time_out_of_range, retention_over, unavailable (the
  * policy changed since the check: check again). */
-void vault_put(struct engine_write *w, struct vault_change *change);
-void vault_correct(struct engine_write *w, struct vault_change *change);
-void vault_delete(struct engine_write *w, struct vault_change *change);
+void vault_put(struct vault *v, struct engine_write *w, struct vault_change *change);
+void vault_correct(struct vault *v, struct engine_write *w, struct vault_change *change);
+void vault_delete(struct vault *v, struct engine_write *w, struct vault_change *change);
 
 /* ---- reading ---- */
 
@@ -89,6 +90,56 @@ typedef int vault_row(void *ctx, const struct vault_item *item);
  * under: decide again. */
 int vault_read(struct vault *v, const struct engine_write *access, struct vault_page *page,
                vault_row *row, void *ctx, struct err *err);
+
+/* ---- quality ----
+ *
+ * A record that is put or corrected is looked at: ranges and rules of the policy, what is usual in
+ * the category (stats.h), the same record again, the same value with another consumer, age. What
+ * the policy says to refuse vault_check() refuses; of everything else an issue asks, and the record
+ * stands until somebody answers. */
+
+struct vault_issue {
+    uint32_t shard;
+    int64_t seq; /* of the event that asked; with shard its identity */
+    struct uid cid;
+    struct str category;
+    int64_t record, version;
+    struct str finding;     /* out_of_range, rule_broken, outlier, duplicate, likeness, stale */
+    struct str field, rule; /* names of the policy; may be empty */
+    bool has_proposal;
+};
+struct vault_issue_filter {
+    const struct identity_row *who; /* NULL: everybody's */
+    struct str category;            /* empty: every */
+    int64_t after, limit;           /* issues with seq > after */
+};
+/* Calls `row` in order of seq; stops when it returns non-zero and returns that. */
+int vault_issues(struct vault *v, const struct vault_issue_filter *filter,
+                 int (*row)(void *ctx, const struct vault_issue *issue), void *ctx,
+                 struct err *err);
+/* What the record may have been meant to be, for the consumer and who acts for them: {"data":
+ * {...}} or {"drop": true}, appended; nothing where nothing is proposed. */
+int vault_proposal(struct vault *v, const struct vault_issue *issue, struct buf *json,
+                   struct err *err);
+/* The consumer of an issue that is open: 1 and their id appended, or 0. */
+int vault_issue_consumer(struct vault *v, uint32_t shard, int64_t seq, struct buf *consumer,
+                         struct err *err);
+
+struct vault_answer {
+    int64_t issue;
+    bool accept;         /* what is proposed; false: the record is right as it stands */
+    struct vault *vault; /* private */
+};
+/* Makes *w the write (WRITE_OTHER) that settles an issue of the consumer that it names. Refusals:
+ * unknown_issue, no_proposal, and those of a correction. */
+void vault_settle(struct vault *v, struct engine_write *w, struct vault_answer *answer);
+/* Asks about records that have grown stale since it was asked last, about `limit` at most. Waits.
+ * *asked says how many. */
+int vault_ask_stale(struct vault *v, int64_t limit, int64_t *asked, struct err *err);
+/* Saves the statistics, where they changed. Waits. */
+int vault_save_statistics(struct vault *v, struct err *err);
+/* Findings so far by name, for /metrics; NULL ends. */
+const char *vault_finding(struct vault *v, int i, int64_t *count);
 
 /* ---- retention ---- */
 

@@ -5,7 +5,9 @@
  * now: the category's form, which stands for its fields, must still be the same. */
 #include <string.h>
 
+#include "vault/issue.h"
 #include "vault/private.h"
+#include "vault/quality.h"
 
 enum { FUTURE_TOLERANCE_MS = 60000 };
 
@@ -97,7 +99,7 @@ static int append(struct write_scope *scope, const char *kind, const struct reco
 
 static int put_one(struct engine_write *w, struct write_scope *scope, const struct secret *key,
                    const struct policy_category *category, int64_t kept_ms,
-                   const struct vault_content *content, struct err *err)
+                   const struct vault_content *content, struct record *out, struct err *err)
 {
     int64_t next = ledger_next(engine_ledger(scope->engine), scope->who->shard), seq;
     struct record r = {
@@ -122,6 +124,7 @@ static int put_one(struct engine_write *w, struct write_scope *scope, const stru
         rc = record_insert(scope->lov, &r, err);
     if (w->out_seq < 0)
         w->out_seq = r.seq;
+    *out = r;
     return rc;
 }
 
@@ -141,8 +144,12 @@ static int put(struct engine_write *w, struct write_scope *scope, struct err *er
         rc = data_key(scope, &key, err);
     for (size_t i = 0; rc == 0 && i < change->count; i++)
         rc = check_form(category, &change->items[i], err);
+    struct record *records = arena_array(scope->arena, change->count + 1, sizeof *records);
     for (size_t i = 0; rc == 0 && i < change->count; i++)
-        rc = put_one(w, scope, &key, category, kept_ms, &change->items[i], err);
+        rc = put_one(w, scope, &key, category, kept_ms, &change->items[i], &records[i], err);
+    for (size_t i = 0; rc == 0 && i < change->count; i++)
+        rc = quality_check(change->vault, scope, &key, category, &records[i], change->items[i].json,
+                           false, err);
     return rc;
 }
 
@@ -167,10 +174,33 @@ static int find_record(struct write_scope *scope, const struct vault_change *cha
     return 0;
 }
 
+/* Puts other content in the place of what *r has. */
+static int rewrite(struct engine_write *w, struct write_scope *scope, struct vault *v,
+                   const struct secret *key, const struct policy_category *category,
+                   int64_t kept_ms, const struct vault_content *content, struct record *r,
+                   struct err *err)
+{
+    r->version++;
+    r->source = content->source;
+    if (content->observed_at != TIME_NONE)
+        r->observed_at = content->observed_at;
+    if (content->retention_end != TIME_NONE)
+        r->retention_end = content->retention_end;
+    int rc = check_times(scope, r, kept_ms, err);
+    if (rc)
+        return rc;
+    seal_record(scope, key, content, r);
+    rc = append(scope, "record.correct", r, &r->event, err);
+    if (rc == 0)
+        rc = record_replace(scope->lov, r, err);
+    w->out_seq = r->event;
+    w->written = r->version;
+    return rc ? rc : quality_check(v, scope, key, category, r, content->json, true, err);
+}
+
 static int correct(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     const struct vault_change *change = w->input;
-    const struct vault_content *content = change->items;
     const struct policy_category *category = NULL;
     struct record r = {0};
     _cleanup_secret struct secret key = {0};
@@ -179,29 +209,13 @@ static int correct(struct engine_write *w, struct write_scope *scope, struct err
     if (rc == 0)
         rc = need_category(scope, change->category, &category, &kept_ms, err);
     if (rc == 0)
-        rc = check_form(category, content, err);
+        rc = check_form(category, change->items, err);
     if (rc == 0)
         rc = find_record(scope, change, &r, err);
     if (rc == 0)
         rc = data_key(scope, &key, err);
-    if (rc)
-        return rc;
-    r.version++;
-    r.source = content->source;
-    if (content->observed_at != TIME_NONE)
-        r.observed_at = content->observed_at;
-    if (content->retention_end != TIME_NONE)
-        r.retention_end = content->retention_end;
-    rc = check_times(scope, &r, kept_ms, err);
-    if (rc)
-        return rc;
-    seal_record(scope, &key, content, &r);
-    rc = append(scope, "record.correct", &r, &r.event, err);
-    if (rc == 0)
-        rc = record_replace(scope->lov, &r, err);
-    w->out_seq = r.event;
-    w->written = r.version;
-    return rc;
+    return rc ? rc
+              : rewrite(w, scope, change->vault, &key, category, kept_ms, change->items, &r, err);
 }
 
 static int end_record(struct engine_write *w, struct write_scope *scope, const char *kind,
@@ -215,7 +229,9 @@ static int end_record(struct engine_write *w, struct write_scope *scope, const c
     jw_int_member(&j, "version", r->version);
     jw_object_end(&j);
     int rc = engine_append(scope, kind, (struct str){0}, buf_view(&body), &w->out_seq, err);
-    return rc ? rc : record_remove(scope->lov, r, err);
+    if (rc == 0)
+        rc = record_remove(scope->lov, r, err);
+    return rc ? rc : quality_forget(scope, r, err);
 }
 
 static int delete_one(struct engine_write *w, struct write_scope *scope, struct err *err)
@@ -223,6 +239,74 @@ static int delete_one(struct engine_write *w, struct write_scope *scope, struct 
     struct record r = {0};
     int rc = find_record(scope, w->input, &r, err);
     return rc ? rc : end_record(w, scope, "record.delete", &r, err);
+}
+
+/* ---- answers to questions ---- */
+
+static int find_issue(struct write_scope *scope, int64_t seq, struct issue *out, struct err *err)
+{
+    int rc = need_consumer(scope, err);
+    if (rc)
+        return rc;
+    rc = issue_get(scope->lov, scope->who->shard, &scope->who->cid, seq, scope->arena, out, err);
+    if (rc == 0)
+        return err_reason(err, LOV_ENOTFOUND, "unknown_issue",
+                          "there is no such issue, or it is settled");
+    return rc < 0 ? rc : 0;
+}
+
+static int take_proposal(const struct issue *i, const struct secret *key, json_t **out,
+                         struct err *err)
+{
+    _cleanup_buf struct buf text = {0};
+    int rc = issue_proposal(i, key, &text, err);
+    if (rc == 0 && !text.n)
+        rc = err_reason(err, LOV_ECONFLICT, "no_proposal",
+                        "nothing is proposed: correct the record, or confirm it");
+    if (rc == 0)
+        rc = json_read(buf_view(&text), out, err);
+    secret_wipe_bytes(text.p, text.n);
+    return rc;
+}
+
+static int apply_proposal(struct engine_write *w, struct write_scope *scope, struct vault *v,
+                          const struct issue *i, const struct secret *key, const json_t *proposal,
+                          struct err *err)
+{
+    const struct policy_category *category = NULL;
+    const struct vault_change change = {
+        .category = i->category, .record = i->record, .version = i->version};
+    struct vault_content content = {.observed_at = TIME_NONE, .retention_end = TIME_NONE};
+    struct record r = {0};
+    int64_t kept_ms = 0;
+    int rc = find_record(scope, &change, &r, err);
+    if (rc == 0 && json_is_true(json_object_get(proposal, "drop")))
+        return end_record(w, scope, "record.delete", &r, err);
+    if (rc == 0)
+        rc = need_policy(scope, err);
+    if (rc == 0)
+        rc = need_category(scope, i->category, &category, &kept_ms, err);
+    if (rc == 0)
+        rc = vault_check(category, json_object_get(proposal, "data"), scope->arena, &content, err);
+    content.source = r.source;
+    return rc ? rc : rewrite(w, scope, v, key, category, kept_ms, &content, &r, err);
+}
+
+static int settle(struct engine_write *w, struct write_scope *scope, struct err *err)
+{
+    const struct vault_answer *answer = w->input;
+    struct issue i;
+    _cleanup_secret struct secret key = {0};
+    _cleanup_json json_t *proposal = NULL;
+    int rc = find_issue(scope, answer->issue, &i, err);
+    w->out_seq = answer->issue;
+    if (rc == 0 && !answer->accept)
+        return issue_close(scope, i.record, i.seq, "confirmed", &w->written, err);
+    if (rc == 0)
+        rc = data_key(scope, &key, err);
+    if (rc == 0)
+        rc = take_proposal(&i, &key, &proposal, err);
+    return rc ? rc : apply_proposal(w, scope, answer->vault, &i, &key, proposal, err);
 }
 
 /* ---- expire ---- */
@@ -279,19 +363,28 @@ static void make(struct engine_write *w, const void *change,
     w->input = change;
 }
 
-void vault_put(struct engine_write *w, struct vault_change *change)
+void vault_put(struct vault *v, struct engine_write *w, struct vault_change *change)
 {
+    change->vault = v;
     make(w, change, put);
 }
 
-void vault_correct(struct engine_write *w, struct vault_change *change)
+void vault_correct(struct vault *v, struct engine_write *w, struct vault_change *change)
 {
+    change->vault = v;
     make(w, change, correct);
 }
 
-void vault_delete(struct engine_write *w, struct vault_change *change)
+void vault_delete(struct vault *v, struct engine_write *w, struct vault_change *change)
 {
+    change->vault = v;
     make(w, change, delete_one);
+}
+
+void vault_settle(struct vault *v, struct engine_write *w, struct vault_answer *answer)
+{
+    answer->vault = v;
+    make(w, answer, settle);
 }
 
 void vault_expire(struct engine_write *w, const struct vault_ending *ending)
