@@ -22,6 +22,8 @@ const struct cli_command *const cli_commands[] = {
     &cmd_policy_history,
     &cmd_import_consents,
     &cmd_import_consumers,
+    &cmd_read,
+    &cmd_retention_due,
     &cmd_log_show,
     &cmd_log_verify,
     &cmd_log_root,
