@@ -104,6 +104,17 @@ static const struct http_route routes[] = {
      .allow = MAY_READ_HISTORY},
     {.method = "GET", .pattern = "/v1/events", .handler = events_list, .allow = MAY_READ_EVENTS},
 
+    {.method = "GET",
+     .pattern = "/v1/consumers/{consumer}/issues",
+     .handler = consumers_issues,
+     .allow = MAY_READ_CONSUMERS},
+    {.method = "GET", .pattern = "/v1/issues", .handler = issues_list, .allow = MAY_READ_CONSUMERS},
+    {.method = "POST",
+     .pattern = "/v1/issues/{id}/settle",
+     .handler = issues_settle,
+     .allow = MAY_WRITE_CONSUMERS,
+     .body_max = BODY_MEMBERS},
+
     {.method = "GET", .pattern = "/v1/policy", .handler = policy_get, .allow = MAY_READ_POLICY},
     {.method = "GET",
      .pattern = "/v1/policy/history",
@@ -267,6 +278,7 @@ enum {
     EXPIRE_BATCH = 1000,
     CHECKPOINT_SECONDS = 10,
     AUDIT_SECONDS = 60,
+    QUALITY_SECONDS = 60,
 };
 
 /* False when it failed; said once, until it works again. */
@@ -311,6 +323,20 @@ static bool expire_records(struct api *api, bool worked)
     return true;
 }
 
+/* Asks about records that have grown stale, and saves what is known to be usual. */
+static bool keep_quality(struct api *api, bool worked)
+{
+    struct err err = {0};
+    int64_t asked = 0;
+    int rc = vault_ask_stale(api->vault, EXPIRE_BATCH, &asked, &err);
+    if (rc == 0)
+        rc = vault_save_statistics(api->vault, &err);
+    if (rc && worked)
+        log_printf(engine_log(api->engine), LOG_ERROR, "looking after the quality failed: %s",
+                   err.text);
+    return rc == 0;
+}
+
 /* Publishes and audits when it is time; what fails is said, and tried again at the next time. */
 static void keep_log(struct api *api, int64_t second)
 {
@@ -341,14 +367,17 @@ static void *keep_house(void *arg)
 {
     struct api *api = arg;
     struct err err = {0};
-    bool worked = true, deleted = true;
+    bool worked = true, deleted = true, asked = true;
     int64_t second = 0;
     do {
         keep_log(api, second++);
         worked = expire(api, worked);
         deleted = expire_records(api, deleted);
+        if (second % QUALITY_SECONDS == 0)
+            asked = keep_quality(api, asked);
         engine_scrub_again(api->engine, 0);
     } while (wait_a_second(api));
+    keep_quality(api, asked);
     if (engine_publish(api->engine, &err))
         log_printf(engine_log(api->engine), LOG_ERROR, "no last checkpoint: %s", err.text);
     return NULL;

@@ -1,6 +1,7 @@
 /* operations.c - /metrics, /healthz, /readyz: for machines that watch machines. They are open, so
  * they tell counts and states and nothing of anybody. */
 #include "api/private.h"
+#include "vault/vault.h"
 
 struct gauge {
     const char *name, *type, *help;
@@ -22,6 +23,16 @@ static void print_decisions(const struct counters *counters, struct buf *out)
                    i == REASON_PERMITTED ? "true" : "false",
                    decision_reason_name((enum decision_reason)i),
                    (unsigned long long)counters_sum(counters, (enum decision_reason)i));
+}
+
+static void print_findings(struct vault *v, struct buf *out)
+{
+    const char *name;
+    int64_t count;
+    buf_cstr(out, "# HELP lov_findings_total Records that looked wrong, by what was found.\n"
+                  "# TYPE lov_findings_total counter\n");
+    for (int i = 0; (name = vault_finding(v, i, &count)); i++)
+        buf_printf(out, "lov_findings_total{finding=\"%s\"} %lld\n", name, (long long)count);
 }
 
 int operations_metrics(struct http_call *call)
@@ -51,6 +62,7 @@ int operations_metrics(struct http_call *call)
     call->status = 200;
     call->content_type = "text/plain; version=0.0.4; charset=utf-8";
     print_decisions(api->counters, &call->out);
+    print_findings(api->vault, &call->out);
     for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
         print_gauge(&gauges[i], &call->out);
     if (server)

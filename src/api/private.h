@@ -180,6 +180,7 @@ http_handler consents_create, consents_batch, consents_get, consents_withdraw, c
 http_handler consumers_get, consumers_put, consumers_erase, consumers_consents;
 http_handler history_list, events_list;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
+http_handler issues_list, consumers_issues, issues_settle;
 http_handler accesses_report;
 http_handler records_create, records_list, records_correct, records_delete;
 http_handler retention_list;

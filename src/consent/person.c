@@ -75,22 +75,6 @@ int write_consumer(struct work *k, struct err *err)
     return rc;
 }
 
-static int delete_rows(struct work *k, struct err *err)
-{
-    static const char consents[] = "delete from consent where shard = $1 and cid = $2";
-    static const char records[] = "delete from record where shard = $1 and cid = $2";
-    static const char consumer[] = "delete from consumer where shard = $1 and cid = $2";
-    const char *const statements[] = {consents, records, consumer};
-    int rc = 0;
-    for (int i = 0; rc == 0 && i < 3; i++) {
-        struct db_stmt *s = db_use(k->lov, statements[i]);
-        db_bind_int(s, 1, k->person.row.shard);
-        db_bind_blob(s, 2, uid_str(&k->person.row.cid));
-        rc = db_run(s, err);
-    }
-    return rc;
-}
-
 int write_erase(struct work *k, struct err *err)
 {
     struct engine_write *w = k->w;
@@ -101,7 +85,7 @@ int write_erase(struct work *k, struct err *err)
         return err_reason(err, LOV_ENOTFOUND, "unknown_consumer", "there is no such consumer");
     rc = work_event(k, "consumer.erase", (struct str){0}, STR("{}"), &w->out_seq, err);
     if (rc == 0)
-        rc = delete_rows(k, err);
+        rc = rows_erase(k->lov, k->person.row.shard, &k->person.row.cid, err);
     if (rc == 0)
         tail_drop(k->e->tail, &k->person.row.cid);
     if (rc == 0)

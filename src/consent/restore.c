@@ -63,9 +63,6 @@ struct step {
 /* A consumer of the lov store whom the identities do not know. */
 static int forget(struct step *t, struct write_stores *stores, size_t i, struct err *err)
 {
-    static const char consents[] = "delete from consent where shard = $1 and cid = $2";
-    static const char records[] = "delete from record where shard = $1 and cid = $2";
-    static const char consumer[] = "delete from consumer where shard = $1 and cid = $2";
     struct ledger_event event = {
         .shard = t->strangers[i].shard,
         .prev = t->strangers[i].last_event,
@@ -77,14 +74,7 @@ static int forget(struct step *t, struct write_stores *stores, size_t i, struct 
         .body = STR("{}"),
     };
     int rc = ledger_append(t->e->ledger, stores->lov, &event, err);
-    const char *const statements[] = {consents, records, consumer};
-    for (int k = 0; rc == 0 && k < 3; k++) {
-        struct db_stmt *s = db_use(stores->lov, statements[k]);
-        db_bind_int(s, 1, event.shard);
-        db_bind_blob(s, 2, uid_str(&event.cid));
-        rc = db_run(s, err);
-    }
-    return rc;
+    return rc ? rc : rows_erase(stores->lov, event.shard, &event.cid, err);
 }
 
 static int find_strangers(struct step *t, struct write_stores *stores, struct uid *last,

@@ -60,6 +60,8 @@ int row_consent_get(struct db *lov, uint32_t shard, const struct uid *cid, int64
 int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool living,
                  struct arena *arena, struct consent **out, size_t *count, struct err *err);
 int row_consent_put(struct db *lov, const struct consent *c, struct err *err);
+/* Deletes what any module keeps of the consumer: each table of theirs is named here. */
+int rows_erase(struct db *lov, uint32_t shard, const struct uid *cid, struct err *err);
 /* The columns of consent, in the order that row_consent_read expects. */
 #define CONSENT_COLUMNS                                                                            \
     "shard, cid, seq, purpose, recipient, categories, narrowed, status, notice, notice_version, "  \

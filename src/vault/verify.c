@@ -1,4 +1,4 @@
-/* verify.c - do the rows of records say what the ledger says?
+/* verify.c - do the rows of records, and of questions about them, say what the ledger says?
  *
  * Each row must equal the body of the event that it names, which holds the hash of what is sealed.
  * Then the events are gone through from the last to the first, so that who was erased and what was
@@ -10,9 +10,10 @@
 #include <string.h>
 
 #include "ledger/ledger.h"
+#include "vault/issue.h"
 #include "vault/private.h"
 
-enum { RECORD_MIGRATION = 3 }; /* lov_003.sql */
+enum { RECORD_MIGRATION = 3, ISSUE_MIGRATION = 4 }; /* lov_003.sql, lov_004.sql */
 
 /* Of erased consumers; open addressing, at most half full. */
 struct cids {
@@ -28,8 +29,10 @@ struct checking {
     struct err *err;
     struct cids erased;
     uint8_t key[16];
-    uint64_t missing, gone;
-    int64_t first_missing;
+    uint64_t missing, gone;               /* records */
+    uint64_t missing_issues, gone_issues; /* issues */
+    int64_t first_missing, first_missing_issue;
+    bool has_issues;
 };
 
 static void wrong(struct checking *c, int64_t seq, const char *what)
@@ -94,7 +97,8 @@ struct expected {
 static int compare_event(void *ctx, const struct ledger_event *event)
 {
     struct expected *x = ctx;
-    bool kind = str_is(event->kind, "record.put") || str_is(event->kind, "record.correct");
+    bool kind = str_is(event->kind, "record.put") || str_is(event->kind, "record.correct") ||
+                str_is(event->kind, "issue.open");
     x->same = kind && str_eq(event->body, x->body) && event->has_cid &&
               memcmp(event->cid.b, x->cid->b, sizeof x->cid->b) == 0;
     return 0;
@@ -124,6 +128,38 @@ static int check_rows(struct checking *c)
             wrong(c, r.event, "a record's row is damaged");
         else
             rc = check_row(c, &r);
+        if (rc < 0 || c->out->wrong)
+            break;
+    }
+    if (rc || c->out->wrong)
+        db_done(s);
+    return rc < 0 ? rc : 0;
+}
+
+static int check_issue_row(struct checking *c, const struct issue *i)
+{
+    _cleanup_buf struct buf body = {0};
+    issue_body(i, &body);
+    struct expected x = {buf_view(&body), &i->cid, false};
+    int rc = ledger_get(c->lov, c->shard, i->seq, compare_event, &x, c->err);
+    c->out->rows++;
+    if (rc >= 0 && !x.same)
+        wrong(c, i->seq, "an issue's row does not say what its event says");
+    return rc < 0 ? rc : 0;
+}
+
+static int check_issue_rows(struct checking *c)
+{
+    static const char sql[] = "select " ISSUE_COLUMNS " from issue where shard = $1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc;
+    while ((rc = db_step(s, c->err)) == 1) {
+        struct issue i;
+        if (!issue_from_row(s, c->shard, &i))
+            wrong(c, i.seq, "an issue's row is damaged");
+        else
+            rc = check_issue_row(c, &i);
         if (rc < 0 || c->out->wrong)
             break;
     }
@@ -187,6 +223,40 @@ static int check_said(struct checking *c, const struct said *e)
     return 0;
 }
 
+/* 1 where the issue is open. */
+static int find_issue(struct checking *c, const struct uid *cid, int64_t issue)
+{
+    static const char sql[] = "select 1 from issue where shard = $1 and cid = $2 and seq = $3";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    db_bind_blob(s, 2, uid_str(cid));
+    db_bind_int(s, 3, issue);
+    int rc = db_step(s, c->err);
+    if (rc == 1)
+        db_done(s);
+    return rc;
+}
+
+static int check_issue_said(struct checking *c, const struct said *e, int64_t closed)
+{
+    bool end = str_is(e->kind, "issue.close"), erased = cids_have(&c->erased, &e->cid);
+    int64_t issue = end ? closed : e->seq;
+    int rc = find_issue(c, &e->cid, issue);
+    if (rc < 0)
+        return rc;
+    if (rc == 1 && (end || erased))
+        wrong(c, e->seq, "an issue that this event settled, or an erasure, is still there");
+    if (erased)
+        return 0;
+    if (end) {
+        c->gone_issues += weight(c, issue);
+    } else if (rc == 0) {
+        c->missing_issues += weight(c, issue);
+        c->first_missing_issue = issue;
+    }
+    return 0;
+}
+
 static int check_event(struct checking *c, struct db_stmt *s)
 {
     _cleanup_json json_t *body = NULL;
@@ -202,7 +272,10 @@ static int check_event(struct checking *c, struct db_stmt *s)
         return 0;
     }
     const json_t *category = NULL;
-    if (json_read(db_text(s, 3), &body, NULL) == 0)
+    bool read = json_read(db_text(s, 3), &body, NULL) == 0;
+    if (read && str_starts(e.kind, STR("issue.")))
+        return check_issue_said(c, &e, json_integer_value(json_object_get(body, "issue")));
+    if (read)
         category = json_object_get(body, "category");
     if (!json_is_string(category)) {
         wrong(c, e.seq, "the event of a record cannot be read");
@@ -218,7 +291,11 @@ static int check_events(struct checking *c)
     static const char sql[] =
         "select seq, kind, cid, body from event where shard = $1 and kind in ('record.put', "
         "'record.correct', 'record.delete', 'record.expire', 'consumer.erase') order by seq desc";
-    struct db_stmt *s = db_use(c->lov, sql);
+    static const char with_issues[] =
+        "select seq, kind, cid, body from event where shard = $1 and kind in ('record.put', "
+        "'record.correct', 'record.delete', 'record.expire', 'issue.open', 'issue.close', "
+        "'consumer.erase') order by seq desc";
+    struct db_stmt *s = db_use(c->lov, c->has_issues ? with_issues : sql);
     db_bind_int(s, 1, c->shard);
     int rc;
     while ((rc = db_step(s, c->err)) == 1) {
@@ -230,20 +307,22 @@ static int check_events(struct checking *c)
         db_done(s);
     if (rc >= 0 && !c->out->wrong && c->missing != c->gone)
         wrong(c, c->first_missing, "a record's row is missing though no event ended it");
+    if (rc >= 0 && !c->out->wrong && c->missing_issues != c->gone_issues)
+        wrong(c, c->first_missing_issue, "an issue's row is missing though no event settled it");
     return rc < 0 ? rc : 0;
 }
 
-/* A store, or a copy of one, that an older program made has no records: 1 where it can have. */
-static int has_records(struct db *lov, struct err *err)
+/* The newest migration: a store, or a copy of one, that an older program made has no records. */
+static int newest(struct db *lov, int64_t *out, struct err *err)
 {
     static const char sql[] = "select max(number) from migration";
     struct db_stmt *s = db_use(lov, sql);
     int rc = db_step(s, err);
     if (rc != 1)
         return rc;
-    bool has = db_int(s, 0) >= RECORD_MIGRATION;
+    *out = db_int(s, 0);
     db_done(s);
-    return has;
+    return 0;
 }
 
 int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
@@ -254,10 +333,14 @@ int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
     int rc = db_begin_read(lov, err);
     if (rc)
         return rc;
-    rc = has_records(lov, err);
-    if (rc == 1)
+    int64_t number = 0;
+    rc = newest(lov, &number, err);
+    c.has_issues = number >= ISSUE_MIGRATION;
+    if (rc == 0 && number >= RECORD_MIGRATION)
         rc = check_rows(&c);
-    if (rc == 0 && !out->wrong && out->rows >= 0)
+    if (rc == 0 && !out->wrong && c.has_issues)
+        rc = check_issue_rows(&c);
+    if (rc == 0 && !out->wrong && number >= RECORD_MIGRATION)
         rc = check_events(&c);
     db_rollback(lov);
     free(c.erased.items);
