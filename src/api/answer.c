@@ -24,6 +24,7 @@ static const struct {
     {"policy_moved_on", 409},      {"no_policy", 503},
     {"unknown_record", 404},       {"record_moved_on", 409},
     {"retention_over", 422},       {"invalid_record", 422},
+    {"out_of_range", 422},         {"rule_broken", 422},
 };
 
 static const struct {

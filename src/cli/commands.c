@@ -24,6 +24,8 @@ const struct cli_command *const cli_commands[] = {
     &cmd_import_consumers,
     &cmd_read,
     &cmd_retention_due,
+    &cmd_issue_list,
+    &cmd_issue_settle,
     &cmd_log_show,
     &cmd_log_verify,
     &cmd_log_root,

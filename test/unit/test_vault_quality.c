@@ -137,7 +137,7 @@ static void test_a_rule_of_the_policy_asks_or_refuses(void **state)
     _cleanup_answer struct answer no =
         ask(w, NULL, "POST", "/v1/consumers/00001/records/profile",
             PROFILE("\"birth_date\":\"2999-05-01\""));
-    assert_status(no, 400);
+    assert_status(no, 422);
     assert_reason(no, "rule_broken");
     assert_int_equal(count_issues(w, "00001"), 1);
 }
