@@ -134,9 +134,8 @@ static void test_a_rule_of_the_policy_asks_or_refuses(void **state)
     assert_true(strstr(text_at(&a, "items.0.explanation.sv"), "Ingen") != NULL);
     assert_string_equal(text_at(&a, "items.0.proposal.data.birth_date"), "1980-02-03");
     assert_string_equal(text_at(&a, "items.0.proposal.data.customer_since"), "2020-05-01");
-    _cleanup_answer struct answer no =
-        ask(w, NULL, "POST", "/v1/consumers/00001/records/profile",
-            PROFILE("\"birth_date\":\"2999-05-01\""));
+    _cleanup_answer struct answer no = ask(w, NULL, "POST", "/v1/consumers/00001/records/profile",
+                                           PROFILE("\"birth_date\":\"2999-05-01\""));
     assert_status(no, 422);
     assert_reason(no, "rule_broken");
     assert_int_equal(count_issues(w, "00001"), 1);
