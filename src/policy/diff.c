@@ -395,9 +395,44 @@ static void diff_field(struct buf *out, const struct policy_field *a, const stru
     diff_str(&detail, "type", str_of(field_type_name(a->type)), str_of(field_type_name(b->type)));
     diff_bool(&detail, "required", a->required, b->required);
     diff_bool(&detail, "sensitive", a->sensitive, b->sensitive);
+    diff_bool(&detail, "identifies", a->identifies, b->identifies);
+    diff_bool(&detail, "any size", a->any_size, b->any_size);
+    if (a->has_min != b->has_min || a->has_max != b->has_max || a->min != b->min ||
+        a->max != b->max || a->refuse != b->refuse)
+        buf_cstr(next(&detail), "range changed");
     diff_names(&detail, "value", a->values, a->value_count, b->values, b->value_count);
     if (detail.n)
         buf_printf(next(out), "field %.*s: %s", STR_ARG(b->name), detail.p);
+}
+
+static bool same_condition(const struct policy_condition *a, const struct policy_condition *b)
+{
+    return str_eq(a->left->name, b->left->name) && a->compare == b->compare &&
+           str_eq(a->text, b->text);
+}
+
+static const struct policy_rule *rule_named(const struct policy_category *c, struct str id)
+{
+    for (size_t i = 0; i < c->rule_count; i++)
+        if (str_eq(c->rules[i].id, id))
+            return &c->rules[i];
+    return NULL;
+}
+
+static void diff_rules(struct buf *out, const struct policy_category *a,
+                       const struct policy_category *b)
+{
+    for (size_t i = 0; i < b->rule_count; i++) {
+        const struct policy_rule *r = &b->rules[i], *old = rule_named(a, r->id);
+        bool same = old && old->refuse == r->refuse && old->conditional == r->conditional &&
+                    same_condition(&old->holds, &r->holds) &&
+                    (!r->conditional || same_condition(&old->when, &r->when));
+        if (!same)
+            buf_printf(next(out), "rule %.*s %s", STR_ARG(r->id), old ? "changed" : "added");
+    }
+    for (size_t i = 0; i < a->rule_count; i++)
+        if (!rule_named(b, a->rules[i].id))
+            buf_printf(next(out), "rule %.*s removed", STR_ARG(a->rules[i].id));
 }
 
 static void diff_category(struct buf *out, const struct policy *before,
@@ -419,6 +454,8 @@ static void diff_category(struct buf *out, const struct policy *before,
         if (!field_named(b, a->fields[i].name))
             buf_printf(next(out), "field %.*s removed", STR_ARG(a->fields[i].name));
     }
+    diff_int(out, "fresh", a->fresh_days, b->fresh_days, " days");
+    diff_rules(out, a, b);
 }
 
 static void diff_all_categories(const struct policy *before, const struct policy *after,

@@ -210,14 +210,27 @@ static void test_changes_of_a_purpose_are_told_by_language(void **state)
 static void test_changes_of_a_category_are_told_by_field(void **state)
 {
     (void)state;
-    fixture_edit(&after, "categories.yaml", "{name: quantity, type: integer}",
+    fixture_edit(&after, "categories.yaml", "{name: quantity, type: integer, min: 1, max: 1000}",
                  "{name: quantity, type: decimal, required: true}");
     fixture_edit(&after, "categories.yaml", "      - {name: returned, type: boolean}\n", "");
     fixture_edit(&after, "categories.yaml", "electronics, garden]", "electronics]");
     compare();
     only(POLICY_CHANGED, "category", "purchases",
          "field department: value garden removed; field quantity: type integer -> decimal; "
-         "required no -> yes; field returned removed");
+         "required no -> yes; range changed; field returned removed");
+}
+
+static void test_changes_of_what_is_asked_about_are_told(void **state)
+{
+    (void)state;
+    fixture_edit(&after, "categories.yaml", "holds: birth_date < customer_since",
+                 "holds: birth_date <= customer_since");
+    fixture_edit(&after, "categories.yaml", "        breach: refuse\n",
+                 "        breach: refuse\n      - {id: new_rule, label: {en: E, sv: S}, "
+                 "when: language = sv, holds: household_size > 0}\n");
+    compare();
+    only(POLICY_CHANGED, "category", "profile",
+         "rule born_before_customer changed; rule new_rule added");
 }
 
 static void test_changes_of_a_law_are_told(void **state)
@@ -264,6 +277,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_changes_of_a_purpose_are_told_by_language, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_changes_of_a_category_are_told_by_field, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_changes_of_what_is_asked_about_are_told, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_changes_of_a_law_are_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes_of_the_controller_are_told, set_up, tear_down),
