@@ -79,10 +79,11 @@ static int delete_rows(struct work *k, struct err *err)
 {
     static const char consents[] = "delete from consent where shard = $1 and cid = $2";
     static const char records[] = "delete from record where shard = $1 and cid = $2";
+    static const char uses[] = "delete from aggregate_use where shard = $1 and cid = $2";
     static const char consumer[] = "delete from consumer where shard = $1 and cid = $2";
-    const char *const statements[] = {consents, records, consumer};
+    const char *const statements[] = {consents, records, uses, consumer};
     int rc = 0;
-    for (int i = 0; rc == 0 && i < 3; i++) {
+    for (int i = 0; rc == 0 && i < 4; i++) {
         struct db_stmt *s = db_use(k->lov, statements[i]);
         db_bind_int(s, 1, k->person.row.shard);
         db_bind_blob(s, 2, uid_str(&k->person.row.cid));

@@ -65,6 +65,7 @@ static int forget(struct step *t, struct write_stores *stores, size_t i, struct 
 {
     static const char consents[] = "delete from consent where shard = $1 and cid = $2";
     static const char records[] = "delete from record where shard = $1 and cid = $2";
+    static const char uses[] = "delete from aggregate_use where shard = $1 and cid = $2";
     static const char consumer[] = "delete from consumer where shard = $1 and cid = $2";
     struct ledger_event event = {
         .shard = t->strangers[i].shard,
@@ -77,8 +78,8 @@ static int forget(struct step *t, struct write_stores *stores, size_t i, struct 
         .body = STR("{}"),
     };
     int rc = ledger_append(t->e->ledger, stores->lov, &event, err);
-    const char *const statements[] = {consents, records, consumer};
-    for (int k = 0; rc == 0 && k < 3; k++) {
+    const char *const statements[] = {consents, records, uses, consumer};
+    for (int k = 0; rc == 0 && k < 4; k++) {
         struct db_stmt *s = db_use(stores->lov, statements[k]);
         db_bind_int(s, 1, event.shard);
         db_bind_blob(s, 2, uid_str(&event.cid));

@@ -29,7 +29,7 @@ struct checking {
     struct cids erased;
     uint8_t key[16];
     uint64_t missing, gone;
-    int64_t first_missing;
+    int64_t first_missing, blocks;
 };
 
 static void wrong(struct checking *c, int64_t seq, const char *what)
@@ -233,6 +233,81 @@ static int check_events(struct checking *c)
     return rc < 0 ? rc : 0;
 }
 
+/* ---- sums ---- */
+
+/* The blocks that an event tells of, by their hash; *count says how many there are. */
+static int hash_blocks(struct checking *c, int64_t seq, int64_t *count, struct buf *hex)
+{
+    static const char sql[] = "select keys, records, sums from aggregate_block "
+                              "where shard = $1 and seq = $2 order by part";
+    _cleanup_buf struct buf text = {0};
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    db_bind_int(s, 2, seq);
+    int rc;
+    *count = 0;
+    while ((rc = db_step(s, c->err)) == 1) {
+        ++*count;
+        block_digest(db_text(s, 0), db_int(s, 1), db_text(s, 2), &text);
+    }
+    struct sha256 hash = sha256_of(buf_view(&text));
+    hex_encode(hash.b, sizeof hash.b, hex);
+    return rc;
+}
+
+static int check_publication(struct checking *c, int64_t seq, struct str text)
+{
+    _cleanup_json json_t *body = NULL;
+    _cleanup_buf struct buf hex = {0};
+    int64_t count;
+    int rc = hash_blocks(c, seq, &count, &hex);
+    if (rc)
+        return rc;
+    c->blocks += count;
+    c->out->rows += count;
+    if (json_read(text, &body, NULL) ||
+        json_integer_value(json_object_get(body, "blocks")) != count ||
+        !str_eq(json_text(json_object_get(body, "blocks_sha256")), buf_view(&hex)))
+        wrong(c, seq, "blocks of sums are not what this event published");
+    return 0;
+}
+
+static int count_blocks(struct checking *c, int64_t *out)
+{
+    static const char sql[] = "select count(*) from aggregate_block where shard = $1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc = db_step(s, c->err);
+    if (rc == 1) {
+        *out = db_int(s, 0);
+        db_done(s);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int check_blocks(struct checking *c)
+{
+    static const char sql[] = "select seq, body from event where shard = $1 and "
+                              "kind = 'aggregate.publish' order by seq";
+    int64_t stored = 0, last = 0;
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc;
+    while ((rc = db_step(s, c->err)) == 1) {
+        last = db_int(s, 0);
+        rc = check_publication(c, last, db_text(s, 1));
+        if (rc < 0 || c->out->wrong)
+            break;
+    }
+    if (rc || c->out->wrong)
+        db_done(s);
+    if (rc >= 0 && !c->out->wrong)
+        rc = count_blocks(c, &stored);
+    if (rc == 0 && !c->out->wrong && stored != c->blocks)
+        wrong(c, last, "a block of sums is stored that no event published");
+    return rc < 0 ? rc : 0;
+}
+
 /* A store, or a copy of one, that an older program made has no records: 1 where it can have. */
 static int has_records(struct db *lov, struct err *err)
 {
@@ -254,11 +329,13 @@ int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
     int rc = db_begin_read(lov, err);
     if (rc)
         return rc;
-    rc = has_records(lov, err);
-    if (rc == 1)
+    int has = rc = has_records(lov, err);
+    if (has == 1)
         rc = check_rows(&c);
-    if (rc == 0 && !out->wrong && out->rows >= 0)
+    if (rc == 0 && has && !out->wrong)
         rc = check_events(&c);
+    if (rc == 0 && has && !out->wrong)
+        rc = check_blocks(&c);
     db_rollback(lov);
     free(c.erased.items);
     free(c.erased.used);
