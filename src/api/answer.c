@@ -23,8 +23,9 @@ static const struct {
     {"not_active", 409},           {"superseded", 409},
     {"policy_moved_on", 409},      {"no_policy", 503},
     {"unknown_record", 404},       {"record_moved_on", 409},
-    {"retention_over", 422},       {"invalid_record", 422},
-    {"out_of_range", 422},         {"rule_broken", 422},
+    {"too_many_groups", 422},      {"retention_over", 422},
+    {"invalid_record", 422},       {"out_of_range", 422},
+    {"rule_broken", 422},
 };
 
 static const struct {

@@ -94,6 +94,11 @@ static const struct http_route routes[] = {
      .pattern = "/v1/consumers/{consumer}/records/{category}/{id}",
      .handler = records_delete,
      .allow = MAY_WRITE_RECORDS},
+    {.method = "POST",
+     .pattern = "/v1/aggregates",
+     .handler = aggregates_ask,
+     .allow = MAY_READ_RECORDS,
+     .body_max = BODY_MEMBERS},
     {.method = "GET",
      .pattern = "/v1/retention",
      .handler = retention_list,
@@ -279,6 +284,7 @@ enum {
     CHECKPOINT_SECONDS = 10,
     AUDIT_SECONDS = 60,
     QUALITY_SECONDS = 60,
+    AGGREGATE_SECONDS = 60,
 };
 
 /* False when it failed; said once, until it works again. */
@@ -337,6 +343,15 @@ static bool keep_quality(struct api *api, bool worked)
     return rc == 0;
 }
 
+/* Makes the blocks of sums that can be made; tried again at the next time. */
+static void aggregate(struct api *api)
+{
+    struct err err = {0};
+    int64_t blocks;
+    if (vault_aggregate(api->vault, &blocks, &err))
+        log_printf(engine_log(api->engine), LOG_ERROR, "sums could not be made: %s", err.text);
+}
+
 /* Publishes and audits when it is time; what fails is said, and tried again at the next time. */
 static void keep_log(struct api *api, int64_t second)
 {
@@ -370,6 +385,8 @@ static void *keep_house(void *arg)
     bool worked = true, deleted = true, asked = true;
     int64_t second = 0;
     do {
+        if (second % AGGREGATE_SECONDS == 0)
+            aggregate(api);
         keep_log(api, second++);
         worked = expire(api, worked);
         deleted = expire_records(api, deleted);

@@ -65,6 +65,27 @@ void vault_expire(struct engine_write *w, const struct vault_ending *ending);
  * waits for the last; each has its own job.rc. Not on the writer's thread. */
 void group_run(struct engine *e, struct engine_write *writes, size_t count);
 
+/* ---- aggregate.c ---- */
+
+/* A block's part of what its event's hash is over, appended. */
+void block_digest(struct str keys, int64_t records, struct str sums, struct buf *out);
+
+/* ---- read.c ---- */
+
+/* For a view that is an aggregate, and what is done with it in this module: who is permitted by
+ * `decision`, and what of their records is in no block of the recipient yet, as the view cuts it.
+ */
+struct sums_reader {
+    struct db *lov, *identities;
+    const struct policy *policy;
+    const struct policy_activity *activity;
+    const struct policy_category *category;
+    const struct decision *decision;
+};
+typedef int sums_row(void *ctx, const struct record *r, struct str data);
+int read_for_sums(struct vault *v, const struct sums_reader *reader, const struct identity_row *who,
+                  sums_row *row, void *ctx, struct err *err);
+
 /* ---- value.c: one field ---- */
 
 struct value {

@@ -159,6 +159,61 @@ static int find_activity(struct reading *x, const struct rules *rules)
     return 0;
 }
 
+/* ---- for sums ---- */
+
+static int sum_rows(struct reading *x, struct db *lov, const struct policy *policy, sums_row *row,
+                    void *ctx)
+{
+    static const char sql[] =
+        "select " RECORD_COLUMNS " from record r where r.shard = $1 and r.cid = $2 and "
+        "r.category = $3 and r.observed_at > $4 and (r.retention_end is null or "
+        "r.retention_end > $5) and not exists (select 1 from aggregate_use u where "
+        "u.shard = r.shard and u.cid = r.cid and u.category = r.category and u.seq = r.seq and "
+        "u.recipient = $6) order by r.seq";
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, x->who.shard);
+    db_bind_blob(s, 2, uid_str(&x->who.cid));
+    db_bind_text(s, 3, x->viewer.category->id);
+    db_bind_int(s, 4, oldest(x, policy, x->viewer.now));
+    db_bind_int(s, 5, x->viewer.now);
+    db_bind_text(s, 6, x->viewer.activity->recipient->id);
+    int rc;
+    while ((rc = db_step(s, x->err)) == 1) {
+        struct record r;
+        rc = record_from_row(s, x->who.shard, &r)
+                 ? reveal(x, &r)
+                 : err_set(x->err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
+        if (rc == 0)
+            rc = row(ctx, &r, buf_view(&x->data));
+        if (rc)
+            break;
+    }
+    if (rc)
+        db_done(s);
+    return rc;
+}
+
+int read_for_sums(struct vault *v, const struct sums_reader *reader, const struct identity_row *who,
+                  sums_row *row, void *ctx, struct err *err)
+{
+    if (!reader->decision->permit || reader->decision->activity != reader->activity ||
+        reader->activity->view != VIEW_AGGREGATE)
+        bug("records are summed up without a permit");
+    struct reading x = {.v = v, .who = *who, .err = err};
+    viewer_init(&x.viewer, v, reader->activity, reader->category, clock_now());
+    int rc =
+        identity_data_key(engine_identity(v->engine), reader->identities, &who->cid, &x.key, err);
+    if (rc == 1)
+        rc = sum_rows(&x, reader->lov, reader->policy, row, ctx);
+    viewer_wipe(&x.viewer);
+    secret_wipe(&x.key);
+    buf_free(&x.plain);
+    buf_free(&x.data);
+    return rc;
+}
+
+/* ---- the door ---- */
+
 int vault_read(struct vault *v, const struct engine_write *access, struct vault_page *page,
                vault_row *row, void *ctx, struct err *err)
 {

@@ -120,7 +120,10 @@ int record_replace(struct db *lov, const struct record *r, struct err *err)
 
 int record_remove(struct db *lov, const struct record *r, struct err *err)
 {
-    static const char sql[] =
+    static const char record[] =
         "delete from record where shard = $1 and cid = $2 and category = $3 and seq = $4";
-    return db_run(use_key(lov, sql, r->shard, &r->cid, r->category, r->seq), err);
+    static const char use[] =
+        "delete from aggregate_use where shard = $1 and cid = $2 and category = $3 and seq = $4";
+    int rc = db_run(use_key(lov, record, r->shard, &r->cid, r->category, r->seq), err);
+    return rc ? rc : db_run(use_key(lov, use, r->shard, &r->cid, r->category, r->seq), err);
 }

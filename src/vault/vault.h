@@ -159,6 +159,28 @@ int vault_retention(struct vault *v, int (*row)(void *ctx, const struct vault_du
  * *deleted says how many. */
 int vault_expire_due(struct vault *v, int64_t limit, int64_t *deleted, struct err *err);
 
+/* ---- sums ---- */
+
+/* Makes blocks of the records that are in none yet, for each activity whose view is an aggregate:
+ * decides for each consumer, records each access, and sums up what is permitted. Waits; one thread
+ * at a time. *blocks says how many were made. */
+int vault_aggregate(struct vault *v, int64_t *blocks, struct err *err);
+
+struct vault_sums {
+    struct str recipient, purpose, category;
+    struct json_names group_by; /* names of the view's groups; `all_groups`: by all */
+    struct json_names fields;   /* measured fields; `all_fields`: all */
+    bool all_groups, all_fields;
+};
+/* Adds up blocks, and writes the member "groups" of an answer: [{"group": {...}, "count": n,
+ * "fields": {"amount": {"count", "sum", "mean"}}}], in order of the group. LOV_EINVAL
+ * "invalid_field" for a name that the view does not have, LOV_ELIMIT "too_many_groups". The caller
+ * has seen that the recipient may ask at all, and records that it did. */
+int vault_sums(struct vault *v, const struct rules *rules, const struct vault_sums *query,
+               struct jw *w, struct err *err);
+/* Makes *w the write (of nobody) that records the question: "aggregate.read". */
+void vault_record_sums(struct engine_write *w, const struct vault_sums *query);
+
 /* ---- verifying ---- */
 
 /* Compares each record's row of a shard with the event that it mirrors, and each such event with

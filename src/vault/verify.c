@@ -32,6 +32,7 @@ struct checking {
     uint64_t missing, gone;               /* records */
     uint64_t missing_issues, gone_issues; /* issues */
     int64_t first_missing, first_missing_issue;
+    int64_t blocks;
     bool has_issues;
 };
 
@@ -312,6 +313,81 @@ static int check_events(struct checking *c)
     return rc < 0 ? rc : 0;
 }
 
+/* ---- sums ---- */
+
+/* The blocks that an event tells of, by their hash; *count says how many there are. */
+static int hash_blocks(struct checking *c, int64_t seq, int64_t *count, struct buf *hex)
+{
+    static const char sql[] = "select keys, records, sums from aggregate_block "
+                              "where shard = $1 and seq = $2 order by part";
+    _cleanup_buf struct buf text = {0};
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    db_bind_int(s, 2, seq);
+    int rc;
+    *count = 0;
+    while ((rc = db_step(s, c->err)) == 1) {
+        ++*count;
+        block_digest(db_text(s, 0), db_int(s, 1), db_text(s, 2), &text);
+    }
+    struct sha256 hash = sha256_of(buf_view(&text));
+    hex_encode(hash.b, sizeof hash.b, hex);
+    return rc;
+}
+
+static int check_publication(struct checking *c, int64_t seq, struct str text)
+{
+    _cleanup_json json_t *body = NULL;
+    _cleanup_buf struct buf hex = {0};
+    int64_t count;
+    int rc = hash_blocks(c, seq, &count, &hex);
+    if (rc)
+        return rc;
+    c->blocks += count;
+    c->out->rows += count;
+    if (json_read(text, &body, NULL) ||
+        json_integer_value(json_object_get(body, "blocks")) != count ||
+        !str_eq(json_text(json_object_get(body, "blocks_sha256")), buf_view(&hex)))
+        wrong(c, seq, "blocks of sums are not what this event published");
+    return 0;
+}
+
+static int count_blocks(struct checking *c, int64_t *out)
+{
+    static const char sql[] = "select count(*) from aggregate_block where shard = $1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc = db_step(s, c->err);
+    if (rc == 1) {
+        *out = db_int(s, 0);
+        db_done(s);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int check_blocks(struct checking *c)
+{
+    static const char sql[] = "select seq, body from event where shard = $1 and "
+                              "kind = 'aggregate.publish' order by seq";
+    int64_t stored = 0, last = 0;
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc;
+    while ((rc = db_step(s, c->err)) == 1) {
+        last = db_int(s, 0);
+        rc = check_publication(c, last, db_text(s, 1));
+        if (rc < 0 || c->out->wrong)
+            break;
+    }
+    if (rc || c->out->wrong)
+        db_done(s);
+    if (rc >= 0 && !c->out->wrong)
+        rc = count_blocks(c, &stored);
+    if (rc == 0 && !c->out->wrong && stored != c->blocks)
+        wrong(c, last, "a block of sums is stored that no event published");
+    return rc < 0 ? rc : 0;
+}
+
 /* The newest migration: a store, or a copy of one, that an older program made has no records. */
 static int newest(struct db *lov, int64_t *out, struct err *err)
 {
@@ -342,6 +418,8 @@ int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
         rc = check_issue_rows(&c);
     if (rc == 0 && !out->wrong && number >= RECORD_MIGRATION)
         rc = check_events(&c);
+    if (rc == 0 && !out->wrong && number >= RECORD_MIGRATION)
+        rc = check_blocks(&c);
     db_rollback(lov);
     free(c.erased.items);
     free(c.erased.used);
