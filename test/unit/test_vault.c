@@ -543,7 +543,7 @@ static void test_a_record_ends_when_it_was_told_to(void **state)
     give(w, GIVE("00001"), consent);
     _cleanup_buf struct buf end = {0};
     time_format(clock_now() + 300, &end);
-    snprintf(body, sizeof body, "{\"retention_end\":\"%s\",%s", end.p, PURCHASE("A-1") + 1);
+    snprintf(body, sizeof body, "{\"retention_end\":\"%s\",%s", end.p, &PURCHASE("A-1")[1]);
     put(w, PURCHASES, body, id);
     put(w, PURCHASES, PURCHASE("A-2"), id);
     int64_t deadline = clock_now() + 10000, deleted = 0;

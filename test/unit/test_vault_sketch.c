@@ -57,7 +57,8 @@ static void test_a_quantile_is_near_the_exact_one(void **state)
         qsort(values, n, sizeof *values, by_value);
         assert_int_equal(sketch_count(s), n);
         for (int k = 0; k <= 10; k++)
-            assert_near(sketch_quantile(s, k / 10.0), values[(size_t)((double)(n - 1) * k / 10.0)]);
+            assert_near(sketch_quantile(s, k / 10.0),
+                        values[(size_t)((double)(n - 1) * (k / 10.0))]);
         sketch_free(s);
     }
 }
