@@ -3,12 +3,14 @@ what happens when somebody changes the past under it."""
 
 import base64
 import hashlib
+import os
+import re
 import sqlite3
 
 import pytest
 import requests
 
-from test_cli import NO, UNAVAILABLE, lov, lov_json, serving, wait_for
+from test_cli import NO, ROOT, UNAVAILABLE, lov, lov_json, serving, wait_for
 from test_http import demo, server  # noqa: F401 (fixtures)
 
 PURPOSES = {"reason", "status", "type", "title", "detail"}
@@ -192,9 +194,13 @@ def test_an_audit_without_its_means_says_what_is_missing(server, tmp_path):  # n
 def test_a_store_of_an_older_version_is_brought_up_to_date(server, tmp_path):  # noqa: F811
     shard = publish(server)
     server.stop()
+    with open(os.path.join(ROOT, "src/db/schema/lov_001.sql"), encoding="utf-8") as f:
+        first = set(re.findall(r"create table (\w+)", f.read())) | {"migration"}
     with sqlite3.connect(server.folder + "/lov.db") as store:
-        store.executescript("drop table tile; drop table checkpoint; drop table cosignature;"
-                            "delete from migration where number >= 2; delete from meta;")
+        tables = {name for (name,) in store.execute(
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'")}
+        store.executescript("".join(f"drop table {name};" for name in tables - first)
+                            + "delete from migration where number >= 2; delete from meta;")
     path = tmp_path / "checkpoint"
     path.write_text(shard["checkpoint"], encoding="utf-8")
     audit = ["log", "audit", "--against", path, "--key", shard["key"]]
