@@ -183,7 +183,7 @@ http_handler policy_get, policy_history, policy_apply, policy_check, policy_comp
 http_handler issues_list, consumers_issues, issues_settle;
 http_handler accesses_report;
 http_handler records_create, records_list, records_correct, records_delete;
-http_handler retention_list, aggregates_ask;
+http_handler retention_list, aggregates_ask, audience_read;
 http_handler authzen_evaluation, authzen_evaluations, authzen_metadata;
 http_handler search_subject, search_resource, search_action;
 http_handler store_rotate;

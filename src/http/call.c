@@ -198,13 +198,14 @@ bool call_admit(struct http_call *call, const struct body_head *body)
 
 static int outcome(struct http_call *call, int rc)
 {
-    if (rc == HTTP_LATER) {
-        if (!call->then)
-            bug("%s answers later without call->then", call->route->pattern);
-        return HTTP_LATER;
+    if (rc == HTTP_LATER || rc == HTTP_MORE) {
+        if (!call->then || (rc == HTTP_MORE && !call->status))
+            bug("%s answers later without call->then, or in parts without a status",
+                call->route->pattern);
+        return rc;
     }
-    if (rc == 0 && call->status != 0)
-        return 0;
+    if ((rc == 0 && call->status != 0) || call->begun)
+        return rc;
     struct err err = {.code = LOV_EIO, .text = "the handler gave no answer"};
     return http_problem(call, &err);
 }
@@ -224,6 +225,14 @@ int call_continue(struct http_call *call)
     http_handler *then = call->then;
     call->then = NULL;
     return outcome(call, then(call));
+}
+
+void call_release(struct http_call *call)
+{
+    void (*release)(struct http_call * call) = call->release;
+    call->release = NULL;
+    if (release)
+        release(call);
 }
 
 void http_resume(struct http_call *call)

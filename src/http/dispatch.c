@@ -83,10 +83,16 @@ void http_dispatch(const struct http_app *app, struct http_call *call)
     struct body_head body = {call->body.n != 0, true, call->body.n};
     if (call_admit(call, &body)) {
         int rc = call_run(call);
-        while (rc == HTTP_LATER) {
-            wait_for_resume(local);
+        /* The parts of an answer stay one behind the other. */
+        while (rc == HTTP_LATER || rc == HTTP_MORE) {
+            call->begun = call->begun || rc == HTTP_MORE;
+            if (rc == HTTP_LATER)
+                wait_for_resume(local);
             rc = call_continue(call);
         }
+        if (rc < 0)
+            http_problem_status(call, 500, "internal", "the answer broke off");
+        call_release(call);
     }
     if (!call->content_type)
         call->content_type = "application/json";

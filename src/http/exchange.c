@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -84,6 +85,7 @@ void exchange_free(struct exchange *x)
 {
     if (!x)
         return;
+    call_release(&x->call);
     buf_free(&x->call.out);
     buf_free(&x->body);
     arena_free(&x->call.arena);
@@ -100,6 +102,7 @@ static void keep_buffer(struct buf *b)
 /* Ready for the next request of its connection. */
 static void exchange_reset(struct exchange *x)
 {
+    call_release(&x->call);
     struct buf out = x->call.out;
     arena_reset(&x->call.arena);
     struct arena arena = x->call.arena;
@@ -108,7 +111,7 @@ static void exchange_reset(struct exchange *x)
     x->call = (struct http_call){.arena = arena, .out = out};
     x->transport.query = (struct str){0};
     x->transport.without_id = false;
-    x->discarded = 0;
+    x->discarded = x->taken = x->sent = 0;
     x->begun = x->ran = x->discard = false;
 }
 
@@ -361,6 +364,73 @@ static enum MHD_Result answer_abandoned(struct exchange *x, void **ctx)
     return rc;
 }
 
+/* ---- answers in parts ---- */
+
+/* The next part, into call->out. False when it comes later: the connection waits. */
+static bool next_part(struct exchange *x)
+{
+    buf_clear(&x->call.out);
+    x->taken = 0;
+    x->part = call_continue(&x->call);
+    while (x->part == HTTP_LATER) {
+        if (suspend(x))
+            return false;
+        /* exchange_end() lets go of an abandoned one. */
+        if (atomic_load(&x->later) == LATER_ABANDONED) {
+            x->part = LOV_EUNAVAILABLE;
+            return true;
+        }
+        atomic_store(&x->later, LATER_RUNNING);
+        x->part = call_continue(&x->call);
+    }
+    return true;
+}
+
+/* Comes again behind each part, and when a connection that waited was resumed. */
+static ssize_t read_parts(void *cls, uint64_t at, char *out, size_t room)
+{
+    struct exchange *x = cls;
+    (void)at;
+    if (x->linked) {
+        unlink_suspended(x);
+        if (atomic_load(&x->later) == LATER_ABANDONED)
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        atomic_store(&x->later, LATER_RUNNING);
+        if (!next_part(x))
+            return 0;
+    }
+    while (x->taken == x->call.out.n) {
+        if (x->part < 0)
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (x->part == 0)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        if (!next_part(x))
+            return 0;
+    }
+    size_t n = x->call.out.n - x->taken < room ? x->call.out.n - x->taken : room;
+    memcpy(out, x->call.out.p + x->taken, n);
+    x->taken += n;
+    x->sent += n;
+    return (ssize_t)n;
+}
+
+static enum MHD_Result answer_in_parts(struct exchange *x)
+{
+    enum { AT_ONCE = 64 << 10 };
+    struct http_call *call = &x->call;
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, AT_ONCE, read_parts, x, NULL);
+    if (!response)
+        bug("out of memory for an answer");
+    call->begun = true;
+    x->part = HTTP_MORE;
+    add_headers(response, call, true,
+                atomic_load_explicit(&x->server->stopping, memory_order_relaxed));
+    enum MHD_Result rc = MHD_queue_response(x->mhd, (unsigned)call->status, response);
+    MHD_destroy_response(response);
+    return rc;
+}
+
 static enum MHD_Result proceed(struct exchange *x, int rc, void **ctx)
 {
     while (rc == HTTP_LATER) {
@@ -371,7 +441,7 @@ static enum MHD_Result proceed(struct exchange *x, int rc, void **ctx)
         atomic_store(&x->later, LATER_RUNNING);
         rc = call_continue(&x->call);
     }
-    return answer(x, false);
+    return rc == HTTP_MORE ? answer_in_parts(x) : answer(x, false);
 }
 
 void exchange_abandon_all(struct http_server *s)
@@ -488,6 +558,9 @@ void exchange_end(void *cls, struct MHD_Connection *mhd, void **ctx,
      * request ends without coming back to exchange_handle. */
     if (x && x->linked)
         unlink_suspended(x);
+    if (x && x->call.begun)
+        metrics_count(connection->shard, x->call.route, x->call.status,
+                      clock_monotonic() - x->started, x->call.body.n, x->sent);
     if (x && atomic_load(&x->later) == LATER_ABANDONED) {
         connection->exchange = NULL;
         release_abandoned(x);

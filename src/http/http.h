@@ -5,7 +5,15 @@
  * Unix socket, or http_dispatch() inside a command. A handler reads the call, and either fills the
  * answer and returns, or sets call->then, hands the work to another thread, and returns HTTP_LATER;
  * that thread calls http_resume() once and touches the call no more; then call->then runs on an
- * HTTP thread to fill the answer. Everything that the call needs lives in call->arena.
+ * HTTP thread to fill the answer. Everything that the call needs lives in call->arena, or is given
+ * back by call->release.
+ *
+ * A long answer leaves in parts: a handler that has set status and call->then, put a first part
+ * into call->out, and returns HTTP_MORE, is followed by call->then once that part has left, which
+ * appends the next and returns HTTP_MORE again, or 0 behind the last; it may answer later, too.
+ * What it returns below 0 breaks the answer off, so that the client sees that it is not whole. A
+ * client that leaves ends the call where it stands. Such an answer is as long as it is: it has no
+ * length.
  *
  * Errors are problem details (RFC 9457): http_problem().
  * Limits: request head 16 KiB, its target 8 KiB, body per route, time to read a request,
@@ -25,7 +33,7 @@
 #include "base/log.h"
 #include "base/str.h"
 
-enum { HTTP_LATER = 1 };
+enum { HTTP_LATER = 1, HTTP_MORE = 2 };
 enum { HTTP_PARAMS = 4 };
 
 struct http_call;
@@ -55,9 +63,11 @@ struct http_call {
     struct buf out;
     struct http_header *out_headers;
 
-    /* For handlers that answer later. */
+    /* For handlers that answer later, or in parts. */
     http_handler *then;
     void *work;
+    void (*release)(struct http_call *call); /* once, when the call is over, however it ended */
+    bool begun;                              /* a part has left: the status stands; private */
 
     struct http_transport *transport; /* private */
 };

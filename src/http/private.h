@@ -107,10 +107,13 @@ struct body_head {
 void call_target(struct http_call *call, struct str target);
 /* True if the call may go on to its body and handler; otherwise its answer is filled. */
 bool call_admit(struct http_call *call, const struct body_head *body);
-/* The body is there: the handler. HTTP_LATER, or 0 with the answer filled. */
+/* The body is there: the handler. HTTP_LATER, HTTP_MORE, or 0 with the answer filled; negative once
+ * call->begun: the answer is broken off. */
 int call_run(struct http_call *call);
 /* After http_resume: call->then. The same results. */
 int call_continue(struct http_call *call);
+/* The call is over: gives back what it holds beside its arena. */
+void call_release(struct http_call *call);
 /* The request's X-Request-ID, which every answer repeats (OpenID AuthZEN 1.0, "Request
  * Identification"); the empty str when there is none, or it is one that call_admit() refuses. */
 struct str call_request_id(const struct http_call *call);

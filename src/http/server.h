@@ -59,6 +59,8 @@ struct exchange {
     size_t discarded;
     int64_t started;
     bool begun, ran, discard;
+    size_t taken, sent; /* of an answer in parts: bytes of the part, and of all, that have left */
+    int part;           /* what the call said of what follows: HTTP_MORE, 0, or an error */
     _Atomic int later;
     _Atomic int owners;           /* of an abandoned exchange: its worker and who will resume it */
     struct exchange *prev, *next; /* among the suspended, under http_server.later_lock */

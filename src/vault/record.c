@@ -127,3 +127,15 @@ int record_remove(struct db *lov, const struct record *r, struct err *err)
     int rc = db_run(use_key(lov, record, r->shard, &r->cid, r->category, r->seq), err);
     return rc ? rc : db_run(use_key(lov, use, r->shard, &r->cid, r->category, r->seq), err);
 }
+
+int vault_any(struct db *lov, uint32_t shard, const struct uid *cid, struct str category,
+              struct err *err)
+{
+    static const char sql[] =
+        "select 1 from record where shard = $1 and cid = $2 and category = $3 and seq >= $4 limit 1";
+    struct db_stmt *s = use_key(lov, sql, shard, cid, category, 0);
+    int rc = db_step(s, err);
+    if (rc == 1)
+        db_done(s);
+    return rc;
+}

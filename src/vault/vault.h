@@ -91,6 +91,11 @@ typedef int vault_row(void *ctx, const struct vault_item *item);
 int vault_read(struct vault *v, const struct engine_write *access, struct vault_page *page,
                vault_row *row, void *ctx, struct err *err);
 
+/* Has the consumer any record of the category? 1 or 0. `lov` is a reading connection. Says nothing
+ * of what is in them, and is for leaving out those of whom there is nothing to read. */
+int vault_any(struct db *lov, uint32_t shard, const struct uid *cid, struct str category,
+              struct err *err);
+
 /* ---- quality ----
  *
  * A record that is put or corrected is looked at: ranges and rules of the policy, what is usual in

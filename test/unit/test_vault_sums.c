@@ -356,8 +356,8 @@ static void test_a_block_that_no_event_published_is_found(void **state)
     struct world *w = *state;
     static const char *const lies[] = {
         "update aggregate_block set records = records + 1", "delete from aggregate_block",
-        "insert into aggregate_block select shard, recipient, purpose, category, seq + 1, part, "
-        "form, keys, records, sums, epsilon, at from kept"};
+        ("insert into aggregate_block select shard, recipient, purpose, category, seq + 1, part, "
+         "form, keys, records, sums, epsilon, at from kept")};
     struct state_report report;
     struct db *lov;
     struct err err = {0};
