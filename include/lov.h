@@ -60,6 +60,7 @@ enum lov_reason {
     LOV_GUARDIAN_REQUIRED = 16,
     LOV_OPTED_OUT = 17,
     LOV_OBJECTED = 18,
+    LOV_RECIPIENT_NOT_BEGUN = 19,
     LOV_REASON_COUNT
 };
 

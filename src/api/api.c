@@ -356,6 +356,16 @@ static void aggregate(struct api *api)
         log_printf(engine_log(api->engine), LOG_ERROR, "sums could not be made: %s", err.text);
 }
 
+/* False when it failed; said once, until it works again. */
+static bool begin_transfers(struct api *api, bool worked)
+{
+    struct err err = {0};
+    int rc = engine_begin_transfers(api->engine, &err);
+    if (rc && worked)
+        log_printf(engine_log(api->engine), LOG_ERROR, "recording a transfer failed: %s", err.text);
+    return rc == 0;
+}
+
 /* Publishes and audits when it is time; what fails is said, and tried again at the next time. */
 static void keep_log(struct api *api, int64_t second)
 {
@@ -386,7 +396,7 @@ static void *keep_house(void *arg)
 {
     struct api *api = arg;
     struct err err = {0};
-    bool worked = true, deleted = true, asked = true;
+    bool worked = true, deleted = true, asked = true, begun = true;
     int64_t second = 0;
     do {
         if (second % AGGREGATE_SECONDS == 0)
@@ -394,6 +404,7 @@ static void *keep_house(void *arg)
         keep_log(api, second++);
         worked = expire(api, worked);
         deleted = expire_records(api, deleted);
+        begun = begin_transfers(api, begun);
         if (second % QUALITY_SECONDS == 0)
             asked = keep_quality(api, asked);
         engine_scrub_again(api->engine, 0);

@@ -71,6 +71,8 @@ static void write_recipient(struct jw *w, const struct policy *p, const struct p
     jw_optional_member(w, "safeguards", r->safeguards);
     write_validity(w, "safeguards_end", r->safeguards_end);
     write_validity(w, "training_end", r->training_end);
+    write_validity(w, "transfer_announced", r->announced);
+    write_validity(w, "transfer_begins", r->begins);
     jw_optional_member(w, "contact", r->contact);
     jw_object_end(w);
 }

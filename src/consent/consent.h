@@ -156,6 +156,7 @@ enum decision_reason {
     REASON_GUARDIAN_REQUIRED = LOV_GUARDIAN_REQUIRED,
     REASON_OPTED_OUT = LOV_OPTED_OUT,
     REASON_OBJECTED = LOV_OBJECTED,
+    REASON_RECIPIENT_NOT_BEGUN = LOV_RECIPIENT_NOT_BEGUN,
     REASON_COUNT = LOV_REASON_COUNT,
 };
 const char *decision_reason_name(enum decision_reason reason);
@@ -370,6 +371,10 @@ struct engine_write {
  * policy_moved_on, no_policy. */
 void engine_submit(struct engine *e, struct engine_write *w);
 int engine_run(struct engine *e, struct engine_write *w, struct err *err);
+
+/* Records each transfer to a successor that has begun since it was called last: event
+ * "transfer.begin", with how many permit what. Waits. */
+int engine_begin_transfers(struct engine *e, struct err *err);
 
 /* ---- effects of a policy before it is applied ---- */
 

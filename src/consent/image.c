@@ -67,6 +67,7 @@ static void write_recipients(struct writing *w)
             .contract_end = r->contract_end,
             .safeguards_end = r->safeguards_end,
             .training_end = r->training_end,
+            .begins = r->begins,
             .name = text(w, r->id),
             .suspended = r->suspended,
             .hash = hashes[i],

@@ -46,6 +46,7 @@ struct image_use {
 };
 struct image_recipient {
     int64_t contract_end, safeguards_end, training_end; /* TIME_NONE (INT64_MIN): was not asked */
+    int64_t begins;                                     /* the same: long ago */
     struct image_text name;
     uint32_t suspended, hash;
 };

@@ -42,6 +42,8 @@ static enum lov_reason check_recipient(const struct image_recipient *r, int64_t 
 {
     if (r->suspended)
         return LOV_RECIPIENT_SUSPENDED;
+    if (at < r->begins)
+        return LOV_RECIPIENT_NOT_BEGUN;
     /* INT64_MIN: none was asked of this recipient. */
     if (r->contract_end != INT64_MIN && at >= r->contract_end)
         return LOV_RECIPIENT_CONTRACT_ENDED;

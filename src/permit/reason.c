@@ -12,6 +12,8 @@ static const struct reason reasons[LOV_REASON_COUNT] = {
     [LOV_UNAVAILABLE] = {"unavailable", "No decision can be made now, so the answer is no."},
     [LOV_RECIPIENT_UNKNOWN] = {"recipient_unknown", "The policy knows no such recipient."},
     [LOV_RECIPIENT_SUSPENDED] = {"recipient_suspended", "The recipient is suspended."},
+    [LOV_RECIPIENT_NOT_BEGUN] = {"recipient_not_begun",
+                                 "The transfer to the recipient has not begun."},
     [LOV_RECIPIENT_CONTRACT_ENDED] = {"recipient_contract_ended",
                                       "The recipient's contract has ended."},
     [LOV_RECIPIENT_SAFEGUARDS_ENDED] = {"recipient_safeguards_ended",

@@ -74,6 +74,24 @@ static void diff_end(struct buf *out, const char *what, int64_t a, int64_t b)
     add_end(out, b);
 }
 
+static void add_day(struct buf *out, int64_t at)
+{
+    if (at == TIME_NONE)
+        buf_cstr(out, "none");
+    else
+        date_format((int32_t)(at / DAY_MS), out);
+}
+
+static void diff_day(struct buf *out, const char *what, int64_t a, int64_t b)
+{
+    if (a == b)
+        return;
+    buf_printf(next(out), "%s ", what);
+    add_day(out, a);
+    buf_cstr(out, " -> ");
+    add_day(out, b);
+}
+
 static struct str text_of(const struct policy *p, const struct policy_text *t, struct str language)
 {
     for (size_t i = 0; i < p->language_count; i++) {
@@ -349,6 +367,8 @@ static void diff_recipients(const struct policy *before, const struct policy *af
         diff_str(&detail, "safeguards", a->safeguards, b->safeguards);
         diff_end(&detail, "safeguards", a->safeguards_end, b->safeguards_end);
         diff_end(&detail, "training", a->training_end, b->training_end);
+        diff_day(&detail, "transfer announced", a->announced, b->announced);
+        diff_day(&detail, "transfer from", a->begins, b->begins);
         changed(d, "recipient", b->id, &detail);
     }
     for (size_t i = 0; before && i < before->recipient_count; i++) {

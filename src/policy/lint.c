@@ -352,6 +352,8 @@ void lint_purposes(struct draft *d)
 
 /* ---- recipients ---- */
 
+enum { CHOICE_DAYS = 30 };
+
 static void check_paper(struct draft *d, size_t i, const char *member, int64_t end, bool wanted,
                         const char *rule)
 {
@@ -365,8 +367,56 @@ static void check_paper(struct draft *d, size_t i, const char *member, int64_t e
              "%s of %.*s has ended: everything it asks for is denied", member, STR_ARG(r->id));
 }
 
+/* Whoever takes over a company's data does so openly: consumers know beforehand, and for long
+ * enough to say no. */
+static void check_transfer(struct draft *d, size_t i)
+{
+    const struct policy_recipient *r = &d->policy->recipients[i];
+    const struct str file = STR("recipients.yaml");
+    int line = node_line(d->recipients[i], "transfer");
+    if (r->kind != RECIPIENT_SUCCESSOR) {
+        if (node_get(d->recipients[i], "transfer"))
+            find_error(d, file, line, "unknown_member",
+                       "only a successor takes over by a transfer");
+        return;
+    }
+    if (!node_get(d->recipients[i], "transfer"))
+        find_error(
+            d, file, line, "no_transfer",
+            "%.*s, a successor, has no transfer: say when it is announced and from when it is",
+            STR_ARG(r->id));
+    else if (r->announced != TIME_NONE && r->begins != TIME_NONE &&
+             r->begins - r->announced < CHOICE_DAYS * (int64_t)DAY_MS)
+        find_error(
+            d, file, line, "no_time_to_choose",
+            "the transfer begins %lld days after it is announced: consumers have at least %d "
+            "to choose",
+            (long long)((r->begins - r->announced) / DAY_MS), CHOICE_DAYS);
+}
+
+/* A transfer that nobody can say no to leaves no choice. */
+static void check_choice(struct draft *d, const struct policy_activity *a)
+{
+    if (!a->recipient || a->recipient->kind != RECIPIENT_SUCCESSOR)
+        return;
+    for (size_t l = 0; l < d->policy->law_count; l++) {
+        enum policy_basis basis = a->basis[l];
+        if (basis == BASIS_CONTRACT || basis == BASIS_VITAL_INTEREST || basis == BASIS_PUBLIC_TASK)
+            find_error(
+                d, STR("activities.yaml"), node_line(d->activities[a->index].node, "basis"),
+                "transfer_without_choice",
+                "under %.*s nobody could say no to the transfer: let them consent, opt out or "
+                "object",
+                STR_ARG(d->policy->laws[l].id));
+    }
+}
+
 void lint_recipients(struct draft *d)
 {
+    for (size_t i = 0; i < d->policy->activity_count; i++)
+        check_choice(d, &d->policy->activities[i]);
+    for (size_t i = 0; i < d->policy->recipient_count; i++)
+        check_transfer(d, i);
     for (size_t i = 0; i < d->policy->recipient_count; i++) {
         const struct policy_recipient *r = &d->policy->recipients[i];
         bool outside = r->kind != RECIPIENT_DEPARTMENT;

@@ -316,7 +316,7 @@ struct recipient_in {
     struct policy_text label;
     int kind, status;
     struct str contact;
-    const struct node *contract, *safeguards, *training;
+    const struct node *contract, *safeguards, *training, *transfer;
 };
 
 struct paper {
@@ -341,6 +341,30 @@ static int64_t load_paper(struct draft *d, const struct node *node, bool has_ref
     take(d, STR("recipients.yaml"), node, members, has_reference ? 2 : 1, &in);
     *reference = in.reference;
     return in.until == INT32_MAX ? INT64_MAX : date_start(in.until + 1);
+}
+
+static void load_transfer(struct draft *d, const struct node *node, struct policy_recipient *r)
+{
+    struct {
+        int32_t announced, from;
+    } in = {INT32_MAX, INT32_MAX};
+    const struct member members[] = {
+        {.name = "announced",
+         .kind = MEMBER_DATE,
+         .offset = (size_t)((char *)&in.announced - (char *)&in),
+         .required = true},
+        {.name = "from",
+         .kind = MEMBER_DATE,
+         .offset = (size_t)((char *)&in.from - (char *)&in),
+         .required = true},
+    };
+    r->announced = r->begins = TIME_NONE;
+    if (!node || !take(d, STR("recipients.yaml"), node, members, 2, &in))
+        return;
+    if (in.announced != INT32_MAX)
+        r->announced = date_start(in.announced);
+    if (in.from != INT32_MAX)
+        r->begins = date_start(in.from);
 }
 
 static void load_recipient(struct draft *d, const struct node *item)
@@ -377,9 +401,11 @@ static void load_recipient(struct draft *d, const struct node *item)
          .kind = MEMBER_MAP,
          .offset = offsetof(struct recipient_in, safeguards)},
         {.name = "training", .kind = MEMBER_MAP, .offset = offsetof(struct recipient_in, training)},
+        {.name = "transfer", .kind = MEMBER_MAP, .offset = offsetof(struct recipient_in, transfer)},
     };
     struct recipient_in in = {0};
-    if (!take(d, STR("recipients.yaml"), item, members, 8, &in) || !in.id.n)
+    if (!take(d, STR("recipients.yaml"), item, members, sizeof members / sizeof *members, &in) ||
+        !in.id.n)
         return;
     struct policy *p = d->policy;
     struct policy_recipient r = {.index = (uint32_t)p->recipient_count,
@@ -392,6 +418,7 @@ static void load_recipient(struct draft *d, const struct node *item)
     r.contract_end = load_paper(d, in.contract, true, &r.contract);
     r.safeguards_end = load_paper(d, in.safeguards, true, &r.safeguards);
     r.training_end = load_paper(d, in.training, false, &none);
+    load_transfer(d, in.transfer, &r);
     d->recipients[p->recipient_count] = item;
     p->recipients[p->recipient_count++] = r;
 }

@@ -140,6 +140,9 @@ struct policy_recipient {
     bool suspended;
     /* First instant at which each no longer holds; INT64_MAX: no end; TIME_NONE: there is none. */
     int64_t contract_end, safeguards_end, training_end;
+    /* Of a successor: since when consumers know of the transfer, and its first instant. TIME_NONE:
+     * of all others. */
+    int64_t announced, begins;
     struct str contract, safeguards, contact;
 };
 struct policy_law {

@@ -654,6 +654,64 @@ static void test_a_state_that_the_ledger_did_not_make_is_found(void **state)
     verifies(f, false);
 }
 
+/* ---- transfers ---- */
+
+#define TRANSFER "transfer: {announced: 2026-09-01, from: 2026-11-01}"
+
+static int count_begun(void *ctx, const struct ledger_event *event)
+{
+    struct buf *body = ctx;
+    if (!str_is(event->kind, "transfer.begin"))
+        return 0;
+    buf_str(body, event->body);
+    buf_char(body, '\n');
+    return 0;
+}
+
+/* The bodies of all events that say so, a line each. */
+static struct str begun(struct fixture *f)
+{
+    _cleanup_buf struct buf bodies = {0};
+    struct ledger_filter all = {.after = -1, .limit = 10000};
+    struct db *lov;
+    assert_int_equal(engine_begin_transfers(f->e, &f->err), 0);
+    assert_int_equal(db_pool_get(engine_lov(f->e), &lov, &f->err), 0);
+    assert_int_equal(ledger_read(lov, &all, count_begun, &bodies, NULL, &f->err), 0);
+    db_pool_put(engine_lov(f->e), lov);
+    return arena_str(&f->arena, buf_view(&bodies));
+}
+
+static void test_a_successor_waits_until_the_transfer_begins(void **state)
+{
+    struct fixture *f = *state;
+    int64_t now = clock_now();
+    apply(f, "recipients.yaml", TRANSFER, "transfer: {announced: 2026-11-01, from: 2099-11-01}",
+          NULL);
+    give(f, "p");
+    assert_string_equal(ask(f, "nyhandel", "business_transfer", "purchases", now),
+                        "recipient_not_begun");
+    assert_int_equal(begun(f).n, 0);
+    struct engine_write no = write_of(f, WRITE_REFUSE);
+    no.consumer = STR("00002");
+    no.purpose = STR("business_transfer");
+    no.recipient = STR("nyhandel");
+    no.notice.id = STR("business_transfer");
+    name_categories(f, &no, "pc");
+    run(f, &no);
+    apply(f, NULL, NULL, NULL, NULL);
+    assert_string_equal(ask(f, "nyhandel", "business_transfer", "purchases", now), "permitted");
+    struct str once = begun(f);
+    assert_non_null(strstr(once.p, "\"consumers\":2,\"permitted\":["));
+    assert_non_null(strstr(once.p, "\"category\":\"purchases\",\"consumers\":1}"));
+    assert_true(str_eq(begun(f), once));
+    reopen(f);
+    assert_true(str_eq(begun(f), once));
+    /* Put off and begun again, it is told again. */
+    apply(f, "recipients.yaml", TRANSFER, "transfer: {announced: 2026-08-01, from: 2026-10-01}",
+          NULL);
+    assert_true(begun(f).n > once.n + 10);
+}
+
 /* ---- writes of other modules ---- */
 
 struct others {
@@ -774,6 +832,7 @@ int main(void)
         WITH_POLICY(test_public_ids_lead_back_and_others_lead_nowhere),
         WITH_POLICY(test_two_processes_cannot_hold_one_installation),
         WITH_POLICY(test_a_state_that_the_ledger_did_not_make_is_found),
+        WITH_POLICY(test_a_successor_waits_until_the_transfer_begins),
         WITH_POLICY(test_events_of_other_modules_join_the_consumers_history),
         WITH_POLICY(test_other_modules_write_of_new_consumers_and_of_nobody),
 #undef WITH_POLICY

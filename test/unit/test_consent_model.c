@@ -334,6 +334,8 @@ static const char *model_reason(struct world *w, const struct model_consumer *c,
     const struct policy_recipient *r = a->recipient;
     if (r->suspended)
         return "recipient_suspended";
+    if (r->begins != TIME_NONE && at < r->begins)
+        return "recipient_not_begun";
     if (r->contract_end != TIME_NONE && at >= r->contract_end)
         return "recipient_contract_ended";
     if (r->safeguards_end != TIME_NONE && at >= r->safeguards_end)
@@ -699,6 +701,7 @@ static void test_every_decision_is_the_models_over_random_histories(void **state
         {"notices/personal_offers", "version: 1", "version: 2"},
         {"notices/budget_overview", "version: 1", "version: 2"},
         {"notices/budget_overview", "material: true", "material: false"},
+        {"recipients.yaml", "from: 2026-11-01", "from: 2027-03-01"},
     };
     apply_policy(w, NULL, 0);
     for (int i = 1; i <= STEPS; i++) {
