@@ -1,12 +1,15 @@
-/* import.c - lov import consents|consumers.
+/* import.c - lov import consents|consumers|records.
  *
  * Rows go to the API in batches. A batch of consents is one call with an Idempotency-Key made of
  * the file's digest and the batch's first row; the API tells the items of a call apart by their
  * place, so a row that is refused here keeps its place as null, and a repetition never doubles a
  * row even where a corrected mapping turns a refused row into a good one. Consumers are set one by
- * one, which may be repeated freely; some threads do it, so that one durable commit takes many. */
+ * one, which may be repeated freely; some threads do it, so that one durable commit takes many.
+ * Records go one by one in the same way, each with a key made of the file's digest, the category
+ * and the row. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -73,6 +76,15 @@ static int read_mapping(struct import *im, struct sha256 *digest, struct err *er
     return mapping_load(buf_view(&yaml), im->kind, &im->mapping, err);
 }
 
+/* They lie beside the file. */
+static int load_lookups(struct import *im, struct err *err)
+{
+    char *copy = str_dup(str_of(im->c->args[0]));
+    int rc = mapping_load_lookups(im->mapping, dirname(copy), err);
+    free(copy);
+    return rc;
+}
+
 static int open_import(struct import *im, struct err *err)
 {
     const char *dir;
@@ -82,6 +94,8 @@ static int open_import(struct import *im, struct err *err)
         rc = read_mapping(im, &mapping, err);
     if (rc == 0)
         rc = map_file(im->c->args[0], &im->text, err);
+    if (rc == 0)
+        rc = load_lookups(im, err);
     if (rc == 0)
         rc = rows_open(&im->rows, im->mapping, im->text, err);
     if (rc == 0)
@@ -213,13 +227,42 @@ static int send_consumer(struct import *im, struct import_item *item, struct err
     return rc;
 }
 
+/* ---- records ---- */
+
+static int send_record(struct import *im, struct import_item *item, struct err *err)
+{
+    _cleanup_buf struct buf target = {0}, key = {0};
+    _cleanup_answer struct cli_answer a = {0};
+    buf_cstr(&target, "/v1/consumers/");
+    target_add(&target, item->consumer);
+    buf_cstr(&target, "/records/");
+    target_add(&target, item->category);
+    hex_encode(im->digest.b, sizeof im->digest.b / 2, &key);
+    buf_printf(&key, "-%.*s-%lld", STR_ARG(item->category), (long long)item->row);
+    struct cli_request request = {
+        .method = "POST", .target = target.p, .body = item->json, .idempotency_key = key.p};
+    int rc = cli_call(im->c, &request, &a, err);
+    if (rc == 0 && is_trouble(a.status))
+        rc = trouble(a.json, err);
+    if (rc == 0 && (a.status < 200 || a.status > 299))
+        take_problem(item, a.json);
+    return rc;
+}
+
+/* ---- one by one ---- */
+
+static int send_one(struct import *im, struct import_item *item, struct err *err)
+{
+    return im->kind == IMPORT_RECORDS ? send_record(im, item, err) : send_consumer(im, item, err);
+}
+
 static void *send_some(void *arg)
 {
     struct import *im = arg;
     struct err err = {0};
     size_t i;
     while ((i = atomic_fetch_add_explicit(&im->next, 1, memory_order_relaxed)) < im->count) {
-        if (im->items[i].err.code || send_consumer(im, &im->items[i], &err) == 0)
+        if (im->items[i].err.code || send_one(im, &im->items[i], &err) == 0)
             continue;
         pthread_mutex_lock(&im->lock);
         if (!im->failed.code)
@@ -230,7 +273,7 @@ static void *send_some(void *arg)
     return NULL;
 }
 
-static int send_consumers(struct import *im, struct err *err)
+static int send_each(struct import *im, struct err *err)
 {
     pthread_t threads[SENDERS];
     size_t started = 0;
@@ -273,7 +316,7 @@ static int run_batches(struct import *im, struct err *err)
         /* Batches end at the same rows each time, so one is done or not as a whole. */
         if (im->items[im->count - 1].row <= im->state.rows)
             continue;
-        rc = im->kind == IMPORT_CONSENTS ? send_consents(im, err) : send_consumers(im, err);
+        rc = im->kind == IMPORT_CONSENTS ? send_consents(im, err) : send_each(im, err);
         if (rc == 0)
             rc = finish_batch(im, err);
         progress_show(&im->progress, (double)im->rows.csv.at / (double)im->text.n, im->state.rows);
@@ -371,4 +414,26 @@ const struct cli_command cmd_import_consumers = {
         "restricted. The exit code is 1 when rows were refused.",
     CLI_OPTIONS(options),
     .run = run_consumers,
+};
+
+/* Stores records from a file. */
+static int run_records(struct cli *c)
+{
+    return run_import(c, IMPORT_RECORDS);
+}
+
+const struct cli_command cmd_import_records = {
+    .name = "import records",
+    .arguments = "FILE",
+    .least = 1,
+    .most = 1,
+    .summary = "import records from CSV, columns or JSON Lines",
+    .text =
+        "Stores each row as a record of its consumer, who is added where they are new. A row that\n"
+        "was imported before from the same file is not stored twice. The exit code is 1 when rows\n"
+        "were refused.\n"
+        "\n"
+        "  lov import records CDNOW_master.txt --mapping data/cdnow.yaml",
+    CLI_OPTIONS(options),
+    .run = run_records,
 };
