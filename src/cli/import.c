@@ -5,13 +5,13 @@
  * place, so a row that is refused here keeps its place as null, and a repetition never doubles a
  * row even where a corrected mapping turns a refused row into a good one. Consumers are set one by
  * one, which may be repeated freely; some threads do it, so that one durable commit takes many.
- * Records go one by one in the same way, each with a key made of the file's digest, the category
- * and the row. */
+ * Records go in the same way, those of one
+ * consumer that follow each other in one call, with a key made of the file's digest, the category
+ * and the first row; where one of them is refused, each is sent alone. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,7 +23,7 @@
 #include "cli/import.h"
 #include "cli/rejects.h"
 
-enum { SENDERS = 16 };
+enum { SENDERS = 64 };
 
 struct import {
     struct cli *c;
@@ -39,9 +39,9 @@ struct import {
     struct arena arena; /* of the batch */
     struct import_item *items;
     size_t count;
-    bool *replayed;      /* by item */
-    _Atomic size_t next; /* the item that the next sender takes; relaxed: only a ticket */
+    bool *replayed; /* by item */
     pthread_mutex_t lock;
+    size_t next;       /* under lock: the item that the next sender takes */
     struct err failed; /* under lock: why a sender stopped */
 };
 
@@ -229,40 +229,81 @@ static int send_consumer(struct import *im, struct import_item *item, struct err
 
 /* ---- records ---- */
 
-static int send_record(struct import *im, struct import_item *item, struct err *err)
+static int post_records(struct import *im, const struct import_item *items, size_t count,
+                        struct cli_answer *a, struct err *err)
 {
-    _cleanup_buf struct buf target = {0}, key = {0};
-    _cleanup_answer struct cli_answer a = {0};
+    _cleanup_buf struct buf target = {0}, key = {0}, body = {0};
     buf_cstr(&target, "/v1/consumers/");
-    target_add(&target, item->consumer);
+    target_add(&target, items->consumer);
     buf_cstr(&target, "/records/");
-    target_add(&target, item->category);
+    target_add(&target, items->category);
     hex_encode(im->digest.b, sizeof im->digest.b / 2, &key);
-    buf_printf(&key, "-%.*s-%lld", STR_ARG(item->category), (long long)item->row);
+    buf_printf(&key, "-%.*s-%lld", STR_ARG(items->category), (long long)items->row);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&body, "%s%.*s", i ? "," : "{\"records\":[", STR_ARG(items[i].json));
+    buf_cstr(&body, "]}");
     struct cli_request request = {
-        .method = "POST", .target = target.p, .body = item->json, .idempotency_key = key.p};
-    int rc = cli_call(im->c, &request, &a, err);
-    if (rc == 0 && is_trouble(a.status))
-        rc = trouble(a.json, err);
-    if (rc == 0 && (a.status < 200 || a.status > 299))
-        take_problem(item, a.json);
+        .method = "POST", .target = target.p, .body = buf_view(&body), .idempotency_key = key.p};
+    int rc = cli_call(im->c, &request, a, err);
+    return rc == 0 && is_trouble(a->status) ? trouble(a->json, err) : rc;
+}
+
+static int send_records(struct import *im, struct import_item *items, size_t count, struct err *err)
+{
+    _cleanup_answer struct cli_answer a = {0};
+    int rc = post_records(im, items, count, &a, err);
+    if (rc || (a.status >= 200 && a.status <= 299))
+        return rc;
+    if (count == 1) {
+        take_problem(items, a.json);
+        return 0;
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = send_records(im, &items[i], 1, err);
     return rc;
 }
 
-/* ---- one by one ---- */
+/* ---- one call a group ---- */
 
-static int send_one(struct import *im, struct import_item *item, struct err *err)
+/* Items that go in one call: records of one consumer and category, side by side. */
+static size_t group_end(const struct import *im, size_t from)
 {
-    return im->kind == IMPORT_RECORDS ? send_record(im, item, err) : send_consumer(im, item, err);
+    const struct import_item *first = &im->items[from];
+    size_t end = from + 1;
+    while (im->kind == IMPORT_RECORDS && end < im->count && !first->err.code &&
+           !im->items[end].err.code && str_eq(im->items[end].consumer, first->consumer) &&
+           str_eq(im->items[end].category, first->category))
+        end++;
+    return end;
+}
+
+static bool take_group(struct import *im, size_t *from, size_t *end)
+{
+    pthread_mutex_lock(&im->lock);
+    *from = im->next;
+    if (*from < im->count)
+        im->next = *end = group_end(im, *from);
+    bool some = *from < im->count;
+    pthread_mutex_unlock(&im->lock);
+    return some;
+}
+
+static int send_group(struct import *im, size_t from, size_t end, struct err *err)
+{
+    if (im->items[from].err.code)
+        return 0;
+    if (im->kind == IMPORT_RECORDS)
+        return send_records(im, &im->items[from], end - from, err);
+    return send_consumer(im, &im->items[from], err);
 }
 
 static void *send_some(void *arg)
 {
     struct import *im = arg;
     struct err err = {0};
-    size_t i;
-    while ((i = atomic_fetch_add_explicit(&im->next, 1, memory_order_relaxed)) < im->count) {
-        if (im->items[i].err.code || send_one(im, &im->items[i], &err) == 0)
+    size_t from, end;
+    while (take_group(im, &from, &end)) {
+        if (send_group(im, from, end, &err) == 0)
             continue;
         pthread_mutex_lock(&im->lock);
         if (!im->failed.code)
@@ -277,7 +318,7 @@ static int send_each(struct import *im, struct err *err)
 {
     pthread_t threads[SENDERS];
     size_t started = 0;
-    atomic_store(&im->next, 0);
+    im->next = 0;
     while (started < SENDERS && pthread_create(&threads[started], NULL, send_some, im) == 0)
         started++;
     send_some(im);
