@@ -126,12 +126,43 @@ static struct str *cells_of(struct parsing *p, struct arena *arena)
     return cells;
 }
 
+/* A line of words: what is written in columns of a fixed width. */
+static int next_blanks(struct csv *r, struct arena *arena, struct str **cells, size_t *count,
+                       int64_t *line, struct err *err)
+{
+    struct str text = {r->text.p + r->at, r->text.n - r->at};
+    text.n = str_find(text, '\n');
+    *line = r->line;
+    skip_line(r);
+    *count = 0;
+    if (text.n > ROW_MAX)
+        return err_reason(err, LOV_EINVAL, "malformed_row", "the row is longer than 1 MiB");
+    if (!str_utf8_valid(text))
+        return err_reason(err, LOV_EINVAL, "malformed_row", "the row is not UTF-8");
+    *cells = arena_array(arena, COLUMN_MAX, sizeof **cells);
+    for (size_t i = 0; i < text.n;) {
+        size_t start = i;
+        bool blank = strchr(" \t\r", text.p[i]) != NULL;
+        while (i < text.n && (strchr(" \t\r", text.p[i]) != NULL) == blank)
+            i++;
+        if (blank)
+            continue;
+        if (*count == COLUMN_MAX)
+            return err_reason(err, LOV_EINVAL, "malformed_row",
+                              "the row has more than 256 columns");
+        (*cells)[(*count)++] = (struct str){text.p + start, i - start};
+    }
+    return *count ? 1 : csv_next(r, arena, cells, count, line, err);
+}
+
 int csv_next(struct csv *r, struct arena *arena, struct str **cells, size_t *count, int64_t *line,
              struct err *err)
 {
     skip_empty_lines(r);
     if (r->at == r->text.n)
         return 0;
+    if (r->blanks)
+        return next_blanks(r, arena, cells, count, line, err);
     size_t left = r->text.n - r->at;
     struct parsing p = {
         .r = r,

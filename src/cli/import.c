@@ -1,14 +1,17 @@
-/* import.c - lov import consents|consumers.
+/* import.c - lov import consents|consumers|records.
  *
  * Rows go to the API in batches. A batch of consents is one call with an Idempotency-Key made of
  * the file's digest and the batch's first row; the API tells the items of a call apart by their
  * place, so a row that is refused here keeps its place as null, and a repetition never doubles a
  * row even where a corrected mapping turns a refused row into a good one. Consumers are set one by
- * one, which may be repeated freely; some threads do it, so that one durable commit takes many. */
+ * one, which may be repeated freely; some threads do it, so that one durable commit takes many.
+ * Records go in the same way, those of one
+ * consumer that follow each other in one call, with a key made of the file's digest, the category
+ * and the first row; where one of them is refused, each is sent alone. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,7 +23,7 @@
 #include "cli/import.h"
 #include "cli/rejects.h"
 
-enum { SENDERS = 16 };
+enum { SENDERS = 64 };
 
 struct import {
     struct cli *c;
@@ -36,9 +39,9 @@ struct import {
     struct arena arena; /* of the batch */
     struct import_item *items;
     size_t count;
-    bool *replayed;      /* by item */
-    _Atomic size_t next; /* the item that the next sender takes; relaxed: only a ticket */
+    bool *replayed; /* by item */
     pthread_mutex_t lock;
+    size_t next;       /* under lock: the item that the next sender takes */
     struct err failed; /* under lock: why a sender stopped */
 };
 
@@ -73,6 +76,15 @@ static int read_mapping(struct import *im, struct sha256 *digest, struct err *er
     return mapping_load(buf_view(&yaml), im->kind, &im->mapping, err);
 }
 
+/* They lie beside the file. */
+static int load_lookups(struct import *im, struct err *err)
+{
+    char *copy = str_dup(str_of(im->c->args[0]));
+    int rc = mapping_load_lookups(im->mapping, dirname(copy), err);
+    free(copy);
+    return rc;
+}
+
 static int open_import(struct import *im, struct err *err)
 {
     const char *dir;
@@ -82,6 +94,8 @@ static int open_import(struct import *im, struct err *err)
         rc = read_mapping(im, &mapping, err);
     if (rc == 0)
         rc = map_file(im->c->args[0], &im->text, err);
+    if (rc == 0)
+        rc = load_lookups(im, err);
     if (rc == 0)
         rc = rows_open(&im->rows, im->mapping, im->text, err);
     if (rc == 0)
@@ -213,13 +227,83 @@ static int send_consumer(struct import *im, struct import_item *item, struct err
     return rc;
 }
 
+/* ---- records ---- */
+
+static int post_records(struct import *im, const struct import_item *items, size_t count,
+                        struct cli_answer *a, struct err *err)
+{
+    _cleanup_buf struct buf target = {0}, key = {0}, body = {0};
+    buf_cstr(&target, "/v1/consumers/");
+    target_add(&target, items->consumer);
+    buf_cstr(&target, "/records/");
+    target_add(&target, items->category);
+    hex_encode(im->digest.b, sizeof im->digest.b / 2, &key);
+    buf_printf(&key, "-%.*s-%lld", STR_ARG(items->category), (long long)items->row);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&body, "%s%.*s", i ? "," : "{\"records\":[", STR_ARG(items[i].json));
+    buf_cstr(&body, "]}");
+    struct cli_request request = {
+        .method = "POST", .target = target.p, .body = buf_view(&body), .idempotency_key = key.p};
+    int rc = cli_call(im->c, &request, a, err);
+    return rc == 0 && is_trouble(a->status) ? trouble(a->json, err) : rc;
+}
+
+static int send_records(struct import *im, struct import_item *items, size_t count, struct err *err)
+{
+    _cleanup_answer struct cli_answer a = {0};
+    int rc = post_records(im, items, count, &a, err);
+    if (rc || (a.status >= 200 && a.status <= 299))
+        return rc;
+    if (count == 1) {
+        take_problem(items, a.json);
+        return 0;
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = send_records(im, &items[i], 1, err);
+    return rc;
+}
+
+/* ---- one call a group ---- */
+
+/* Items that go in one call: records of one consumer and category, side by side. */
+static size_t group_end(const struct import *im, size_t from)
+{
+    const struct import_item *first = &im->items[from];
+    size_t end = from + 1;
+    while (im->kind == IMPORT_RECORDS && end < im->count && !first->err.code &&
+           !im->items[end].err.code && str_eq(im->items[end].consumer, first->consumer) &&
+           str_eq(im->items[end].category, first->category))
+        end++;
+    return end;
+}
+
+static bool take_group(struct import *im, size_t *from, size_t *end)
+{
+    pthread_mutex_lock(&im->lock);
+    *from = im->next;
+    if (*from < im->count)
+        im->next = *end = group_end(im, *from);
+    bool some = *from < im->count;
+    pthread_mutex_unlock(&im->lock);
+    return some;
+}
+
+static int send_group(struct import *im, size_t from, size_t end, struct err *err)
+{
+    if (im->items[from].err.code)
+        return 0;
+    if (im->kind == IMPORT_RECORDS)
+        return send_records(im, &im->items[from], end - from, err);
+    return send_consumer(im, &im->items[from], err);
+}
+
 static void *send_some(void *arg)
 {
     struct import *im = arg;
     struct err err = {0};
-    size_t i;
-    while ((i = atomic_fetch_add_explicit(&im->next, 1, memory_order_relaxed)) < im->count) {
-        if (im->items[i].err.code || send_consumer(im, &im->items[i], &err) == 0)
+    size_t from, end;
+    while (take_group(im, &from, &end)) {
+        if (send_group(im, from, end, &err) == 0)
             continue;
         pthread_mutex_lock(&im->lock);
         if (!im->failed.code)
@@ -230,11 +314,11 @@ static void *send_some(void *arg)
     return NULL;
 }
 
-static int send_consumers(struct import *im, struct err *err)
+static int send_each(struct import *im, struct err *err)
 {
     pthread_t threads[SENDERS];
     size_t started = 0;
-    atomic_store(&im->next, 0);
+    im->next = 0;
     while (started < SENDERS && pthread_create(&threads[started], NULL, send_some, im) == 0)
         started++;
     send_some(im);
@@ -273,7 +357,7 @@ static int run_batches(struct import *im, struct err *err)
         /* Batches end at the same rows each time, so one is done or not as a whole. */
         if (im->items[im->count - 1].row <= im->state.rows)
             continue;
-        rc = im->kind == IMPORT_CONSENTS ? send_consents(im, err) : send_consumers(im, err);
+        rc = im->kind == IMPORT_CONSENTS ? send_consents(im, err) : send_each(im, err);
         if (rc == 0)
             rc = finish_batch(im, err);
         progress_show(&im->progress, (double)im->rows.csv.at / (double)im->text.n, im->state.rows);
@@ -371,4 +455,26 @@ const struct cli_command cmd_import_consumers = {
         "restricted. The exit code is 1 when rows were refused.",
     CLI_OPTIONS(options),
     .run = run_consumers,
+};
+
+/* Stores records from a file. */
+static int run_records(struct cli *c)
+{
+    return run_import(c, IMPORT_RECORDS);
+}
+
+const struct cli_command cmd_import_records = {
+    .name = "import records",
+    .arguments = "FILE",
+    .least = 1,
+    .most = 1,
+    .summary = "import records from CSV, columns or JSON Lines",
+    .text =
+        "Stores each row as a record of its consumer, who is added where they are new. A row that\n"
+        "was imported before from the same file is not stored twice. The exit code is 1 when rows\n"
+        "were refused.\n"
+        "\n"
+        "  lov import records data/records.example.csv --mapping data/records.example.yaml",
+    CLI_OPTIONS(options),
+    .run = run_records,
 };

@@ -28,6 +28,7 @@ struct csv {
     size_t at;    /* of the next row */
     int64_t line; /* of the next row, from 1 */
     char delimiter;
+    bool blanks; /* cells are what stands between runs of blanks, and none is quoted */
 };
 /* A byte order mark is skipped. The text must stay. */
 void csv_start(struct csv *r, struct str text, char delimiter);
@@ -39,13 +40,17 @@ int csv_next(struct csv *r, struct arena *arena, struct str **cells, size_t *cou
 
 /* ---- mapping.c ---- */
 
-enum import_kind { IMPORT_CONSENTS, IMPORT_CONSUMERS };
+enum import_kind { IMPORT_CONSENTS, IMPORT_CONSUMERS, IMPORT_RECORDS };
 
 struct mapping;
 /* `kind` is what the command imports; the file may say so too. */
 int mapping_load(struct str yaml, enum import_kind kind, struct mapping **out, struct err *err);
 void mapping_free(struct mapping *m);
+/* Reads the files that the mapping looks values up in, from `folder`; before the first row. */
+int mapping_load_lookups(struct mapping *m, const char *folder, struct err *err);
+/* Has it rows of cells (csv, columns), not of JSON? */
 bool mapping_is_csv(const struct mapping *m);
+bool mapping_is_columns(const struct mapping *m);
 char mapping_delimiter(const struct mapping *m);
 bool mapping_has_header(const struct mapping *m);
 /* The columns that it reads, each once. */
@@ -55,7 +60,8 @@ const char *mapping_column(const struct mapping *m, size_t i);
 struct import_item {
     int64_t row, line;   /* the row's number, and the line that it begins on, both from 1 */
     struct str json;     /* what the API is sent; arena */
-    struct str consumer; /* of IMPORT_CONSUMERS: the id in the path; arena */
+    struct str consumer; /* of IMPORT_CONSUMERS and IMPORT_RECORDS: the id in the path; arena */
+    struct str category; /* of IMPORT_RECORDS: in the path; arena */
     struct err err;      /* code 0: accepted so far */
 };
 /* From the values of the columns (p NULL: there is none) to JSON; what is wrong goes into
@@ -78,6 +84,17 @@ int rows_open(struct rows *r, const struct mapping *m, struct str text, struct e
 void rows_close(struct rows *r);
 /* 1 and *item, with item->err where the row is refused; 0 at the end. */
 int rows_next(struct rows *r, struct arena *arena, struct import_item *item);
+
+/* ---- lookup.c: one column of another file by another ---- */
+
+struct lookup;
+/* `only` and `is`, which may be NULL: only rows whose column `only` says so. CSV with a header. A
+ * key that comes twice has the first of its values. */
+int lookup_load(struct str text, const char *key, const char *value, const char *only,
+                const char *is, struct lookup **out, struct err *err);
+void lookup_free(struct lookup *l);
+/* False when there is none. Borrowed. */
+bool lookup_find(const struct lookup *l, struct str key, struct str *out);
 
 /* ---- when.c: times in other notations ---- */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "cli/import.h"
 
@@ -14,18 +15,30 @@ struct translation {
     char *from, *to;
 };
 struct member {
-    char *member, *column, *constant, *fallback, *date, *separator;
+    char *member, *column, *constant, *fallback, *date, *separator, *type, *currency, *prefix,
+        *lookup;
     struct translation *values;
     unsigned values_count;
+};
+struct lookup_file {
+    char *name, *file, *key, *value, *only, *is;
 };
 struct mapping_file {
     char *kind, *format, *delimiter;
     bool *header;
+    struct lookup_file *lookups;
+    unsigned lookups_count;
     struct member *members;
     unsigned members_count;
 };
 
-enum { NAME_MAX_BYTES = 128, TEXT_MAX_BYTES = 4096, MEMBERS_MAX = 64, VALUES_MAX = 1000 };
+enum {
+    NAME_MAX_BYTES = 128,
+    TEXT_MAX_BYTES = 4096,
+    MEMBERS_MAX = 64,
+    VALUES_MAX = 1000,
+    LOOKUPS_MAX = 8
+};
 #define OPTIONAL_TEXT(key, type, member, max)                                                      \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_OPTIONAL, type, member, 0, max)
 
@@ -44,12 +57,29 @@ static const cyaml_schema_field_t member_fields[] = {
     OPTIONAL_TEXT("default", struct member, fallback, TEXT_MAX_BYTES),
     OPTIONAL_TEXT("date", struct member, date, NAME_MAX_BYTES),
     OPTIONAL_TEXT("separator", struct member, separator, 1),
+    OPTIONAL_TEXT("type", struct member, type, NAME_MAX_BYTES),
+    OPTIONAL_TEXT("currency", struct member, currency, 3),
+    OPTIONAL_TEXT("prefix", struct member, prefix, NAME_MAX_BYTES),
+    OPTIONAL_TEXT("lookup", struct member, lookup, NAME_MAX_BYTES),
     CYAML_FIELD_SEQUENCE("values", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct member, values,
                          &translation_schema, 0, VALUES_MAX),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t member_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct member, member_fields),
+};
+static const cyaml_schema_field_t lookup_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_DEFAULT, struct lookup_file, name, 1, NAME_MAX_BYTES),
+    CYAML_FIELD_STRING_PTR("file", CYAML_FLAG_DEFAULT, struct lookup_file, file, 1, NAME_MAX_BYTES),
+    CYAML_FIELD_STRING_PTR("key", CYAML_FLAG_DEFAULT, struct lookup_file, key, 1, NAME_MAX_BYTES),
+    CYAML_FIELD_STRING_PTR("value", CYAML_FLAG_DEFAULT, struct lookup_file, value, 1,
+                           NAME_MAX_BYTES),
+    OPTIONAL_TEXT("only", struct lookup_file, only, NAME_MAX_BYTES),
+    OPTIONAL_TEXT("is", struct lookup_file, is, TEXT_MAX_BYTES),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t lookup_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct lookup_file, lookup_fields),
 };
 static const cyaml_schema_field_t file_fields[] = {
     OPTIONAL_TEXT("kind", struct mapping_file, kind, NAME_MAX_BYTES),
@@ -58,6 +88,8 @@ static const cyaml_schema_field_t file_fields[] = {
     OPTIONAL_TEXT("delimiter", struct mapping_file, delimiter, 1),
     CYAML_FIELD_BOOL_PTR("header", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct mapping_file,
                          header),
+    CYAML_FIELD_SEQUENCE("lookups", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct mapping_file,
+                         lookups, &lookup_schema, 0, LOOKUPS_MAX),
     CYAML_FIELD_SEQUENCE("members", CYAML_FLAG_POINTER, struct mapping_file, members,
                          &member_schema, 1, MEMBERS_MAX),
     CYAML_FIELD_END,
@@ -68,7 +100,7 @@ static const cyaml_schema_value_t file_schema = {
 
 /* ---- what the API takes ---- */
 
-enum value_kind { V_TEXT, V_LIST, V_INT, V_BOOL, V_TIME, V_DATE };
+enum value_kind { V_TEXT, V_LIST, V_INT, V_BOOL, V_TIME, V_DATE, V_WHOLE, V_AMOUNT };
 struct target {
     const char *name; /* "notice.id": member id of the object notice */
     enum value_kind kind;
@@ -86,13 +118,23 @@ static const struct target consumer_targets[] = {
     {"consumer", V_TEXT, true},    {"residence", V_TEXT, false},      {"birth_date", V_DATE, false},
     {"restricted", V_BOOL, false}, {"opt_out_signal", V_BOOL, false},
 };
-enum { TARGETS_MAX = 16 };
+/* Then the fields of the record, as the mapping names them. */
+static const struct target record_targets[] = {
+    {"consumer", V_TEXT, true},     {"category", V_TEXT, true},       {"source", V_TEXT, false},
+    {"observed_at", V_TIME, false}, {"retention_end", V_TIME, false},
+};
+enum { RECORD_TARGETS = sizeof record_targets / sizeof *record_targets, TARGETS_MAX = 70 };
+/* In place of a column's: the number of the row. */
+static const size_t ROW_NUMBER = SIZE_MAX;
 
 struct mapping {
     struct mapping_file *file;
     enum import_kind kind;
     const struct target *targets;
     size_t target_count;
+    struct target own[TARGETS_MAX]; /* of records: what `targets` points to */
+    struct lookup *lookups[LOOKUPS_MAX];
+    const struct lookup *lookup_of[TARGETS_MAX];
     const struct member *of[TARGETS_MAX]; /* by target; NULL: not mapped */
     size_t column_of[TARGETS_MAX];        /* where the member has a column */
     const char *columns[TARGETS_MAX];
@@ -150,11 +192,52 @@ static size_t add_column(struct mapping *m, const char *name)
     return m->column_count++;
 }
 
+static int check_words(const struct mapping *m, const struct member *member, size_t i,
+                       struct err *err)
+{
+    bool field = m->kind == IMPORT_RECORDS && i >= RECORD_TARGETS;
+    bool amount = m->targets[i].kind == V_AMOUNT;
+    if (member->type && !field)
+        return wrong(err, member->member, "only a field of a record has a type");
+    if (amount != (member->currency != NULL))
+        return wrong(err, member->member, "an amount, and nothing else, has a currency");
+    for (unsigned k = 0; member->lookup && k < m->file->lookups_count; k++)
+        if (strcmp(m->file->lookups[k].name, member->lookup) == 0)
+            return 0;
+    return member->lookup ? wrong(err, member->member, "there is no such lookup") : 0;
+}
+
+/* "data.amount" of type amount; what the category's fields are, the server knows. */
+static int add_field(struct mapping *m, const struct member *member, struct err *err)
+{
+    static const struct {
+        const char *name;
+        enum value_kind kind;
+    } types[] = {{"text", V_TEXT}, {"integer", V_WHOLE}, {"boolean", V_BOOL},
+                 {"date", V_DATE}, {"time", V_TIME},     {"amount", V_AMOUNT}};
+    const char *type = member->type ? member->type : "text";
+    size_t i = 0;
+    if (!str_is_name(str_of(member->member + 5)))
+        return wrong(err, member->member, "is no name of a field");
+    while (i < sizeof types / sizeof *types && strcmp(types[i].name, type) != 0)
+        i++;
+    if (i == sizeof types / sizeof *types)
+        return wrong(err, member->member, "type is text, integer, boolean, date, time or amount");
+    m->own[m->target_count++] = (struct target){member->member, types[i].kind, false};
+    return 0;
+}
+
 static int take_member(struct mapping *m, const struct member *member, struct err *err)
 {
     size_t i = 0;
     while (i < m->target_count && strcmp(m->targets[i].name, member->member) != 0)
         i++;
+    if (i == m->target_count && m->kind == IMPORT_RECORDS && i < TARGETS_MAX &&
+        strncmp(member->member, "data.", 5) == 0) {
+        int rc = add_field(m, member, err);
+        if (rc)
+            return rc;
+    }
     if (i == m->target_count)
         return wrong(err, member->member, "there is no such member: docs/cli.md lists them");
     if (m->of[i])
@@ -168,21 +251,24 @@ static int take_member(struct mapping *m, const struct member *member, struct er
                      "date is epoch, epoch_ms, or text with YYYY, MM and DD, and hh, mm, ss, each "
                      "once");
     m->of[i] = member;
-    if (member->column)
+    if (member->column && strcmp(member->column, "#") == 0)
+        m->column_of[i] = ROW_NUMBER;
+    else if (member->column)
         m->column_of[i] = add_column(m, member->column);
-    return 0;
+    return check_words(m, member, i, err);
 }
 
 static int check_head(const struct mapping *m, struct err *err)
 {
-    static const char *const kinds[] = {"consents", "consumers"};
+    static const char *const kinds[] = {"consents", "consumers", "records"};
     const struct mapping_file *f = m->file;
     if (f->kind && strcmp(f->kind, kinds[m->kind]) != 0)
         return err_reason(err, LOV_EINVAL, "invalid_mapping",
                           "the mapping is for %s: use lov import %s", f->kind, f->kind);
-    if (strcmp(f->format, "csv") != 0 && strcmp(f->format, "jsonl") != 0)
+    if (strcmp(f->format, "csv") != 0 && strcmp(f->format, "jsonl") != 0 &&
+        strcmp(f->format, "columns") != 0)
         return err_reason(err, LOV_EINVAL, "invalid_mapping",
-                          "the mapping's format is csv or jsonl");
+                          "the mapping's format is csv, columns or jsonl");
     if (f->delimiter && (!*f->delimiter || strchr("\"\r\n", *f->delimiter)))
         return err_reason(err, LOV_EINVAL, "invalid_mapping",
                           "the mapping's delimiter is one character");
@@ -191,10 +277,15 @@ static int check_head(const struct mapping *m, struct err *err)
 
 static int check(struct mapping *m, struct err *err)
 {
-    bool consents = m->kind == IMPORT_CONSENTS;
-    m->targets = consents ? consent_targets : consumer_targets;
-    m->target_count = consents ? sizeof consent_targets / sizeof *consent_targets
-                               : sizeof consumer_targets / sizeof *consumer_targets;
+    static const struct {
+        const struct target *targets;
+        size_t count;
+    } kinds[] = {{consent_targets, sizeof consent_targets / sizeof *consent_targets},
+                 {consumer_targets, sizeof consumer_targets / sizeof *consumer_targets},
+                 {record_targets, RECORD_TARGETS}};
+    memcpy(m->own, kinds[m->kind].targets, kinds[m->kind].count * sizeof *m->own);
+    m->targets = m->own;
+    m->target_count = kinds[m->kind].count;
     int rc = check_head(m, err);
     for (unsigned i = 0; i < m->file->members_count && rc == 0; i++)
         rc = take_member(m, &m->file->members[i], err);
@@ -241,14 +332,48 @@ void mapping_free(struct mapping *m)
     cyaml_config_t config = config_of(&ignored);
     if (!m)
         return;
+    for (size_t i = 0; i < LOOKUPS_MAX; i++)
+        lookup_free(m->lookups[i]);
     if (m->file)
         cyaml_free(&config, &file_schema, m->file, 0);
     free(m);
 }
 
+/* A name in the folder, and nothing that leads out of it. */
+static int load_lookup(const struct lookup_file *f, const char *folder, struct lookup **out,
+                       struct err *err)
+{
+    enum { LOOKUP_MAX = 256 << 20 };
+    _cleanup_buf struct buf path = {0}, text = {0};
+    if (strchr(f->file, '/') || strcmp(f->file, "..") == 0)
+        return wrong(err, f->name, "file is the name of a file beside the one that is imported");
+    if (!f->only != !f->is)
+        return wrong(err, f->name, "only and is stand together");
+    buf_printf(&path, "%s/%s", folder, f->file);
+    int rc = file_read(path.p, LOOKUP_MAX, &text, err);
+    return rc ? rc : lookup_load(buf_view(&text), f->key, f->value, f->only, f->is, out, err);
+}
+
+int mapping_load_lookups(struct mapping *m, const char *folder, struct err *err)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < m->file->lookups_count && rc == 0; i++)
+        rc = load_lookup(&m->file->lookups[i], folder, &m->lookups[i], err);
+    for (size_t t = 0; t < m->target_count; t++)
+        for (unsigned i = 0; m->of[t] && m->of[t]->lookup && i < m->file->lookups_count; i++)
+            if (strcmp(m->file->lookups[i].name, m->of[t]->lookup) == 0)
+                m->lookup_of[t] = m->lookups[i];
+    return rc;
+}
+
+bool mapping_is_columns(const struct mapping *m)
+{
+    return strcmp(m->file->format, "columns") == 0;
+}
+
 bool mapping_is_csv(const struct mapping *m)
 {
-    return strcmp(m->file->format, "csv") == 0;
+    return strcmp(m->file->format, "jsonl") != 0;
 }
 
 char mapping_delimiter(const struct mapping *m)
@@ -292,18 +417,28 @@ static bool translate(const struct member *member, struct str *text)
 
 /* 1 and *out; 0 when there is no value; -1 when it is not among the values. The names in a list are
  * translated one by one, later. */
-static int value_of(const struct mapping *m, size_t i, const struct str *values, struct str *out)
+static int value_of(const struct mapping *m, size_t i, const struct str *values, int64_t row,
+                    struct arena *arena, struct str *out)
 {
     const struct member *member = m->of[i];
     if (!member)
         return 0;
-    *out = member->constant ? str_of(member->constant) : str_trim(values[m->column_of[i]]);
+    if (member->constant)
+        *out = str_of(member->constant);
+    else if (m->column_of[i] == ROW_NUMBER)
+        *out = arena_printf(arena, "%lld", (long long)row);
+    else
+        *out = str_trim(values[m->column_of[i]]);
     if (!out->n)
         *out = str_of(member->fallback);
     if (!out->n)
         return 0;
+    if (member->lookup && (!m->lookup_of[i] || !lookup_find(m->lookup_of[i], *out, out)))
+        return -1;
     if (m->targets[i].kind != V_LIST && !translate(member, out))
         return -1;
+    if (out->n && member->prefix)
+        *out = arena_printf(arena, "%s%.*s", member->prefix, STR_ARG(*out));
     return out->n ? 1 : 0;
 }
 
@@ -375,6 +510,18 @@ static void write_value(const struct mapping *m, size_t i, struct str text, stru
         else
             refuse(item, t->name, "is not a whole number");
         break;
+    case V_WHOLE:
+        if (str_to_int(text, -(INT64_C(1) << 53), INT64_C(1) << 53, &n))
+            jw_int(w, n);
+        else
+            refuse(item, t->name, "is not a whole number");
+        break;
+    case V_AMOUNT:
+        jw_object_start(w);
+        jw_str_member(w, "amount", text);
+        jw_cstr_member(w, "currency", m->of[i]->currency);
+        jw_object_end(w);
+        break;
     case V_BOOL:
         if (!write_bool(w, text))
             refuse(item, t->name, "is neither true nor false");
@@ -411,15 +558,21 @@ static void write_item(const struct mapping *m, const struct str *values, struct
     jw_object_start(w);
     for (size_t i = 0; i < m->target_count && !item->err.code; i++) {
         const struct target *t = &m->targets[i];
-        int rc = value_of(m, i, values, &text);
+        int rc = value_of(m, i, values, item->row, arena, &text);
         if (rc < 0)
-            refuse(item, t->name, "the value is not among the mapping's values");
+            refuse(item, t->name,
+                   m->of[i]->lookup ? "the value is not found in the other file"
+                                    : "the value is not among the mapping's values");
         else if (rc == 0 && t->required)
             refuse(item, t->name, "is empty");
         if (rc <= 0)
             continue;
-        if (m->kind == IMPORT_CONSUMERS && i == 0) {
+        if (m->kind != IMPORT_CONSENTS && i == 0) {
             item->consumer = arena_str(arena, text);
+            continue;
+        }
+        if (m->kind == IMPORT_RECORDS && i == 1) {
+            item->category = arena_str(arena, text);
             continue;
         }
         write_name(t->name, &inside, w);
@@ -442,6 +595,8 @@ void mapping_apply(const struct mapping *m, const struct str *values, struct are
         return;
     if (!str_no_controls(item->consumer, false))
         refuse(item, "consumer", "holds a control character");
+    else if (m->kind == IMPORT_RECORDS && !str_is_name(item->category))
+        refuse(item, "category", "is no name of a category");
     else if (out.n > ITEM_MAX)
         refuse(item, "the row", "is larger than 16,000 bytes");
     else if (json_read(buf_view(&out), &json, &why))

@@ -149,6 +149,7 @@ int rows_open(struct rows *r, const struct mapping *m, struct str text, struct e
 {
     *r = (struct rows){.mapping = m};
     csv_start(&r->csv, text, mapping_delimiter(m));
+    r->csv.blanks = mapping_is_columns(m);
     int rc = mapping_is_csv(m) ? open_csv(r, err) : 0;
     if (rc)
         rows_close(r);
