@@ -440,6 +440,13 @@ void record_item_write(const struct vault_item *item, struct jw *w)
         jw_str_member(w, "source", item->source);
         jw_time_member(w, "observed_at", item->observed_at);
     }
+    if (item->controller.n) {
+        jw_object_member(w, "provenance");
+        jw_str_member(w, "controller", item->controller);
+        jw_str_member(w, "source", item->source);
+        jw_time_member(w, "observed_at", item->observed_at);
+        jw_object_end(w);
+    }
     jw_key(w, "data");
     jw_raw(w, item->data);
 }

@@ -91,6 +91,10 @@ static void check_outsiders(struct draft *d, size_t i, size_t law)
                    "%.*s, a %s, gets identified data: that needs consent, or a pseudonymous or "
                    "aggregate view",
                    STR_ARG(a->recipient->id), recipient_kind_name(kind));
+    if (kind == RECIPIENT_BROKER && a->basis[law] != BASIS_OPT_OUT)
+        find_error(d, file, basis_line(d, i, law), "sale_without_choice",
+                   "%.*s is a broker: the consumer consents to a sale, or can opt out of it",
+                   STR_ARG(a->recipient->id));
     if (kind == RECIPIENT_THIRD_PARTY)
         find_error(d, file, basis_line(d, i, law), "third_party_without_consent",
                    "%.*s is chosen by the consumer: its only basis is consent",
@@ -141,7 +145,7 @@ static void check_k(struct draft *d, size_t i)
     if (a->view != VIEW_AGGREGATE && node_get(view, "k"))
         find_error(d, file, node_line(view, "k"), "aggregate_k",
                    "only an aggregate view has k: remove it");
-    else if (a->view == VIEW_AGGREGATE && !node_get(view, "k"))
+    else if (a->view == VIEW_AGGREGATE && k < 0)
         find_error(d, file, node_line(view, "form"), "aggregate_k",
                    "k is missing: say how many consumers a sum covers at least, such as k: 20");
     else if (a->view == VIEW_AGGREGATE && k >= 0 && k < 2)

@@ -8,7 +8,7 @@
 
 static const struct str file = {"activities.yaml", sizeof "activities.yaml" - 1};
 
-enum { GROUPS_MAX = 4, TO_COUNT = 5, BAND_MAX = 1000000000 };
+enum { GROUPS_MAX = 4, TO_COUNT = 5, BAND_MAX = 1000000000, DEFAULT_K = 20 };
 
 struct view_in {
     int form, k;
@@ -295,6 +295,16 @@ static void load_privacy(struct draft *d, const struct node *node, struct policy
                    "epsilon is a number such as 0.5, above 0, and budget is not below it");
 }
 
+/* What a recipient gets where the view does not say: who trades with data or in attention gets no
+ * names. */
+static enum view_form default_form(const struct policy_recipient *r)
+{
+    enum recipient_kind kind = r ? r->kind : RECIPIENT_DEPARTMENT;
+    return kind == RECIPIENT_ADVERTISER ? VIEW_AGGREGATE
+           : kind == RECIPIENT_BROKER   ? VIEW_PSEUDONYMOUS
+                                        : VIEW_IDENTIFIED;
+}
+
 void load_view(struct draft *d, const struct node *node, struct policy_activity *a, int *k)
 {
     static const char *const forms[] = {"identified", "pseudonymous", "aggregate"};
@@ -302,7 +312,6 @@ void load_view(struct draft *d, const struct node *node, struct policy_activity 
         {.name = "form",
          .kind = MEMBER_WORD,
          .offset = offsetof(struct view_in, form),
-         .required = true,
          .words = forms,
          .word_count = 3},
         {.name = "k",
@@ -313,10 +322,12 @@ void load_view(struct draft *d, const struct node *node, struct policy_activity 
         {.name = "fields", .kind = MEMBER_LIST, .offset = offsetof(struct view_in, fields)},
         {.name = "privacy", .kind = MEMBER_MAP, .offset = offsetof(struct view_in, privacy)},
     };
-    struct view_in in = {.k = -1};
+    struct view_in in = {.form = -1, .k = -1};
     if (node)
         take(d, file, node, members, 4, &in);
-    a->view = (enum view_form)in.form;
+    a->view = in.form < 0 ? default_form(a->recipient) : (enum view_form)in.form;
+    if (in.form < 0 && a->view == VIEW_AGGREGATE && in.k < 0)
+        in.k = DEFAULT_K;
     a->aggregate_k = a->view == VIEW_AGGREGATE && in.k > 0 ? in.k : 0;
     size_t most = in.fields ? in.fields->count : 0, count = 0;
     struct policy_view_field *fields = arena_array(d->scratch, most + 1, sizeof *fields);

@@ -11,6 +11,7 @@ struct reading {
     struct vault *v;
     const struct engine_write *access;
     struct viewer viewer;
+    struct str controller;
     struct identity_row who;
     struct secret key;
     struct vault_page *page;
@@ -53,6 +54,7 @@ static int give_row(struct reading *x, const struct record *r)
         return rc;
     name_record(x, r);
     bool identified = x->viewer.activity->view == VIEW_IDENTIFIED;
+    bool sold = x->viewer.activity->recipient->kind == RECIPIENT_BROKER;
     struct vault_item item = {
         .seq = r->seq,
         .id = buf_view(&x->id),
@@ -61,6 +63,7 @@ static int give_row(struct reading *x, const struct record *r)
         .version = r->version,
         .observed_at = r->observed_at,
         .source = r->source,
+        .controller = sold ? x->controller : (struct str){0},
         .data = buf_view(&x->data),
     };
     return x->row(x->ctx, &item);
@@ -156,6 +159,7 @@ static int find_activity(struct reading *x, const struct rules *rules)
     if (!a || !category || !policy_activity_covers(a, category) || a->view == VIEW_AGGREGATE)
         bug("a permitted access that the policy does not name");
     viewer_init(&x->viewer, x->v, a, category, clock_now());
+    x->controller = p->controller;
     return 0;
 }
 

@@ -75,7 +75,9 @@ struct vault_item {
     bool whole;          /* the view leaves the record as it is: what follows may be told too */
     int64_t version, observed_at;
     struct str source;
-    struct str data; /* JSON object: what the view leaves */
+    struct str controller; /* of what goes to a broker: whose data it is, and the last three are
+                              told with it; otherwise empty */
+    struct str data;       /* JSON object: what the view leaves */
 };
 struct vault_page {
     int64_t after; /* records with seq > after; -1: from the first */

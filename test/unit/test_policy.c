@@ -327,6 +327,31 @@ static void add_activities(struct fixture *f, int count)
     buf_free(&text);
 }
 
+static void test_who_trades_gets_no_names_unless_the_policy_says_so(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_open(&f);
+    fixture_edit(&f, "activities.yaml",
+                 "      form: aggregate\n      k: 50\n      fields: [purchases.department, "
+                 "purchases.bought_at, purchases.amount]",
+                 "      fields: [{field: purchases.department, group: true}, purchases.amount]");
+    fixture_edit(&f, "activities.yaml",
+                 "    view:\n      form: identified\n      fields: [profile.interests, "
+                 "profile.language]\n",
+                 "");
+    fixture_edit(&f, "activities.yaml", "    view: {form: identified}\n    retention: 1095\n",
+                 "    retention: 1095\n");
+    fixture_compile(&f, NULL, 0);
+    assert_non_null(f.policy);
+    const struct policy_activity *a = activity(&f, "adnord", "ad_measurement");
+    assert_int_equal(a->view, VIEW_AGGREGATE);
+    assert_int_equal(a->aggregate_k, 20);
+    assert_int_equal(activity(&f, "datamark", "data_sale")->view, VIEW_PSEUDONYMOUS);
+    assert_int_equal(activity(&f, "customer_service", "customer_support")->view, VIEW_IDENTIFIED);
+    fixture_close(&f);
+}
+
 static void test_more_than_256_activities_are_refused(void **state)
 {
     (void)state;
@@ -533,6 +558,7 @@ int main(void)
         cmocka_unit_test(test_an_unknown_file_is_refused),
         cmocka_unit_test(test_a_notice_missing_in_a_language_is_refused),
         cmocka_unit_test(test_a_notice_in_an_unknown_language_is_refused),
+        cmocka_unit_test(test_who_trades_gets_no_names_unless_the_policy_says_so),
         cmocka_unit_test(test_more_than_256_activities_are_refused),
         cmocka_unit_test(test_findings_stop_at_200_but_errors_are_counted),
         cmocka_unit_test(test_a_text_may_not_change_under_its_version),
