@@ -1,0 +1,622 @@
+/* audience.c - of whom may this be used? A question about all consumers at once, answered from the
+ * sets of sets.h, a segment of 65,536 at a time: some dozens of operations on words of 64 bits.
+ *
+ * What permit_judge() (permit/judge.c) says of one consumer is written here once more as what sets
+ * say of many: of whom it is sure, and of whom it may turn within the sets' window (a permit ends,
+ * a birthday comes), who are then asked one by one. The two must say the same: test_audience.c
+ * compares them on random histories. And nobody is named by sets alone: who is found is decided in
+ * the index at that moment, so that a withdrawal that was answered holds. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "consent/engine.h"
+#include "consent/sets.h"
+
+enum { CHECKED_AT_ONCE = 32 };
+
+/* Consumers for whom an activity has the same basis and the same ages. */
+struct kind_of_law {
+    int32_t basis, guardian_below, opt_in_below;
+};
+
+/* What a permit of a term says, as far as a condition is concerned. */
+enum role { ROLE_NOTHING, ROLE_GIVEN, ROLE_BY_GUARDIAN, ROLE_NO };
+
+struct condition {
+    struct str recipient, purpose, category;
+    const struct image_use *use; /* NULL: policy permits nobody */
+    uint8_t *roles;              /* by term */
+    uint32_t role_count;
+    uint32_t *kind_of; /* by residence: position in `kinds` */
+    uint32_t residence_count;
+    struct kind_of_law *kinds;
+    uint32_t kind_count;
+    uint64_t *weight; /* by kind, within the segment */
+};
+
+/* What is worked with in a segment. */
+struct sheet {
+    struct bits alive, restricted, signal;
+    struct bits sure, possible; /* so far */
+    struct bits given, by_guardian, soon, soon_by_guardian, no;
+    struct bits these, others;                        /* of a kind of law; of all before it */
+    struct bits young, turning, child, turning_child; /* below an age, about to pass it */
+    struct bits condition_sure, condition_maybe;
+    struct bits wanted;
+};
+
+struct audience {
+    struct engine *e;
+    struct rules *rules;
+    const struct image *image;
+    int64_t at;
+    struct arena arena;
+    struct condition conditions[AUDIENCE_CONDITIONS];
+    size_t count;
+    struct str residences[AUDIENCE_CODES], laws[AUDIENCE_CODES];
+    size_t residence_count, law_count;
+    uint8_t *wanted; /* by residence */
+    uint32_t wanted_count;
+    int64_t segment; /* what the sheet is of, -1: nothing */
+    bool by_sets;    /* else everybody is possible, and nobody sure */
+    struct sheet *sheet;
+};
+
+/* ---- the policy ---- */
+
+static void forget_condition(struct condition *c)
+{
+    free(c->roles);
+    free(c->kind_of);
+    free(c->kinds);
+    free(c->weight);
+    *c = (struct condition){c->recipient, c->purpose, c->category, .use = NULL};
+}
+
+static void read_policy(struct audience *a)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        struct condition *c = &a->conditions[i];
+        enum lov_reason reason =
+            permit_policy(a->image, c->recipient, c->purpose, c->category, a->at, &c->use);
+        if (reason != LOV_PERMITTED)
+            c->use = NULL;
+    }
+}
+
+/* Takes the rules in force and the time; false when nothing can be decided. */
+static bool come_up_to_date(struct audience *a)
+{
+    struct decision d;
+    struct rules *rules = engine_rules(a->e);
+    bool available = decide_available(a->e, rules, &d);
+    if (rules != a->rules) {
+        rules_unref(a->rules);
+        a->rules = rules;
+        a->segment = -1;
+        for (size_t i = 0; i < a->count; i++)
+            forget_condition(&a->conditions[i]);
+        free(a->wanted);
+        a->wanted = NULL;
+        a->wanted_count = 0;
+    } else {
+        rules_unref(rules);
+    }
+    if (!available)
+        return false;
+    a->image = (const struct image *)(const void *)a->rules->image.p;
+    a->at = permit_now();
+    read_policy(a);
+    return true;
+}
+
+static enum role role_of(const struct condition *c, const struct permit_term *t)
+{
+    uint32_t key = c->use->key;
+    if (t->group != key >> GROUP_BITS || !(t->mask >> (key & ((1U << GROUP_BITS) - 1)) & 1))
+        return ROLE_NOTHING;
+    if (t->state != PERMIT_GIVEN)
+        return ROLE_NO;
+    if (c->use->notice_from == INT32_MAX || t->notice != c->use->notice ||
+        t->notice_version < c->use->notice_from)
+        return ROLE_NOTHING;
+    return t->by_guardian ? ROLE_BY_GUARDIAN : ROLE_GIVEN;
+}
+
+static void learn_terms(struct condition *c, const struct term_table *terms)
+{
+    if (c->role_count == terms->count)
+        return;
+    c->roles = mem_grow(c->roles, terms->count, sizeof *c->roles);
+    for (; c->role_count < terms->count; c->role_count++)
+        c->roles[c->role_count] = (uint8_t)role_of(c, &terms->term[c->role_count]);
+}
+
+/* ---- residences ---- */
+
+static uint32_t kind_number(struct condition *c, const struct kind_of_law *kind)
+{
+    for (uint32_t i = 0; i < c->kind_count; i++)
+        if (memcmp(&c->kinds[i], kind, sizeof *kind) == 0)
+            return i;
+    c->kinds = mem_grow(c->kinds, c->kind_count + 1, sizeof *c->kinds);
+    c->weight = mem_grow(c->weight, c->kind_count + 1, sizeof *c->weight);
+    c->kinds[c->kind_count] = *kind;
+    return c->kind_count++;
+}
+
+static uint32_t kind_of(struct audience *a, struct condition *c, uint32_t residence)
+{
+    if (residence < c->residence_count)
+        return c->kind_of[residence];
+    c->kind_of = mem_grow(c->kind_of, residence + 1, sizeof *c->kind_of);
+    for (; c->residence_count <= residence; c->residence_count++) {
+        struct image_residence r =
+            permit_residence(index_map(a->e->index), a->image, c->residence_count);
+        struct kind_of_law kind = {
+            .basis = IMAGE_AT(a->image, bases, uint8_t)[c->use->bases + (uint32_t)r.law],
+            .guardian_below = r.guardian_below,
+            .opt_in_below = IMAGE_AT(a->image, laws, struct image_law)[r.law].opt_in_below,
+        };
+        c->kind_of[c->residence_count] = kind_number(c, &kind);
+    }
+    return c->kind_of[residence];
+}
+
+static bool is_in(struct str code, struct str territory)
+{
+    return str_eq(code, territory) || (str_starts(code, territory) && code.p[territory.n] == '-');
+}
+
+static bool find_wanted(const struct audience *a, uint32_t residence)
+{
+    const struct permit_map *m = index_map(a->e->index);
+    char bytes[9] = {0};
+    uint64_t word = residence < m->residence_limit ? word_get(m->residences + residence) : 0;
+    memcpy(bytes, &word, sizeof word);
+    int32_t law = permit_residence(m, a->image, residence).law;
+    struct str id = rules_policy(a->rules)->laws[law].id;
+    bool lives = a->residence_count == 0, covered = a->law_count == 0;
+    for (size_t i = 0; i < a->residence_count; i++)
+        lives |= is_in(str_of(bytes), a->residences[i]);
+    for (size_t i = 0; i < a->law_count; i++)
+        covered |= str_eq(id, a->laws[i]);
+    return lives && covered;
+}
+
+static bool is_wanted(struct audience *a, uint32_t residence)
+{
+    if (a->residence_count + a->law_count == 0)
+        return true;
+    if (residence >= a->wanted_count) {
+        a->wanted = mem_grow(a->wanted, residence + 1, sizeof *a->wanted);
+        for (; a->wanted_count <= residence; a->wanted_count++)
+            a->wanted[a->wanted_count] = find_wanted(a, a->wanted_count);
+    }
+    return a->wanted[residence];
+}
+
+/* ---- words ---- */
+
+#define EACH_WORD(i) for (size_t i = 0; i < SEGMENT_WORDS; i++)
+
+static void clear(struct bits *b)
+{
+    memset(b, 0, sizeof *b);
+}
+
+static void or_set(const struct sets *s, const struct segment *g, uint32_t set, struct bits *out)
+{
+    for (uint32_t i = 0; i < g->count && g->slots[i].set <= set; i++)
+        if (g->slots[i].set == set)
+            slot_or(&s->region, &g->slots[i], out);
+}
+
+/* ---- ages ---- */
+
+static int64_t passes(int32_t born, int years)
+{
+    return date_start(date_add_years(born, years));
+}
+
+/* From which month of birth on somebody is younger than that at `at`, and from which on perhaps. */
+static void find_months(int64_t at, int years, uint32_t *sure, uint32_t *perhaps)
+{
+    struct civil today = civil_from_days((int32_t)(at / DAY_MS));
+    int month = (today.year - years) * 12 + today.month - 1 - 2;
+    for (*sure = *perhaps = UINT32_MAX; *sure == UINT32_MAX; month++) {
+        struct civil c = {month / 12, month % 12 + 1, 1};
+        struct civil next = {(month + 1) / 12, (month + 1) % 12 + 1, 1};
+        int32_t first = days_from_civil(c), last = days_from_civil(next) - 1;
+        uint32_t value = (uint32_t)(month - 1800 * 12);
+        if (*perhaps == UINT32_MAX && at < passes(last, years))
+            *perhaps = value;
+        if (at < passes(first, years))
+            *sure = value;
+    }
+}
+
+static void find_young(const struct audience *a, const struct sets *s, const struct segment *g,
+                       int years, struct bits *young, struct bits *turning)
+{
+    uint32_t sure, perhaps;
+    clear(young);
+    clear(turning);
+    if (years <= 0)
+        return;
+    if (years > YOUNG) { /* the sets do not know */
+        *turning = a->sheet->alive;
+        return;
+    }
+    find_months(a->at, years, &sure, &perhaps);
+    for (uint32_t i = 0; i < g->count; i++) {
+        uint32_t month = set_value(g->slots[i].set);
+        if (set_kind(g->slots[i].set) != SET_BORN || month < perhaps)
+            continue;
+        bool certain = month >= sure && month != SET_UNBORN;
+        slot_or(&s->region, &g->slots[i], certain ? young : turning);
+    }
+}
+
+/* ---- a condition ---- */
+
+/* Those of `these`, by what permit_judge() says: by_consent(), by_basis() there. */
+static void judge_kind(struct sheet *t, const struct kind_of_law *kind)
+{
+    bool legal = kind->basis == BASIS_LEGAL_OBLIGATION;
+    EACH_WORD(i)
+    {
+        uint64_t here = t->these.w[i] & (legal ? ~(uint64_t)0 : ~t->restricted.w[i]);
+        uint64_t sure = t->by_guardian.w[i] | (t->given.w[i] & ~t->young.w[i] & ~t->turning.w[i]);
+        uint64_t maybe = t->soon_by_guardian.w[i] | (t->soon.w[i] & ~t->young.w[i]) |
+                         (t->given.w[i] & t->turning.w[i]);
+        uint64_t base = ~(t->no.w[i] | t->signal.w[i]);
+        switch (kind->basis) {
+        case BASIS_CONSENT:
+            break;
+        case BASIS_OPT_OUT:
+            sure = base & (~(t->child.w[i] | t->turning_child.w[i]) | (t->child.w[i] & sure));
+            maybe = base & (t->turning_child.w[i] | (t->child.w[i] & maybe));
+            break;
+        case BASIS_LEGITIMATE_INTEREST:
+            sure = ~t->no.w[i];
+            maybe = 0;
+            break;
+        case BASIS_CONTRACT:
+        case BASIS_LEGAL_OBLIGATION:
+        case BASIS_VITAL_INTEREST:
+        case BASIS_PUBLIC_TASK:
+            sure = ~(uint64_t)0;
+            maybe = 0;
+            break;
+        default:
+            sure = maybe = 0;
+        }
+        t->condition_sure.w[i] |= here & sure;
+        t->condition_maybe.w[i] |= here & maybe;
+    }
+}
+
+static void gather_answers(struct audience *a, const struct condition *c, const struct sets *s,
+                           const struct segment *g)
+{
+    struct sheet *t = a->sheet;
+    struct bits *const sinks[2][4] = {
+        {NULL, &t->given, &t->by_guardian, &t->no},
+        {NULL, &t->soon, &t->soon_by_guardian, NULL},
+    };
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 4; k++)
+            if (sinks[i][k])
+                clear(sinks[i][k]);
+    for (uint32_t i = 0; i < g->count; i++) {
+        enum set_kind kind = set_kind(g->slots[i].set);
+        if (kind != SET_TERM && kind != SET_SOON)
+            continue;
+        struct bits *sink = sinks[kind == SET_SOON][c->roles[set_value(g->slots[i].set)]];
+        if (sink)
+            slot_or(&s->region, &g->slots[i], sink);
+    }
+}
+
+/* How many of each kind of law there are; the one with most. */
+static uint32_t weigh(struct audience *a, struct condition *c, const struct segment *g)
+{
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < g->count; i++)
+        if (set_kind(g->slots[i].set) == SET_RESIDENCE)
+            kind_of(a, c, set_value(g->slots[i].set));
+    for (uint32_t i = 0; i < c->kind_count; i++)
+        c->weight[i] = 0;
+    for (uint32_t i = 0; i < g->count; i++)
+        if (set_kind(g->slots[i].set) == SET_RESIDENCE)
+            c->weight[kind_of(a, c, set_value(g->slots[i].set))] += g->slots[i].count;
+    for (uint32_t i = 1; i < c->kind_count; i++)
+        if (c->weight[i] > c->weight[largest])
+            largest = i;
+    return largest;
+}
+
+static void judge_these(struct audience *a, const struct kind_of_law *kind, const struct sets *s,
+                        const struct segment *g)
+{
+    struct sheet *t = a->sheet;
+    bool by_age = kind->basis == BASIS_CONSENT || kind->basis == BASIS_OPT_OUT;
+    find_young(a, s, g, by_age ? kind->guardian_below : 0, &t->young, &t->turning);
+    find_young(a, s, g, kind->basis == BASIS_OPT_OUT ? kind->opt_in_below : 0, &t->child,
+               &t->turning_child);
+    judge_kind(t, kind);
+}
+
+/* Those of the commonest kind are all who are of no other: mostly there is one kind alone, and then
+ * no residence has to be looked at. */
+static void judge_condition(struct audience *a, struct condition *c, const struct sets *s,
+                            const struct segment *g)
+{
+    struct sheet *t = a->sheet;
+    clear(&t->condition_sure);
+    clear(&t->condition_maybe);
+    if (!c->use)
+        return;
+    learn_terms(c, &s->terms);
+    gather_answers(a, c, s, g);
+    uint32_t largest = weigh(a, c, g);
+    clear(&t->others);
+    for (uint32_t k = 0; k < c->kind_count; k++) {
+        if (k == largest || c->weight[k] == 0)
+            continue;
+        clear(&t->these);
+        for (uint32_t i = 0; i < g->count; i++)
+            if (set_kind(g->slots[i].set) == SET_RESIDENCE &&
+                kind_of(a, c, set_value(g->slots[i].set)) == k)
+                slot_or(&s->region, &g->slots[i], &t->these);
+        judge_these(a, &c->kinds[k], s, g);
+        EACH_WORD(i)
+        t->others.w[i] |= t->these.w[i];
+    }
+    EACH_WORD(i)
+    t->these.w[i] = t->alive.w[i] & ~t->others.w[i];
+    if (c->kind_count)
+        judge_these(a, &c->kinds[largest], s, g);
+}
+
+/* ---- a segment ---- */
+
+static void gather_wanted(struct audience *a, const struct sets *s, const struct segment *g)
+{
+    struct sheet *t = a->sheet;
+    if (a->residence_count + a->law_count == 0)
+        return;
+    clear(&t->wanted);
+    for (uint32_t i = 0; i < g->count; i++)
+        if (set_kind(g->slots[i].set) == SET_RESIDENCE && is_wanted(a, set_value(g->slots[i].set)))
+            slot_or(&s->region, &g->slots[i], &t->wanted);
+    EACH_WORD(i)
+    {
+        t->sure.w[i] &= t->wanted.w[i];
+        t->possible.w[i] &= t->wanted.w[i];
+    }
+}
+
+/* False: the segment is not built. */
+static bool compute(struct audience *a, uint32_t segment)
+{
+    struct sets *s = index_sets(a->e->index);
+    struct sheet *t = a->sheet;
+    pthread_rwlock_rdlock(&s->lock);
+    const struct segment *g = sets_segment(s, segment, a->at);
+    if (g) {
+        clear(&t->alive);
+        clear(&t->restricted);
+        clear(&t->signal);
+        or_set(s, g, SET_OF(SET_ALIVE, 0), &t->alive);
+        or_set(s, g, SET_OF(SET_RESTRICTED, 0), &t->restricted);
+        or_set(s, g, SET_OF(SET_SIGNAL, 0), &t->signal);
+        t->sure = t->possible = t->alive;
+        for (size_t k = 0; k < a->count; k++) {
+            judge_condition(a, &a->conditions[k], s, g);
+            EACH_WORD(i)
+            {
+                t->sure.w[i] &= t->condition_sure.w[i];
+                t->possible.w[i] &= t->condition_sure.w[i] | t->condition_maybe.w[i];
+            }
+        }
+        gather_wanted(a, s, g);
+    }
+    pthread_rwlock_unlock(&s->lock);
+    return g != NULL;
+}
+
+/* Without sets everybody of the segment is asked. */
+static void take_all(struct audience *a, uint32_t segment)
+{
+    int64_t first = (int64_t)segment << SEGMENT_BITS;
+    clear(&a->sheet->sure);
+    clear(&a->sheet->possible);
+    for (int64_t n = first; n < first + SEGMENT && n < index_count(a->e->index); n++)
+        bits_add(&a->sheet->possible, (uint32_t)(n - first));
+}
+
+/* False: it has to be built, and there is no time for it. */
+static bool take_segment(struct audience *a, uint32_t segment, int64_t until)
+{
+    a->segment = -1;
+    for (;;) {
+        a->by_sets = compute(a, segment);
+        if (a->by_sets)
+            break;
+        if (clock_monotonic() > until)
+            return false;
+        if (!sets_build(index_sets(a->e->index), segment, a->at, 0)) {
+            take_all(a, segment);
+            break;
+        }
+    }
+    a->segment = segment;
+    return true;
+}
+
+/* ---- one by one ---- */
+
+static bool permits(struct audience *a, int64_t number)
+{
+    uint32_t residence = 0;
+    for (size_t i = 0; i < a->count; i++)
+        if (!a->conditions[i].use ||
+            !decide_use(a->e, a->rules, a->conditions[i].use, number, a->at, &residence))
+            return false;
+    return is_wanted(a, residence);
+}
+
+struct checking {
+    struct audience *a;
+    int64_t first;       /* number of the segment's first */
+    uint32_t low, count; /* where to go on; of `batch` */
+    uint32_t batch[CHECKED_AT_ONCE];
+};
+
+/* The next numbers that `which` has, with what the index says of them on its way here. */
+static bool next_batch(struct checking *c, const struct bits *which)
+{
+    const struct index *ix = c->a->e->index;
+    c->count = 0;
+    while (c->low < SEGMENT && c->count < CHECKED_AT_ONCE) {
+        uint64_t word = which->w[c->low >> 6] >> (c->low & 63);
+        if (word == 0) {
+            c->low = (c->low | 63) + 1;
+            continue;
+        }
+        c->low += (uint32_t)__builtin_ctzll(word);
+        c->batch[c->count++] = c->low++;
+    }
+    for (uint32_t i = 0; i < c->count; i++)
+        permit_prefetch(index_map(ix), index_address(ix, c->first + c->batch[i]));
+    return c->count > 0;
+}
+
+static int64_t patience(int64_t ms)
+{
+    return ms < 0 ? INT64_MAX : clock_monotonic() + ms * 1000000;
+}
+
+void audience_find(struct audience *a, int64_t from, size_t most, int64_t patience_ms,
+                   uint32_t *numbers, size_t *count, int64_t *next)
+{
+    int64_t until = patience(patience_ms);
+    *count = 0;
+    *next = -1;
+    if (from < 0 || !come_up_to_date(a))
+        return;
+    while (from < index_count(a->e->index) && *count < most) {
+        uint32_t segment = (uint32_t)(from >> SEGMENT_BITS);
+        struct checking c = {a, (int64_t)segment << SEGMENT_BITS, (uint32_t)from % SEGMENT, 0, {0}};
+        *next = from;
+        if (a->segment != segment && !take_segment(a, segment, until))
+            return;
+        while (*count < most && next_batch(&c, &a->sheet->possible)) {
+            for (uint32_t i = 0; i < c.count; i++) {
+                if (*count == most) {
+                    c.low = c.batch[i];
+                    break;
+                }
+                if (permits(a, c.first + c.batch[i]))
+                    numbers[(*count)++] = (uint32_t)c.first + c.batch[i];
+            }
+            if (clock_monotonic() > until)
+                break;
+        }
+        from = c.first + c.low;
+        if (clock_monotonic() > until)
+            break;
+    }
+    *next = from < index_count(a->e->index) ? from : -1;
+}
+
+/* Of the sheet: the sure ones, and who else is permitted. Negative: out of time. */
+static int64_t count_sheet(struct audience *a, int64_t until)
+{
+    struct sheet *t = a->sheet;
+    struct checking c = {.a = a, .first = a->segment << SEGMENT_BITS};
+    int64_t n = 0;
+    EACH_WORD(i)
+    {
+        n += __builtin_popcountll(t->sure.w[i]);
+        t->possible.w[i] &= ~t->sure.w[i];
+    }
+    while (next_batch(&c, &t->possible)) {
+        for (uint32_t i = 0; i < c.count; i++)
+            n += permits(a, c.first + c.batch[i]);
+        if (clock_monotonic() > until)
+            return -1;
+    }
+    return n;
+}
+
+int audience_count(struct audience *a, int64_t patience_ms, int64_t *out, struct err *err)
+{
+    int64_t until = patience(patience_ms), sum = 0;
+    if (come_up_to_date(a)) {
+        int64_t segments = (index_count(a->e->index) + SEGMENT - 1) >> SEGMENT_BITS;
+        for (int64_t i = 0; i < segments; i++) {
+            int64_t n = take_segment(a, (uint32_t)i, until) ? count_sheet(a, until) : -1;
+            a->segment = -1;
+            if (n < 0)
+                return err_reason(err, LOV_EUNAVAILABLE, "audience_not_ready",
+                                  "what audiences are computed from is being made (%lld of %lld "
+                                  "parts): ask again",
+                                  (long long)i, (long long)segments);
+            sum += n;
+        }
+    }
+    *out = sum;
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static size_t copy_codes(struct arena *arena, const struct str *from, size_t count, struct str *to)
+{
+    if (count > AUDIENCE_CODES)
+        bug("an audience of %zu residences or laws", count);
+    for (size_t i = 0; i < count; i++)
+        to[i] = arena_str(arena, from[i]);
+    return count;
+}
+
+struct audience *audience_open(struct engine *e, const struct audience_ask *ask)
+{
+    struct audience *a = mem_zero(sizeof *a);
+    if (ask->count == 0 || ask->count > AUDIENCE_CONDITIONS)
+        bug("an audience of %zu conditions", ask->count);
+    a->e = e;
+    a->segment = -1;
+    a->sheet = mem_zero(sizeof *a->sheet);
+    for (a->count = 0; a->count < ask->count; a->count++) {
+        struct condition *c = &a->conditions[a->count];
+        c->recipient = arena_str(&a->arena, ask->all[a->count].recipient);
+        c->purpose = arena_str(&a->arena, ask->all[a->count].purpose);
+        c->category = arena_str(&a->arena, ask->all[a->count].category);
+    }
+    a->residence_count =
+        copy_codes(&a->arena, ask->residences, ask->residence_count, a->residences);
+    a->law_count = copy_codes(&a->arena, ask->laws, ask->law_count, a->laws);
+    return a;
+}
+
+void audience_close(struct audience *a)
+{
+    if (!a)
+        return;
+    for (size_t i = 0; i < a->count; i++)
+        forget_condition(&a->conditions[i]);
+    free(a->wanted);
+    free(a->sheet);
+    rules_unref(a->rules);
+    arena_free(&a->arena);
+    free(a);
+}
+
+struct uid engine_cid(const struct engine *e, uint32_t number)
+{
+    return index_cid(e->index, number);
+}
