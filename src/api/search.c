@@ -333,22 +333,24 @@ static int find_audience(struct search *s, const struct audience_query *q, struc
 static int find_names(struct search *s, const struct found *f, struct str **names, struct err *err)
 {
     struct engine *e = api_of(s->call)->engine;
-    struct db_pool *pool = engine_identities(e);
-    struct db *db;
-    _cleanup_buf struct buf name = {0};
-    *names = arena_array(&s->call->arena, f->count, sizeof **names);
-    int rc = db_pool_get(pool, &db, err);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < f->count && rc >= 0; i++) {
-        struct uid cid = engine_cid(e, f->numbers[i]);
-        buf_clear(&name);
-        rc = identity_name(engine_identity(e), db, &cid, &name, err);
-        if (rc == 1)
-            (*names)[i] = arena_str(&s->call->arena, buf_view(&name));
+    struct arena *arena = &s->call->arena;
+    struct uid *cids = arena_array(arena, f->count, sizeof *cids);
+    struct identity_span *spans = arena_array(arena, f->count, sizeof *spans);
+    struct identity_names *reader = identity_names_new(engine_identity(e), engine_identities(e));
+    int rc = 0;
+    *names = arena_array(arena, f->count, sizeof **names);
+    for (size_t i = 0; rc == 0 && i < f->count; i += IDENTITY_NAMES) {
+        _cleanup_buf struct buf text = {0};
+        size_t n = f->count - i < IDENTITY_NAMES ? f->count - i : IDENTITY_NAMES;
+        for (size_t k = i; k < i + n; k++)
+            cids[k] = engine_cid(e, f->numbers[k]);
+        rc = identity_names_read(reader, f->numbers + i, cids + i, n, &text, spans + i, err);
+        struct str kept = arena_str(arena, buf_view(&text));
+        for (size_t k = i; rc == 0 && k < i + n; k++)
+            (*names)[k] = (struct str){kept.p + spans[k].offset, spans[k].length};
     }
-    db_pool_put(pool, db);
-    return rc < 0 ? rc : 0;
+    identity_names_free(reader);
+    return rc;
 }
 
 static int answer_names(struct search *s, const struct str *names, int64_t count)
