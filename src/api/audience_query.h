@@ -17,4 +17,8 @@ struct audience_query {
 int audience_query_read(struct http_call *call, const json_t *context, const struct question *first,
                         struct audience_query *out, struct err *err);
 
+/* Answers with everybody of the audience, a line each, as they are found (application/x-ndjson).
+ * Texts of the query are copied. */
+int audience_stream(struct http_call *call, const struct audience_query *query);
+
 #endif

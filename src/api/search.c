@@ -56,7 +56,7 @@ struct search {
     const json_t *context; /* borrowed from body */
     struct sha256 binding; /* of caller and query */
     struct position at;
-    bool more;
+    bool more, paged;
     int64_t total; /* -1: was not asked for */
     struct jw w;
     struct buf results;
@@ -144,6 +144,7 @@ static int search_start(struct search *s, enum wanted wanted, struct err *err)
     s->binding = bind_query(call, &request.entities, wanted);
     s->rules = engine_rules(api_of(call)->engine);
     s->total = -1;
+    s->paged = request.page != NULL;
     return take_page(s, request.page, err);
 }
 
@@ -412,6 +413,34 @@ static int record_names(struct search *found, const struct str *names, int64_t c
     return pending_submit(p, answer_recorded);
 }
 
+/* Lines of everybody instead of a page, where that is what the client prefers. */
+static bool wants_stream(const struct http_call *call)
+{
+    struct str accept = http_header(call, "Accept");
+    return http_accept_weight(accept, "application/x-ndjson") >
+           http_accept_weight(accept, "application/json");
+}
+
+static int answer_stream(struct search *s, const struct audience_query *query)
+{
+    struct decision d;
+    struct err err = {0};
+    struct http_call *call = s->call;
+    if (s->paged)
+        err_reason(&err, LOV_EINVAL, "invalid_field",
+                   "page: an audience in lines comes without pages");
+    else if (s->ev.record)
+        err_reason(&err, LOV_EINVAL, "invalid_field",
+                   "context.record: an audience in lines is not recorded: ask for pages");
+    else if (!decide_available(api_of(call)->engine, s->rules, &d))
+        err_reason(&err, LOV_EUNAVAILABLE, "unavailable", "nothing can be decided now");
+    if (err.code)
+        return search_refuse(s, &err);
+    int rc = audience_stream(call, query);
+    search_free(s);
+    return rc;
+}
+
 int search_resource(struct http_call *call)
 {
     struct search s = {.call = call};
@@ -423,6 +452,9 @@ int search_resource(struct http_call *call)
         return search_refuse(&s, &err);
     if (audience_query_read(call, s.context, &s.ev.question, &query, &err))
         return search_refuse(&s, &err);
+    if (wants_stream(call) && !s.ev.other_subject)
+        return s.rules && check_record(&s, &query, &err) ? search_refuse(&s, &err)
+                                                         : answer_stream(&s, &query);
     if (!s.rules || s.ev.other_subject)
         return search_answer(&s);
     if (check_record(&s, &query, &err) || find_audience(&s, &query, &found, &err) ||

@@ -552,19 +552,41 @@ static int64_t count_sheet(struct audience *a, int64_t until)
     return n;
 }
 
+static int64_t segments_of(const struct audience *a)
+{
+    return (index_count(a->e->index) + SEGMENT - 1) >> SEGMENT_BITS;
+}
+
+static int not_ready(int64_t done, int64_t all, struct err *err)
+{
+    return err_reason(err, LOV_EUNAVAILABLE, "audience_not_ready",
+                      "what audiences are computed from is being made (%lld of %lld parts): ask "
+                      "again",
+                      (long long)done, (long long)all);
+}
+
+int audience_prepare(struct audience *a, int64_t patience_ms, struct err *err)
+{
+    struct sets *s = index_sets(a->e->index);
+    int64_t until = patience(patience_ms);
+    for (uint32_t i = 0; sets_wanting(s, &i, permit_now(), 0); i++) {
+        if (clock_monotonic() > until)
+            return not_ready(i, segments_of(a), err);
+        sets_build(s, i, permit_now(), 0);
+    }
+    return 0;
+}
+
 int audience_count(struct audience *a, int64_t patience_ms, int64_t *out, struct err *err)
 {
     int64_t until = patience(patience_ms), sum = 0;
     if (come_up_to_date(a)) {
-        int64_t segments = (index_count(a->e->index) + SEGMENT - 1) >> SEGMENT_BITS;
+        int64_t segments = segments_of(a);
         for (int64_t i = 0; i < segments; i++) {
             int64_t n = take_segment(a, (uint32_t)i, until) ? count_sheet(a, until) : -1;
             a->segment = -1;
             if (n < 0)
-                return err_reason(err, LOV_EUNAVAILABLE, "audience_not_ready",
-                                  "what audiences are computed from is being made (%lld of %lld "
-                                  "parts): ask again",
-                                  (long long)i, (long long)segments);
+                return not_ready(i, segments, err);
             sum += n;
         }
     }

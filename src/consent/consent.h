@@ -220,6 +220,9 @@ void audience_find(struct audience *a, int64_t from, size_t most, int64_t patien
  * ("audience_not_ready") when they cannot be counted within `patience_ms`: the next call has less
  * to do. */
 int audience_count(struct audience *a, int64_t patience_ms, int64_t *out, struct err *err);
+/* Is what it is computed from ready? Makes it for about `patience_ms`; LOV_EUNAVAILABLE
+ * ("audience_not_ready") when that is not enough. */
+int audience_prepare(struct audience *a, int64_t patience_ms, struct err *err);
 /* Who the consumer of a number is: all zero for one who was erased. */
 struct uid engine_cid(const struct engine *e, uint32_t number);
 /* Keeps what audiences are computed from ready, in a thread of its own, until the engine is closed;

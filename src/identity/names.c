@@ -144,15 +144,18 @@ static int take_row(struct piece *p, struct db_stmt *s)
     return open_id(p, (size_t)i, db_blob(s, 2));
 }
 
-static int read_rows(struct piece *p, const char *sql, int64_t from, int64_t to)
+/* Until `i` is met, or all are. */
+static int read_rows(struct piece *p, int64_t from, int64_t to, size_t i)
 {
+    static const char sql[] = "select number, cid, sealed_id from consumer "
+                              "where number >= $1 and number <= $2 order by number";
     struct db_stmt *s = db_use(p->db, sql);
     db_bind_int(s, 1, from);
     db_bind_int(s, 2, to);
     int rc;
     while ((rc = db_step(s, p->err)) == 1) {
         rc = take_row(p, s);
-        if (rc || p->left == 0) {
+        if (rc || p->left == 0 || (i < p->count && p->n->met[i])) {
             db_done(s);
             return rc;
         }
@@ -160,42 +163,45 @@ static int read_rows(struct piece *p, const char *sql, int64_t from, int64_t to)
     return rc;
 }
 
-static int read_range(struct piece *p)
+static int look_up(struct piece *p, size_t i)
 {
-    static const char sql[] = "select number, cid, sealed_id from consumer "
-                              "where number >= $1 and number <= $2 order by number";
-    int64_t from = p->numbers[0] + p->n->ahead;
-    int64_t to = p->numbers[p->count - 1] + p->n->ahead + HOLES;
-    return read_rows(p, sql, from, to);
+    static const char sql[] = "select number, cid, sealed_id from consumer where cid = $1";
+    struct db_stmt *s = db_use(p->db, sql);
+    db_bind_blob(s, 1, uid_str(&p->cids[i]));
+    int rc = db_step(s, p->err);
+    if (rc != 1)
+        return rc;
+    rc = take_row(p, s);
+    db_done(s);
+    return rc;
 }
 
+static int read_range(struct piece *p)
+{
+    int64_t from = p->numbers[0] + p->n->ahead;
+    int64_t to = p->numbers[p->count - 1] + p->n->ahead + HOLES;
+    return read_rows(p, from, to, p->count);
+}
+
+/* Each after a few holes at most; who is not there says how far ahead the next ones are. */
 static int read_each(struct piece *p)
 {
-    static const char sql[] = "select number, cid, sealed_id from consumer where number = $1 "
-                              "and number <= $2";
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < p->count; i++) {
         int64_t number = p->numbers[i] + p->n->ahead;
-        rc = read_rows(p, sql, number, number);
+        rc = read_rows(p, number, number + FAR, i);
+        if (rc == 0 && !p->n->met[i])
+            rc = look_up(p, i);
     }
     return rc;
 }
 
 static int read_missing(struct piece *p)
 {
-    static const char sql[] = "select number, cid, sealed_id from consumer where cid = $1";
     int rc = 0;
-    for (size_t i = 0; rc == 0 && p->left && i < p->count; i++) {
-        if (p->n->met[i])
-            continue;
-        struct db_stmt *s = db_use(p->db, sql);
-        db_bind_blob(s, 1, uid_str(&p->cids[i]));
-        rc = db_step(s, p->err);
-        if (rc == 1) {
-            rc = take_row(p, s);
-            db_done(s);
-        }
-    }
+    for (size_t i = 0; rc == 0 && p->left && i < p->count; i++)
+        if (!p->n->met[i])
+            rc = look_up(p, i);
     return rc;
 }
 
