@@ -14,9 +14,12 @@
 
 enum { CHECKED_AT_ONCE = 32 };
 
-/* Consumers for whom an activity has the same basis and the same ages. */
-struct kind_of_law {
-    int32_t basis, guardian_below, opt_in_below;
+enum { BASES = IMAGE_BASES };
+
+/* What the rules say of a residence. */
+struct residence {
+    bool wanted;
+    int32_t law, guardian_below, opt_in_below;
 };
 
 /* What a permit of a term says, as far as a condition is concerned. */
@@ -27,22 +30,18 @@ struct condition {
     const struct image_use *use; /* NULL: policy permits nobody */
     uint8_t *roles;              /* by term */
     uint32_t role_count;
-    uint32_t *kind_of; /* by residence: position in `kinds` */
-    uint32_t residence_count;
-    struct kind_of_law *kinds;
-    uint32_t kind_count;
-    uint64_t *weight; /* by kind, within the segment */
 };
 
 /* What is worked with in a segment. */
 struct sheet {
-    struct bits alive, restricted, signal;
-    struct bits sure, possible; /* so far */
+    struct bits alive, restricted, signal; /* alive: and wanted */
+    struct bits minor, turning;            /* below the age of consent; perhaps so */
+    struct bits child, turning_child;      /* below the age of opt-out */
+    struct bits sure, possible;            /* so far */
     struct bits given, by_guardian, soon, soon_by_guardian, no;
-    struct bits these, others;                        /* of a kind of law; of all before it */
-    struct bits young, turning, child, turning_child; /* below an age, about to pass it */
+    struct bits these, others; /* of a basis; of all before it */
+    struct bits by_consent, perhaps;
     struct bits condition_sure, condition_maybe;
-    struct bits wanted;
 };
 
 struct audience {
@@ -55,8 +54,8 @@ struct audience {
     size_t count;
     struct str residences[AUDIENCE_CODES], laws[AUDIENCE_CODES];
     size_t residence_count, law_count;
-    uint8_t *wanted; /* by residence */
-    uint32_t wanted_count;
+    struct residence *known; /* by residence */
+    uint32_t known_count;
     int64_t segment; /* what the sheet is of, -1: nothing */
     bool by_sets;    /* else everybody is possible, and nobody sure */
     struct sheet *sheet;
@@ -67,9 +66,6 @@ struct audience {
 static void forget_condition(struct condition *c)
 {
     free(c->roles);
-    free(c->kind_of);
-    free(c->kinds);
-    free(c->weight);
     *c = (struct condition){c->recipient, c->purpose, c->category, .use = NULL};
 }
 
@@ -96,9 +92,9 @@ static bool come_up_to_date(struct audience *a)
         a->segment = -1;
         for (size_t i = 0; i < a->count; i++)
             forget_condition(&a->conditions[i]);
-        free(a->wanted);
-        a->wanted = NULL;
-        a->wanted_count = 0;
+        free(a->known);
+        a->known = NULL;
+        a->known_count = 0;
     } else {
         rules_unref(rules);
     }
@@ -134,66 +130,42 @@ static void learn_terms(struct condition *c, const struct term_table *terms)
 
 /* ---- residences ---- */
 
-static uint32_t kind_number(struct condition *c, const struct kind_of_law *kind)
-{
-    for (uint32_t i = 0; i < c->kind_count; i++)
-        if (memcmp(&c->kinds[i], kind, sizeof *kind) == 0)
-            return i;
-    c->kinds = mem_grow(c->kinds, c->kind_count + 1, sizeof *c->kinds);
-    c->weight = mem_grow(c->weight, c->kind_count + 1, sizeof *c->weight);
-    c->kinds[c->kind_count] = *kind;
-    return c->kind_count++;
-}
-
-static uint32_t kind_of(struct audience *a, struct condition *c, uint32_t residence)
-{
-    if (residence < c->residence_count)
-        return c->kind_of[residence];
-    c->kind_of = mem_grow(c->kind_of, residence + 1, sizeof *c->kind_of);
-    for (; c->residence_count <= residence; c->residence_count++) {
-        struct image_residence r =
-            permit_residence(index_map(a->e->index), a->image, c->residence_count);
-        struct kind_of_law kind = {
-            .basis = IMAGE_AT(a->image, bases, uint8_t)[c->use->bases + (uint32_t)r.law],
-            .guardian_below = r.guardian_below,
-            .opt_in_below = IMAGE_AT(a->image, laws, struct image_law)[r.law].opt_in_below,
-        };
-        c->kind_of[c->residence_count] = kind_number(c, &kind);
-    }
-    return c->kind_of[residence];
-}
-
 static bool is_in(struct str code, struct str territory)
 {
     return str_eq(code, territory) || (str_starts(code, territory) && code.p[territory.n] == '-');
 }
 
-static bool find_wanted(const struct audience *a, uint32_t residence)
+static bool is_wanted(const struct audience *a, uint32_t residence, int32_t law)
 {
     const struct permit_map *m = index_map(a->e->index);
-    char bytes[9] = {0};
+    char code[9] = {0};
     uint64_t word = residence < m->residence_limit ? word_get(m->residences + residence) : 0;
-    memcpy(bytes, &word, sizeof word);
-    int32_t law = permit_residence(m, a->image, residence).law;
+    memcpy(code, &word, sizeof word);
     struct str id = rules_policy(a->rules)->laws[law].id;
     bool lives = a->residence_count == 0, covered = a->law_count == 0;
     for (size_t i = 0; i < a->residence_count; i++)
-        lives |= is_in(str_of(bytes), a->residences[i]);
+        lives |= is_in(str_of(code), a->residences[i]);
     for (size_t i = 0; i < a->law_count; i++)
         covered |= str_eq(id, a->laws[i]);
     return lives && covered;
 }
 
-static bool is_wanted(struct audience *a, uint32_t residence)
+static const struct residence *residence_of(struct audience *a, uint32_t number)
 {
-    if (a->residence_count + a->law_count == 0)
-        return true;
-    if (residence >= a->wanted_count) {
-        a->wanted = mem_grow(a->wanted, residence + 1, sizeof *a->wanted);
-        for (; a->wanted_count <= residence; a->wanted_count++)
-            a->wanted[a->wanted_count] = find_wanted(a, a->wanted_count);
+    if (number < a->known_count)
+        return &a->known[number];
+    a->known = mem_grow(a->known, number + 1, sizeof *a->known);
+    for (; a->known_count <= number; a->known_count++) {
+        struct image_residence r =
+            permit_residence(index_map(a->e->index), a->image, a->known_count);
+        a->known[a->known_count] = (struct residence){
+            .wanted = is_wanted(a, a->known_count, r.law),
+            .law = r.law,
+            .guardian_below = r.guardian_below,
+            .opt_in_below = IMAGE_AT(a->image, laws, struct image_law)[r.law].opt_in_below,
+        };
     }
-    return a->wanted[residence];
+    return &a->known[number];
 }
 
 /* ---- words ---- */
@@ -205,11 +177,38 @@ static void clear(struct bits *b)
     memset(b, 0, sizeof *b);
 }
 
-static void or_set(const struct sets *s, const struct segment *g, uint32_t set, struct bits *out)
+/* A segment that is being computed. */
+struct at_work {
+    struct audience *a;
+    const struct sets *s;
+    const struct segment *g;
+    uint32_t homes, homes_end; /* slots: the sets of residences, */
+    uint32_t months_end;       /* then those of months of birth, */
+    uint32_t soon;             /* then those of terms, then of terms that end soon */
+    bool ages;                 /* some are young */
+};
+
+static uint32_t first_of(const struct segment *g, enum set_kind kind)
 {
-    for (uint32_t i = 0; i < g->count && g->slots[i].set <= set; i++)
-        if (g->slots[i].set == set)
-            slot_or(&s->region, &g->slots[i], out);
+    uint32_t low = 0, high = g->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (set_kind(g->slots[middle].set) < kind)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static const struct residence *home(const struct at_work *w, uint32_t slot)
+{
+    return residence_of(w->a, set_value(w->g->slots[slot].set));
+}
+
+static void or_slot(const struct at_work *w, uint32_t slot, struct bits *out)
+{
+    slot_or(&w->s->region, &w->g->slots[slot], out);
 }
 
 /* ---- ages ---- */
@@ -236,165 +235,220 @@ static void find_months(int64_t at, int years, uint32_t *sure, uint32_t *perhaps
     }
 }
 
-static void find_young(const struct audience *a, const struct sets *s, const struct segment *g,
-                       int years, struct bits *young, struct bits *turning)
+/* Of `these`, who is younger than that, and who is perhaps. */
+static void add_young(const struct at_work *w, int years, const struct bits *these,
+                      struct bits *young, struct bits *turning)
 {
+    struct bits *found = &w->a->sheet->by_consent, *unsure = &w->a->sheet->perhaps;
     uint32_t sure, perhaps;
-    clear(young);
-    clear(turning);
-    if (years <= 0)
-        return;
     if (years > YOUNG) { /* the sets do not know */
-        *turning = a->sheet->alive;
+        EACH_WORD(i)
+        turning->w[i] |= these->w[i];
         return;
     }
-    find_months(a->at, years, &sure, &perhaps);
-    for (uint32_t i = 0; i < g->count; i++) {
-        uint32_t month = set_value(g->slots[i].set);
-        if (set_kind(g->slots[i].set) != SET_BORN || month < perhaps)
-            continue;
-        bool certain = month >= sure && month != SET_UNBORN;
-        slot_or(&s->region, &g->slots[i], certain ? young : turning);
+    clear(found);
+    clear(unsure);
+    find_months(w->a->at, years, &sure, &perhaps);
+    for (uint32_t i = w->months_end; i-- > w->homes_end;) {
+        uint32_t month = set_value(w->g->slots[i].set);
+        if (month < perhaps)
+            break;
+        or_slot(w, i, month >= sure && month != SET_UNBORN ? found : unsure);
     }
-}
-
-/* ---- a condition ---- */
-
-/* Those of `these`, by what permit_judge() says: by_consent(), by_basis() there. */
-static void judge_kind(struct sheet *t, const struct kind_of_law *kind)
-{
-    bool legal = kind->basis == BASIS_LEGAL_OBLIGATION;
     EACH_WORD(i)
     {
-        uint64_t here = t->these.w[i] & (legal ? ~(uint64_t)0 : ~t->restricted.w[i]);
-        uint64_t sure = t->by_guardian.w[i] | (t->given.w[i] & ~t->young.w[i] & ~t->turning.w[i]);
-        uint64_t maybe = t->soon_by_guardian.w[i] | (t->soon.w[i] & ~t->young.w[i]) |
-                         (t->given.w[i] & t->turning.w[i]);
-        uint64_t base = ~(t->no.w[i] | t->signal.w[i]);
-        switch (kind->basis) {
-        case BASIS_CONSENT:
-            break;
-        case BASIS_OPT_OUT:
-            sure = base & (~(t->child.w[i] | t->turning_child.w[i]) | (t->child.w[i] & sure));
-            maybe = base & (t->turning_child.w[i] | (t->child.w[i] & maybe));
-            break;
-        case BASIS_LEGITIMATE_INTEREST:
-            sure = ~t->no.w[i];
-            maybe = 0;
-            break;
-        case BASIS_CONTRACT:
-        case BASIS_LEGAL_OBLIGATION:
-        case BASIS_VITAL_INTEREST:
-        case BASIS_PUBLIC_TASK:
-            sure = ~(uint64_t)0;
-            maybe = 0;
-            break;
-        default:
-            sure = maybe = 0;
-        }
-        t->condition_sure.w[i] |= here & sure;
-        t->condition_maybe.w[i] |= here & maybe;
+        young->w[i] |= found->w[i] & these->w[i];
+        turning->w[i] |= unsure->w[i] & these->w[i];
     }
 }
 
-static void gather_answers(struct audience *a, const struct condition *c, const struct sets *s,
-                           const struct segment *g)
+static int age_of(const struct residence *r, bool opt_in)
 {
-    struct sheet *t = a->sheet;
+    return opt_in ? r->opt_in_below : r->guardian_below;
+}
+
+/* Who is below the age that holds where they live. */
+static void find_young(const struct at_work *w, bool opt_in, struct bits *young,
+                       struct bits *turning)
+{
+    enum { AGES = 256 };
+    uint64_t done[AGES / 64] = {0};
+    struct sheet *t = w->a->sheet;
+    clear(young);
+    clear(turning);
+    for (uint32_t i = w->homes; i < w->homes_end; i++) {
+        int years = age_of(home(w, i), opt_in);
+        bool open = home(w, i)->wanted && years > 0 && (w->ages || years > YOUNG);
+        if (!open || (done[years / 64 % 4] >> (years % 64) & 1))
+            continue;
+        done[years / 64 % 4] |= (uint64_t)1 << (years % 64);
+        clear(&t->these);
+        for (uint32_t k = i; k < w->homes_end; k++)
+            if (home(w, k)->wanted && age_of(home(w, k), opt_in) == years)
+                or_slot(w, k, &t->these);
+        add_young(w, years, &t->these, young, turning);
+    }
+}
+
+/* ---- a condition: what permit_judge() says, of many ---- */
+
+static void gather_answers(const struct at_work *w, const struct condition *c, bool objections)
+{
+    struct sheet *t = w->a->sheet;
     struct bits *const sinks[2][4] = {
-        {NULL, &t->given, &t->by_guardian, &t->no},
+        {NULL, &t->given, &t->by_guardian, objections ? &t->no : NULL},
         {NULL, &t->soon, &t->soon_by_guardian, NULL},
     };
-    for (int i = 0; i < 2; i++)
-        for (int k = 0; k < 4; k++)
-            if (sinks[i][k])
-                clear(sinks[i][k]);
-    for (uint32_t i = 0; i < g->count; i++) {
-        enum set_kind kind = set_kind(g->slots[i].set);
-        if (kind != SET_TERM && kind != SET_SOON)
-            continue;
-        struct bits *sink = sinks[kind == SET_SOON][c->roles[set_value(g->slots[i].set)]];
+    clear(&t->given);
+    clear(&t->by_guardian);
+    clear(&t->soon);
+    clear(&t->soon_by_guardian);
+    clear(&t->no);
+    for (uint32_t i = w->months_end; i < w->g->count; i++) {
+        struct bits *sink = sinks[i >= w->soon][c->roles[set_value(w->g->slots[i].set)]];
         if (sink)
-            slot_or(&s->region, &g->slots[i], sink);
+            or_slot(w, i, sink);
+    }
+    EACH_WORD(i)
+    {
+        t->by_consent.w[i] =
+            t->by_guardian.w[i] | (t->given.w[i] & ~(t->minor.w[i] | t->turning.w[i]));
+        t->perhaps.w[i] = t->soon_by_guardian.w[i] | (t->soon.w[i] & ~t->minor.w[i]) |
+                          (t->given.w[i] & t->turning.w[i]);
     }
 }
 
-/* How many of each kind of law there are; the one with most. */
-static uint32_t weigh(struct audience *a, struct condition *c, const struct segment *g)
+static void judge_opt_out(struct sheet *t)
 {
-    uint32_t largest = 0;
-    for (uint32_t i = 0; i < g->count; i++)
-        if (set_kind(g->slots[i].set) == SET_RESIDENCE)
-            kind_of(a, c, set_value(g->slots[i].set));
-    for (uint32_t i = 0; i < c->kind_count; i++)
-        c->weight[i] = 0;
-    for (uint32_t i = 0; i < g->count; i++)
-        if (set_kind(g->slots[i].set) == SET_RESIDENCE)
-            c->weight[kind_of(a, c, set_value(g->slots[i].set))] += g->slots[i].count;
-    for (uint32_t i = 1; i < c->kind_count; i++)
-        if (c->weight[i] > c->weight[largest])
-            largest = i;
-    return largest;
+    EACH_WORD(i)
+    {
+        uint64_t here = t->these.w[i] & ~t->restricted.w[i] & ~t->no.w[i] & ~t->signal.w[i];
+        uint64_t adult = ~(t->child.w[i] | t->turning_child.w[i]);
+        t->condition_sure.w[i] |= here & (adult | (t->child.w[i] & t->by_consent.w[i]));
+        t->condition_maybe.w[i] |=
+            here & (t->turning_child.w[i] | (t->child.w[i] & t->perhaps.w[i]));
+    }
 }
 
-static void judge_these(struct audience *a, const struct kind_of_law *kind, const struct sets *s,
-                        const struct segment *g)
+static void judge_consent(struct sheet *t)
 {
-    struct sheet *t = a->sheet;
-    bool by_age = kind->basis == BASIS_CONSENT || kind->basis == BASIS_OPT_OUT;
-    find_young(a, s, g, by_age ? kind->guardian_below : 0, &t->young, &t->turning);
-    find_young(a, s, g, kind->basis == BASIS_OPT_OUT ? kind->opt_in_below : 0, &t->child,
-               &t->turning_child);
-    judge_kind(t, kind);
+    EACH_WORD(i)
+    {
+        uint64_t here = t->these.w[i] & ~t->restricted.w[i];
+        t->condition_sure.w[i] |= here & t->by_consent.w[i];
+        t->condition_maybe.w[i] |= here & t->perhaps.w[i];
+    }
 }
 
-/* Those of the commonest kind are all who are of no other: mostly there is one kind alone, and then
- * no residence has to be looked at. */
-static void judge_condition(struct audience *a, struct condition *c, const struct sets *s,
-                            const struct segment *g)
+/* Those of `these`, for whom the activity has that basis. */
+static void judge_these(struct sheet *t, int basis)
 {
+    switch (basis) {
+    case BASIS_CONSENT:
+        judge_consent(t);
+        break;
+    case BASIS_OPT_OUT:
+        judge_opt_out(t);
+        break;
+    case BASIS_LEGITIMATE_INTEREST:
+        EACH_WORD(i)
+        t->condition_sure.w[i] |= t->these.w[i] & ~t->restricted.w[i] & ~t->no.w[i];
+        break;
+    case BASIS_LEGAL_OBLIGATION:
+        EACH_WORD(i)
+        t->condition_sure.w[i] |= t->these.w[i];
+        break;
+    case BASIS_CONTRACT:
+    case BASIS_VITAL_INTEREST:
+    case BASIS_PUBLIC_TASK:
+        EACH_WORD(i)
+        t->condition_sure.w[i] |= t->these.w[i] & ~t->restricted.w[i];
+        break;
+    default:
+        break;
+    }
+}
+
+static int basis_of(const struct audience *a, const struct condition *c, const struct residence *r)
+{
+    return IMAGE_AT(a->image, bases, uint8_t)[c->use->bases + (uint32_t)r->law];
+}
+
+/* Those of the commonest basis are all who have no other: mostly there is one alone, and then no
+ * residence has to be looked at. */
+static void judge_condition(const struct at_work *w, struct condition *c)
+{
+    struct audience *a = w->a;
     struct sheet *t = a->sheet;
+    uint64_t weight[BASES] = {0};
+    int largest = 0;
     clear(&t->condition_sure);
     clear(&t->condition_maybe);
     if (!c->use)
         return;
-    learn_terms(c, &s->terms);
-    gather_answers(a, c, s, g);
-    uint32_t largest = weigh(a, c, g);
+    learn_terms(c, &w->s->terms);
+    for (uint32_t i = w->homes; i < w->homes_end; i++)
+        if (home(w, i)->wanted)
+            weight[basis_of(a, c, home(w, i))] += w->g->slots[i].count;
+    for (int k = 1; k < BASES; k++)
+        if (weight[k] > weight[largest])
+            largest = k;
+    gather_answers(w, c, weight[BASIS_OPT_OUT] || weight[BASIS_LEGITIMATE_INTEREST]);
     clear(&t->others);
-    for (uint32_t k = 0; k < c->kind_count; k++) {
-        if (k == largest || c->weight[k] == 0)
+    for (int k = 0; k < BASES; k++) {
+        if (k == largest || weight[k] == 0)
             continue;
         clear(&t->these);
-        for (uint32_t i = 0; i < g->count; i++)
-            if (set_kind(g->slots[i].set) == SET_RESIDENCE &&
-                kind_of(a, c, set_value(g->slots[i].set)) == k)
-                slot_or(&s->region, &g->slots[i], &t->these);
-        judge_these(a, &c->kinds[k], s, g);
+        for (uint32_t i = w->homes; i < w->homes_end; i++)
+            if (home(w, i)->wanted && basis_of(a, c, home(w, i)) == k)
+                or_slot(w, i, &t->these);
         EACH_WORD(i)
         t->others.w[i] |= t->these.w[i];
+        judge_these(t, k);
     }
     EACH_WORD(i)
     t->these.w[i] = t->alive.w[i] & ~t->others.w[i];
-    if (c->kind_count)
-        judge_these(a, &c->kinds[largest], s, g);
+    judge_these(t, largest);
 }
 
 /* ---- a segment ---- */
 
-static void gather_wanted(struct audience *a, const struct sets *s, const struct segment *g)
+static void gather_people(const struct at_work *w)
 {
+    struct audience *a = w->a;
     struct sheet *t = a->sheet;
-    if (a->residence_count + a->law_count == 0)
-        return;
-    clear(&t->wanted);
-    for (uint32_t i = 0; i < g->count; i++)
-        if (set_kind(g->slots[i].set) == SET_RESIDENCE && is_wanted(a, set_value(g->slots[i].set)))
-            slot_or(&s->region, &g->slots[i], &t->wanted);
-    EACH_WORD(i)
-    {
-        t->sure.w[i] &= t->wanted.w[i];
-        t->possible.w[i] &= t->wanted.w[i];
+    clear(&t->alive);
+    clear(&t->restricted);
+    clear(&t->signal);
+    bool all = a->residence_count + a->law_count == 0;
+    for (uint32_t i = 0; i < w->homes; i++) {
+        enum set_kind kind = set_kind(w->g->slots[i].set);
+        if (kind != SET_ALIVE || all)
+            or_slot(w, i,
+                    kind == SET_ALIVE        ? &t->alive
+                    : kind == SET_RESTRICTED ? &t->restricted
+                                             : &t->signal);
+    }
+    for (uint32_t i = w->homes; !all && i < w->homes_end; i++)
+        if (home(w, i)->wanted)
+            or_slot(w, i, &t->alive);
+}
+
+static void compute_segment(const struct at_work *w)
+{
+    struct audience *a = w->a;
+    struct sheet *t = a->sheet;
+    gather_people(w);
+    find_young(w, false, &t->minor, &t->turning);
+    find_young(w, true, &t->child, &t->turning_child);
+    t->sure = t->possible = t->alive;
+    for (size_t k = 0; k < a->count; k++) {
+        judge_condition(w, &a->conditions[k]);
+        EACH_WORD(i)
+        {
+            t->possible.w[i] &= t->condition_sure.w[i] | t->condition_maybe.w[i];
+            t->sure.w[i] &= t->condition_sure.w[i];
+        }
     }
 }
 
@@ -402,29 +456,18 @@ static void gather_wanted(struct audience *a, const struct sets *s, const struct
 static bool compute(struct audience *a, uint32_t segment)
 {
     struct sets *s = index_sets(a->e->index);
-    struct sheet *t = a->sheet;
     pthread_rwlock_rdlock(&s->lock);
-    const struct segment *g = sets_segment(s, segment, a->at);
-    if (g) {
-        clear(&t->alive);
-        clear(&t->restricted);
-        clear(&t->signal);
-        or_set(s, g, SET_OF(SET_ALIVE, 0), &t->alive);
-        or_set(s, g, SET_OF(SET_RESTRICTED, 0), &t->restricted);
-        or_set(s, g, SET_OF(SET_SIGNAL, 0), &t->signal);
-        t->sure = t->possible = t->alive;
-        for (size_t k = 0; k < a->count; k++) {
-            judge_condition(a, &a->conditions[k], s, g);
-            EACH_WORD(i)
-            {
-                t->sure.w[i] &= t->condition_sure.w[i];
-                t->possible.w[i] &= t->condition_sure.w[i] | t->condition_maybe.w[i];
-            }
-        }
-        gather_wanted(a, s, g);
+    struct at_work w = {.a = a, .s = s, .g = sets_segment(s, segment, a->at)};
+    if (w.g) {
+        w.homes = first_of(w.g, SET_RESIDENCE);
+        w.homes_end = first_of(w.g, SET_BORN);
+        w.months_end = first_of(w.g, SET_TERM);
+        w.soon = first_of(w.g, SET_SOON);
+        w.ages = w.months_end > w.homes_end;
+        compute_segment(&w);
     }
     pthread_rwlock_unlock(&s->lock);
-    return g != NULL;
+    return w.g != NULL;
 }
 
 /* Without sets everybody of the segment is asked. */
@@ -465,7 +508,7 @@ static bool permits(struct audience *a, int64_t number)
         if (!a->conditions[i].use ||
             !decide_use(a->e, a->rules, a->conditions[i].use, number, a->at, &residence))
             return false;
-    return is_wanted(a, residence);
+    return residence_of(a, residence)->wanted;
 }
 
 struct checking {
@@ -491,6 +534,8 @@ static bool next_batch(struct checking *c, const struct bits *which)
     }
     for (uint32_t i = 0; i < c->count; i++)
         permit_prefetch(index_map(ix), index_address(ix, c->first + c->batch[i]));
+    for (uint32_t i = 0; i < c->count; i++)
+        permit_prefetch_blocks(index_map(ix), index_address(ix, c->first + c->batch[i]));
     return c->count > 0;
 }
 
@@ -631,7 +676,7 @@ void audience_close(struct audience *a)
         return;
     for (size_t i = 0; i < a->count; i++)
         forget_condition(&a->conditions[i]);
-    free(a->wanted);
+    free(a->known);
     free(a->sheet);
     rules_unref(a->rules);
     arena_free(&a->arena);

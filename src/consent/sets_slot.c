@@ -278,14 +278,18 @@ bool slot_remove(struct region *r, struct slot *s, uint16_t number)
     return true;
 }
 
+static void or_bits(const struct bits *restrict from, struct bits *restrict b)
+{
+    for (uint32_t i = 0; i < SEGMENT_WORDS; i++)
+        b->w[i] |= from->w[i];
+}
+
 void slot_or(const struct region *r, const struct slot *s, struct bits *b)
 {
     if (s->form == SLOT_ALL) {
         memset(b, 0xFF, sizeof *b);
     } else if (s->form == SLOT_BITS) {
-        const struct bits *from = bits_of(r, s);
-        for (uint32_t i = 0; i < SEGMENT_WORDS; i++)
-            b->w[i] |= from->w[i];
+        or_bits(bits_of(r, s), b);
     } else {
         const uint16_t *a = s->count ? array_of(r, s) : NULL;
         for (uint32_t i = 0; i < s->count; i++)

@@ -77,6 +77,8 @@ enum permit_found permit_find_all(const struct permit_map *m, uint32_t address, 
                                   uint32_t room);
 /* Starts fetching what permit_find() will read first. */
 void permit_prefetch(const struct permit_map *m, uint32_t address);
+/* When that has come: what permit_find_number() will read next. */
+void permit_prefetch_blocks(const struct permit_map *m, uint32_t address);
 
 /* Rules 2 and 3. LOV_PERMITTED and *use, or why not. */
 enum lov_reason permit_policy(const struct image *image, struct str recipient, struct str purpose,

@@ -298,3 +298,16 @@ void permit_prefetch(const struct permit_map *m, uint32_t address)
     __builtin_prefetch((const void *)line);
     __builtin_prefetch((const void *)(line + LINE_WORDS));
 }
+
+void permit_prefetch_blocks(const struct permit_map *m, uint32_t address)
+{
+    uint64_t g = word_get(&m->header->generation) & 1, lines = word_get(&m->header->lines[g]);
+    if (lines > m->table_lines[g])
+        return;
+    const _Atomic uint64_t *line = m->table[g] + home_of(address, lines) * LINE_WORDS;
+    for (int i = 0; i < ENTRIES; i++) {
+        uint64_t word = word_get(line + 3 + i);
+        if ((word >> 32 & ATTR_OVERFLOW) && (uint32_t)word < m->overflow_units)
+            __builtin_prefetch((const void *)(m->overflow + (word & UINT32_MAX) * UNIT_WORDS));
+    }
+}
