@@ -5,7 +5,7 @@
  *
  * Index and identity store are filled through their writers' own doors but in bulk, under the
  * policy in policy/. The identity store holds the first IDENTITIES consumers, and lists are read as
- * far as it goes. Prints one JSON object a line. */
+ * far as it goes. A folder that is filled is taken as it is. Prints one JSON object a line. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +13,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "consent/engine.h"
 #include "consent/sets.h"
 #include "identity/store.h"
 
-enum { PIECE = 512, PAGE = 100, CHANGES = 200000, RESIDENCES = 10 };
+enum { PIECE = 512, PAGE = 100, CHANGES = 20000, RESIDENCES = 10 };
 static const uint8_t key[16] = "a key of a bench";
 
 struct bench {
@@ -209,21 +210,13 @@ static void insert_rows(struct bench *b, struct db *db, const struct row *rows)
 }
 
 /* In the order of the table, its indexes afterwards: what a store is after a load. */
-static void fill_identities(struct bench *b)
+static void insert_all(struct bench *b, struct db *db)
 {
-    char path[512];
     struct err err = {0};
-    struct db *db;
-    struct identity_keys keys;
     struct row *rows = mem_alloc((size_t)b->identities * sizeof *rows);
     for (int64_t i = 0; i < b->identities; i++)
         rows[i] = (struct row){lookup_of(i), i};
     qsort(rows, (size_t)b->identities, sizeof *rows, by_lookup);
-    snprintf(path, sizeof path, "%s/identity.db", b->folder);
-    must(identity_create_key(b->folder, &err) == 0, err.text);
-    must(identity_load_keys(b->folder, &keys, &err) == 0, err.text);
-    must(db_open(path, DB_WRITE, &db, &err) == 0, err.text);
-    must(identity_open(db, &keys, 1, &b->e.identity, &err) == 0, err.text);
     static const char *const before[] = {"drop index consumer_name", "drop index consumer_cid"};
     static const char *const after[] = {
         "create unique index consumer_cid on consumer (cid)",
@@ -235,9 +228,26 @@ static void fill_identities(struct bench *b)
     for (int i = 0; i < 2; i++)
         must(db_run(db_use(db, after[i]), &err) == 0, err.text);
     must(db_commit(db, &err) == 0, err.text);
-    db_close(db);
     free(rows);
+}
+
+static void fill_identities(struct bench *b)
+{
+    char path[512];
+    struct err err = {0};
+    struct db *db;
+    struct identity_keys keys;
+    snprintf(path, sizeof path, "%s/identity.db", b->folder);
+    bool filled = file_exists(path);
+    if (!filled)
+        must(identity_create_key(b->folder, &err) == 0, err.text);
+    must(identity_load_keys(b->folder, &keys, &err) == 0, err.text);
+    must(db_open(path, DB_WRITE, &db, &err) == 0, err.text);
+    must(identity_open(db, &keys, 1, &b->e.identity, &err) == 0, err.text);
     b->e.identities = db_pool_new(path);
+    if (!filled)
+        insert_all(b, db);
+    db_close(db);
 }
 
 /* ---- asking ---- */
@@ -372,7 +382,8 @@ static void run_round(struct bench *b)
     int64_t n, one, all, named;
     double one_ms = count(b, 1, &one) * 1000, four_ms = count(b, 4, &n) * 1000;
     double page_ms = first_page(b) * 1000, numbers = list(b, 4, false, &all);
-    must(all == n, "the list is as long as its count");
+    /* Consents end meanwhile. */
+    must(all <= n && all > n - n / 10000 - 10, "the list is as long as its count");
     double names = list(b, 4, true, &named), dense = list(b, 1, true, &named);
     printf("{\"count_one_ms\":%.1f,\"one\":%lld,\"count_four_ms\":%.1f,\"four\":%lld,"
            "\"first_page_ms\":%.2f,\"numbers\":%.0f,\"names_four\":%.0f,\"names_one\":%.0f}\n",
