@@ -183,9 +183,9 @@ struct at_work {
     const struct sets *s;
     const struct segment *g;
     uint32_t homes, homes_end; /* slots: the sets of residences, */
-    uint32_t months_end;       /* then those of months of birth, */
+    uint32_t ages_end;         /* then those of ages, */
     uint32_t soon;             /* then those of terms, then of terms that end soon */
-    bool ages;                 /* some are young */
+    int64_t part;              /* of the window: it is now */
 };
 
 static uint32_t first_of(const struct segment *g, enum set_kind kind)
@@ -213,99 +213,111 @@ static void or_slot(const struct at_work *w, uint32_t slot, struct bits *out)
 
 /* ---- ages ---- */
 
-static int64_t passes(int32_t born, int years)
-{
-    return date_start(date_add_years(born, years));
-}
-
-/* From which month of birth on somebody is younger than that at `at`, and from which on perhaps. */
-static void find_months(int64_t at, int years, uint32_t *sure, uint32_t *perhaps)
-{
-    struct civil today = civil_from_days((int32_t)(at / DAY_MS));
-    int month = (today.year - years) * 12 + today.month - 1 - 2;
-    for (*sure = *perhaps = UINT32_MAX; *sure == UINT32_MAX; month++) {
-        struct civil c = {month / 12, month % 12 + 1, 1};
-        struct civil next = {(month + 1) / 12, (month + 1) % 12 + 1, 1};
-        int32_t first = days_from_civil(c), last = days_from_civil(next) - 1;
-        uint32_t value = (uint32_t)(month - 1800 * 12);
-        if (*perhaps == UINT32_MAX && at < passes(last, years))
-            *perhaps = value;
-        if (at < passes(first, years))
-            *sure = value;
-    }
-}
-
-/* Of `these`, who is younger than that, and who is perhaps. */
-static void add_young(const struct at_work *w, int years, const struct bits *these,
-                      struct bits *young, struct bits *turning)
-{
-    struct bits *found = &w->a->sheet->by_consent, *unsure = &w->a->sheet->perhaps;
-    uint32_t sure, perhaps;
-    if (years > YOUNG) { /* the sets do not know */
-        EACH_WORD(i)
-        turning->w[i] |= these->w[i];
-        return;
-    }
-    clear(found);
-    clear(unsure);
-    find_months(w->a->at, years, &sure, &perhaps);
-    for (uint32_t i = w->months_end; i-- > w->homes_end;) {
-        uint32_t month = set_value(w->g->slots[i].set);
-        if (month < perhaps)
-            break;
-        or_slot(w, i, month >= sure && month != SET_UNBORN ? found : unsure);
-    }
-    EACH_WORD(i)
-    {
-        young->w[i] |= found->w[i] & these->w[i];
-        turning->w[i] |= unsure->w[i] & these->w[i];
-    }
-}
-
-static int age_of(const struct residence *r, bool opt_in)
+static int32_t age_of(const struct residence *r, bool opt_in)
 {
     return opt_in ? r->opt_in_below : r->guardian_below;
 }
 
-/* Who is below the age that holds where they live. */
-static void find_young(const struct at_work *w, bool opt_in, struct bits *young,
-                       struct bits *turning)
+/* The ages, up to YOUNG, that hold where somebody wanted lives, as bits; who is where a higher one
+ * holds may be younger than it, for all that the sets know. */
+static uint32_t find_ages(const struct at_work *w, bool opt_in, struct bits *turning)
 {
-    enum { AGES = 256 };
-    uint64_t done[AGES / 64] = {0};
-    struct sheet *t = w->a->sheet;
-    clear(young);
-    clear(turning);
+    uint32_t ages = 0;
     for (uint32_t i = w->homes; i < w->homes_end; i++) {
-        int years = age_of(home(w, i), opt_in);
-        bool open = home(w, i)->wanted && years > 0 && (w->ages || years > YOUNG);
-        if (!open || (done[years / 64 % 4] >> (years % 64) & 1))
+        int32_t years = age_of(home(w, i), opt_in);
+        if (!home(w, i)->wanted || years <= 0)
             continue;
-        done[years / 64 % 4] |= (uint64_t)1 << (years % 64);
-        clear(&t->these);
-        for (uint32_t k = i; k < w->homes_end; k++)
-            if (home(w, k)->wanted && age_of(home(w, k), opt_in) == years)
-                or_slot(w, k, &t->these);
-        add_young(w, years, &t->these, young, turning);
+        if (years <= YOUNG)
+            ages |= 1U << years;
+        else
+            or_slot(w, i, turning);
+    }
+    return ages;
+}
+
+/* Of those who live where that age holds: who is of `younger`, and who is of `same`. */
+static void add_young(const struct at_work *w, bool opt_in, int32_t years,
+                      const struct bits *younger, const struct bits *same, struct bits *young,
+                      struct bits *turning)
+{
+    struct bits *these = &w->a->sheet->these;
+    clear(these);
+    for (uint32_t i = w->homes; i < w->homes_end; i++)
+        if (home(w, i)->wanted && age_of(home(w, i), opt_in) == years)
+            or_slot(w, i, these);
+    EACH_WORD(i)
+    {
+        young->w[i] |= younger->w[i] & these->w[i];
+        turning->w[i] |= same->w[i] & these->w[i];
+    }
+}
+
+/* What they turn within the window counts: who turns that very age may be younger or not. */
+static uint32_t oldest_of(const struct at_work *w, uint32_t slot)
+{
+    uint32_t value = set_value(w->g->slots[slot].set);
+    return value / 2 + value % 2;
+}
+
+/* Who is below the age that holds where they live: for consent, and for opting out. */
+static void find_young(const struct at_work *w)
+{
+    struct sheet *t = w->a->sheet;
+    struct bits *younger = &t->by_consent, *same = &t->perhaps;
+    clear(&t->minor);
+    clear(&t->turning);
+    clear(&t->child);
+    clear(&t->turning_child);
+    uint32_t consent = find_ages(w, false, &t->turning);
+    uint32_t opt_in = find_ages(w, true, &t->turning_child), next = w->homes_end;
+    bool some = w->homes_end < w->ages_end;
+    clear(younger);
+    for (int32_t years = 1; some && years <= YOUNG; years++) {
+        if (!((consent | opt_in) >> years & 1))
+            continue;
+        for (; next < w->ages_end && oldest_of(w, next) < (uint32_t)years; next++)
+            or_slot(w, next, younger);
+        clear(same);
+        for (uint32_t i = next; i < w->ages_end && oldest_of(w, i) == (uint32_t)years; i++)
+            if (set_value(w->g->slots[i].set) % 2)
+                or_slot(w, i, same);
+        if (consent >> years & 1)
+            add_young(w, false, years, younger, same, &t->minor, &t->turning);
+        if (opt_in >> years & 1)
+            add_young(w, true, years, younger, same, &t->child, &t->turning_child);
     }
 }
 
 /* ---- a condition: what permit_judge() says, of many ---- */
 
+/* Where a permit of the slot belongs: of those that end within the window, those that have ended
+ * nowhere, those that end later in another part of it with those that do not. */
+static struct bits *sink_of(const struct at_work *w, const struct condition *c, uint32_t slot,
+                            bool objections)
+{
+    struct sheet *t = w->a->sheet;
+    uint32_t value = set_value(w->g->slots[slot].set);
+    enum role role = (enum role)c->roles[value & ((1U << SET_TERM_BITS) - 1)];
+    int64_t part = slot >= w->soon ? value >> SET_TERM_BITS : PARTS;
+    if (role == ROLE_NOTHING || part < w->part)
+        return NULL;
+    if (role == ROLE_NO)
+        return objections ? &t->no : NULL;
+    if (role == ROLE_BY_GUARDIAN)
+        return part > w->part ? &t->by_guardian : &t->soon_by_guardian;
+    return part > w->part ? &t->given : &t->soon;
+}
+
 static void gather_answers(const struct at_work *w, const struct condition *c, bool objections)
 {
     struct sheet *t = w->a->sheet;
-    struct bits *const sinks[2][4] = {
-        {NULL, &t->given, &t->by_guardian, objections ? &t->no : NULL},
-        {NULL, &t->soon, &t->soon_by_guardian, NULL},
-    };
     clear(&t->given);
     clear(&t->by_guardian);
     clear(&t->soon);
     clear(&t->soon_by_guardian);
     clear(&t->no);
-    for (uint32_t i = w->months_end; i < w->g->count; i++) {
-        struct bits *sink = sinks[i >= w->soon][c->roles[set_value(w->g->slots[i].set)]];
+    for (uint32_t i = w->ages_end; i < w->g->count; i++) {
+        struct bits *sink = sink_of(w, c, i, objections);
         if (sink)
             or_slot(w, i, sink);
     }
@@ -439,8 +451,7 @@ static void compute_segment(const struct at_work *w)
     struct audience *a = w->a;
     struct sheet *t = a->sheet;
     gather_people(w);
-    find_young(w, false, &t->minor, &t->turning);
-    find_young(w, true, &t->child, &t->turning_child);
+    find_young(w);
     t->sure = t->possible = t->alive;
     for (size_t k = 0; k < a->count; k++) {
         judge_condition(w, &a->conditions[k]);
@@ -460,10 +471,10 @@ static bool compute(struct audience *a, uint32_t segment)
     struct at_work w = {.a = a, .s = s, .g = sets_segment(s, segment, a->at)};
     if (w.g) {
         w.homes = first_of(w.g, SET_RESIDENCE);
-        w.homes_end = first_of(w.g, SET_BORN);
-        w.months_end = first_of(w.g, SET_TERM);
+        w.homes_end = first_of(w.g, SET_AGE);
+        w.ages_end = first_of(w.g, SET_TERM);
         w.soon = first_of(w.g, SET_SOON);
-        w.ages = w.months_end > w.homes_end;
+        w.part = window_part(w.g, a->at);
         compute_segment(&w);
     }
     pthread_rwlock_unlock(&s->lock);

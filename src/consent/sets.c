@@ -19,11 +19,8 @@ enum {
     CHANGED_MOST = 4096,
     FIRST_TERMS = 1024,
     MEMO = 1024,
-    FETCHED_AHEAD = 16,
+    FETCHED_AHEAD = 32,
     FIRST_ITEMS = 8,
-    MONTHS_FROM_YEAR = 1800,
-    FIRST_MONTH_DAY = -62091, /* 1800-01-01 */
-    LAST_MONTH_DAY = 2932896, /* 9999-12-31 */
 };
 static const uint32_t EMPTY = UINT32_MAX;
 
@@ -60,6 +57,10 @@ static uint32_t number_term(struct term_table *t, const struct permit_term *term
     for (; t->slot[at] != EMPTY; at = (at + 1) & (t->size - 1))
         if (memcmp(&t->term[t->slot[at]], term, sizeof *term) == 0)
             return t->slot[at];
+    if (t->count >> SET_TERM_BITS) {
+        t->full = true;
+        return 0;
+    }
     if (t->count == t->cap) {
         t->cap = t->cap ? t->cap * 2 : FIRST_TERMS;
         t->term = mem_grow(t->term, t->cap, sizeof *t->term);
@@ -80,9 +81,10 @@ struct memo {
 
 struct viewing {
     struct sets *s;
-    struct memo *memo; /* NULL: the lock is held */
-    int64_t from, until;
-    int32_t young_from; /* born before: older than YOUNG all through the window */
+    struct memo *memo;     /* NULL: the lock is held */
+    struct segment window; /* its bounds alone */
+    int32_t young_from;    /* born before: YOUNG or older all through the window */
+    int year;              /* when the window begins */
     uint32_t *out, count, room;
 };
 
@@ -90,7 +92,11 @@ static struct viewing view_of(struct sets *s, int64_t from, int64_t until)
 {
     int32_t day = (int32_t)(from / DAY_MS);
     return (struct viewing){
-        .s = s, .from = from, .until = until, .young_from = day - YOUNG * 366 - 1};
+        .s = s,
+        .window = {.from = from, .until = until},
+        .young_from = day - YOUNG * 366 - 1,
+        .year = civil_from_days(day).year,
+    };
 }
 
 static void add_set(struct viewing *v, uint32_t set)
@@ -117,12 +123,30 @@ static uint32_t term_number(struct viewing *v, const struct permit_term *term)
     return m->number;
 }
 
-static uint32_t month_of(int32_t born)
+enum { LAST_DAY = 2932896 }; /* 9999-12-31: born later is not born */
+
+/* Nobody is in the set of an age that they may lose or gain unseen: see SET_AGE. */
+static void view_age(struct viewing *v, int32_t born)
 {
-    if (born < FIRST_MONTH_DAY || born > LAST_MONTH_DAY)
-        return SET_UNBORN;
-    struct civil c = civil_from_days(born);
-    return (uint32_t)((c.year - MONTHS_FROM_YEAR) * 12 + c.month - 1);
+    int years = born > LAST_DAY ? -1 : v->year - civil_from_days(born).year;
+    while (years >= 0 && v->window.from < date_start(date_add_years(born, years)))
+        years--;
+    if (years < 0)
+        add_set(v, SET_OF(SET_AGE, 0)); /* younger than any age that matters */
+    else if (years < YOUNG)
+        add_set(v, SET_OF(SET_AGE, years * 2 + (date_start(date_add_years(born, years + 1)) <
+                                                v->window.until)));
+}
+
+static void view_permit(struct viewing *v, const struct permit_item *p)
+{
+    uint32_t term = term_number(v, &p->term);
+    if (p->term.state != PERMIT_GIVEN || p->expires_at >= v->window.until)
+        add_set(v, SET_OF(SET_TERM, term));
+    else if (p->expires_at > v->window.from)
+        add_set(v,
+                SET_OF(SET_SOON,
+                       (uint32_t)window_part(&v->window, p->expires_at) << SET_TERM_BITS | term));
 }
 
 static void view_record(struct viewing *v, const struct permit_record *r,
@@ -138,15 +162,9 @@ static void view_record(struct viewing *v, const struct permit_record *r,
         add_set(v, SET_OF(SET_SIGNAL, 0));
     add_set(v, SET_OF(SET_RESIDENCE, r->residence));
     if (r->born != DAY_NONE && r->born >= v->young_from)
-        add_set(v, SET_OF(SET_BORN, month_of(r->born)));
-    for (uint32_t i = 0; i < r->count; i++) {
-        const struct permit_item *p = &items[i];
-        bool given = p->term.state == PERMIT_GIVEN;
-        if (given && p->expires_at <= v->from)
-            continue;
-        bool soon = given && p->expires_at < v->until;
-        add_set(v, SET_OF(soon ? SET_SOON : SET_TERM, term_number(v, &p->term)));
-    }
+        view_age(v, r->born);
+    for (uint32_t i = 0; i < r->count; i++)
+        view_permit(v, &items[i]);
 }
 
 struct items {
@@ -335,7 +353,7 @@ void sets_after(struct sets *s, uint32_t address, uint32_t number)
         view(&v, address, number, &items);
         s->after = v.out;
         s->after_room = v.room;
-        if (!move_between(s, g, (uint16_t)number, &v))
+        if (!move_between(s, g, (uint16_t)number, &v) || s->terms.full)
             out_of_room(s);
     }
     if (s->being_built == segment) {
@@ -441,6 +459,8 @@ static void read_segment(struct sets *s, uint32_t segment, int64_t from, int64_t
     for (int64_t n = first; n < end; n++) {
         if (n + FETCHED_AHEAD < end)
             permit_prefetch(s->map, index_address(s->ix, n + FETCHED_AHEAD));
+        if (n + FETCHED_AHEAD / 2 < end)
+            permit_prefetch_blocks(s->map, index_address(s->ix, n + FETCHED_AHEAD / 2));
         view(&v, index_address(s->ix, n), (uint32_t)n, &items);
         for (uint32_t i = 0; i < v.count; i++)
             append(run_of(b, v.out[i]), (uint16_t)n);
@@ -505,7 +525,7 @@ static bool put_in_place(struct sets *s, uint32_t segment, int64_t from, int64_t
         g->until = until;
         g->built = true;
         g->build = ++s->built_count;
-        if (!fill_segment(s, g) || !read_again(s, g, segment))
+        if (!fill_segment(s, g) || !read_again(s, g, segment) || s->terms.full)
             out_of_room(s);
     }
     s->being_built = -1;

@@ -4,14 +4,15 @@
  *
  * Numbers are cut into segments of 65,536. Within a segment each thing that a decision looks at has
  * a set of those of whom it is true: that they are there (and not erased), are restricted, sent an
- * opt-out signal, live in a residence, are young and born in a month, have a permit of a term. A
+ * opt-out signal, live in a residence, are of an age (the young alone), have a permit of a term. A
  * term is what many permits have in common: recipient, purpose, categories, state, guardian, notice
  * and version; so which sets a question needs follows from its policy, and no set depends on one.
  *
  * What changes by itself with time is the end of permits and the age of consumers. A segment
- * therefore holds for a window of some hours: permits that end within it are in a set of their own,
- * to be asked one by one, and what ended before it is in none. After its window a segment is built
- * again.
+ * therefore holds for a window of some hours: permits that end within it are in sets by the part of
+ * the window, so that those alone have to be asked one by one whose part it is; what ended before
+ * it is in none; and so it is with those whose birthday begins within it. After its window a
+ * segment is built again.
  *
  * A segment is built by reading its consumers from the index, in order, when it is first asked for
  * or by a thread ahead of that; from then on the index's writer keeps it, within each change. So
@@ -33,7 +34,8 @@ enum {
     SEGMENT = 1 << SEGMENT_BITS,
     SEGMENT_WORDS = SEGMENT / 64,
     SEGMENTS = 1 << (32 - SEGMENT_BITS),
-    YOUNG = 22, /* years: below it a consumer is in the set of the month of birth */
+    YOUNG = 22, /* years: below it a consumer is in the set of their age */
+    PARTS = 16, /* of the window */
 };
 
 struct bits {
@@ -87,11 +89,12 @@ enum set_kind {
     SET_RESTRICTED,
     SET_SIGNAL,
     SET_RESIDENCE, /* value: its number */
-    SET_BORN,      /* years and months since 1800; SET_UNBORN */
-    SET_TERM,      /* of a permit, if given of one that does not end within the window */
-    SET_SOON,      /* given, and it does */
+    SET_AGE,  /* full years when the window begins, times two; and one who turns one older in it
+               */
+    SET_TERM, /* of a permit, if given of one that does not end within the window */
+    SET_SOON, /* given, and it does: part of the window, term */
 };
-enum { SET_VALUE_BITS = 28, SET_UNBORN = (1 << SET_VALUE_BITS) - 1 };
+enum { SET_VALUE_BITS = 28, SET_TERM_BITS = 24 };
 #define SET_OF(kind, value) ((uint32_t)(kind) << SET_VALUE_BITS | (uint32_t)(value))
 static inline enum set_kind set_kind(uint32_t set)
 {
@@ -110,10 +113,17 @@ struct segment {
     uint32_t count, cap;
 };
 
+/* The part of a window that an instant is in. */
+static inline int64_t window_part(const struct segment *g, int64_t at)
+{
+    return (at - g->from) * PARTS / (g->until - g->from);
+}
+
 struct term_table {
     struct permit_term *term; /* by number; kept until the sets are emptied */
     uint32_t *slot;
     uint32_t count, cap, size;
+    bool full; /* more than can be told apart: nothing is right any more */
 };
 
 struct builder;

@@ -365,6 +365,24 @@ static void test_an_audience_is_whom_decide_permits(void **state)
     assert_true(permitted > 100000);
 }
 
+/* So few that a set may well be empty, or have everybody of an age. */
+static void test_a_small_audience_is_whom_decide_permits(void **state)
+{
+    struct world *w = *state;
+    struct asking q;
+    add_consumers(w, 12);
+    for (int round = 0; round < 3000; round++) {
+        if (round % 8 == 0)
+            new_policy(w);
+        if (round % 100 == 0)
+            add_consumers(w, 1);
+        random_asking(w, &q);
+        compare(w, &q);
+        change_some(w, 4);
+    }
+    assert_by_sets(w);
+}
+
 /* The members of sets themselves: built anew they are what changes have made of them. */
 static void test_sets_that_changed_are_those_that_are_built(void **state)
 {
@@ -739,6 +757,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD(test_a_set_holds_what_was_put_into_it),
         WORLD(test_an_audience_is_whom_decide_permits),
+        WORLD(test_a_small_audience_is_whom_decide_permits),
         WORLD(test_sets_that_changed_are_those_that_are_built),
         WORLD(test_a_consent_that_ends_leaves_the_audience_at_its_end),
         WORLD(test_a_segment_is_built_again_after_its_window),
