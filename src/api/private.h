@@ -89,6 +89,7 @@ struct api {
     struct vault *vault;
     struct counters *counters;
     struct secret cursor_key, idempotency_key;
+    _Atomic int streams; /* audiences that are being streamed */
 
     pthread_t housekeeper;
     bool housekeeping; /* set before the thread starts */

@@ -7,12 +7,13 @@
  * nothing to its holder and fits no other question. */
 #include <string.h>
 
-#include "api/authzen.h"
+#include "api/audience_query.h"
 
 enum {
     PAGE_MAX = 10000,
     RECORDED_PAGE_MAX = 1000, /* each result is a write that the answer waits for */
-    MOST_LOOKED_AT = 1000000, /* consumers in one call, so that none takes a thread for long */
+    FIND_PATIENCE_MS = 100,   /* so that no call takes a thread for long */
+    COUNT_PATIENCE_MS = 500,
 };
 
 struct page_request {
@@ -52,9 +53,11 @@ struct search {
     json_t *body;
     struct rules *rules;
     struct evaluation ev;
+    const json_t *context; /* borrowed from body */
     struct sha256 binding; /* of caller and query */
     struct position at;
-    bool more;
+    bool more, paged;
+    int64_t total; /* -1: was not asked for */
     struct jw w;
     struct buf results;
     int64_t count;
@@ -137,8 +140,11 @@ static int search_start(struct search *s, enum wanted wanted, struct err *err)
         rc = evaluation_read(call, &request.entities, wanted, &s->ev, err);
     if (rc)
         return rc;
+    s->context = request.entities.context;
     s->binding = bind_query(call, &request.entities, wanted);
     s->rules = engine_rules(api_of(call)->engine);
+    s->total = -1;
+    s->paged = request.page != NULL;
     return take_page(s, request.page, err);
 }
 
@@ -179,6 +185,8 @@ static int search_answer(struct search *s)
     jw_object_member(&s->w, "page");
     write_token(s);
     jw_int_member(&s->w, "count", s->count);
+    if (s->total >= 0)
+        jw_int_member(&s->w, "total", s->total);
     jw_object_end(&s->w);
     write_unavailable(s);
     jw_key(&s->w, "results");
@@ -272,71 +280,78 @@ int search_action(struct http_call *call)
 
 /* ---- resources: the audience ---- */
 
-struct audience {
-    struct uid *cids;
-    int64_t count, limit;
-};
-
-/* Runs under the index's lock: names are looked up afterwards. */
-static int keep_cid(void *ctx, int64_t number, const struct uid *cid)
-{
-    struct audience *a = ctx;
-    (void)number;
-    a->cids[a->count++] = *cid;
-    return a->count == a->limit;
-}
-
-static const struct policy_activity *activity_of(const struct search *s)
+static const struct policy_activity *activity_of(const struct search *s, const struct question *q)
 {
     const struct policy *p = rules_policy(s->rules);
-    const struct policy_recipient *r = policy_recipient(p, s->ev.question.recipient);
-    const struct policy_purpose *u = policy_purpose(p, s->ev.question.purpose);
+    const struct policy_recipient *r = policy_recipient(p, q->recipient);
+    const struct policy_purpose *u = policy_purpose(p, q->purpose);
     return r && u ? policy_activity(p, r, u) : NULL;
 }
 
 /* A list of people is a use of what the list is made of. */
-static int check_record(const struct search *s, struct err *err)
+static int check_record(const struct search *s, const struct audience_query *q, struct err *err)
 {
-    const struct policy_activity *a = activity_of(s);
-    if (!a || !a->record_always || s->ev.record)
-        return 0;
-    return err_reason(err, LOV_EFORBIDDEN, "record_required",
-                      "uses for this purpose are always recorded: ask with context.record true, "
-                      "and each consumer in the answer is recorded as an access");
+    if (s->ev.record && q->ask.count > 1)
+        return err_reason(err, LOV_EINVAL, "invalid_field",
+                          "context.also: an audience that is recorded has one condition");
+    for (size_t i = 0; i < q->ask.count && !s->ev.record; i++) {
+        const struct policy_activity *a = activity_of(s, &q->all[i]);
+        if (a && a->record_always)
+            return err_reason(err, LOV_EFORBIDDEN, "record_required",
+                              "uses for this purpose are always recorded: ask with "
+                              "context.record true, and each consumer in the answer is recorded "
+                              "as an access");
+    }
+    return 0;
 }
 
-static void find_audience(struct search *s, struct audience *a)
+struct found {
+    uint32_t *numbers;
+    size_t count;
+};
+
+static int find_audience(struct search *s, const struct audience_query *q, struct found *f,
+                         struct err *err)
 {
+    struct audience *a = audience_open(api_of(s->call)->engine, &q->ask);
+    size_t limit = (size_t)s->at.limit;
     int64_t next = s->at.next;
-    a->limit = s->ev.record && s->at.limit > RECORDED_PAGE_MAX ? RECORDED_PAGE_MAX : s->at.limit;
-    a->cids = arena_array(&s->call->arena, (size_t)a->limit, sizeof *a->cids);
-    if (a->limit)
-        decide_each(api_of(s->call)->engine, s->rules, &s->ev.question, next, MOST_LOOKED_AT,
-                    keep_cid, a, &next);
+    int rc = 0;
+    if (s->ev.record && limit > RECORDED_PAGE_MAX)
+        limit = RECORDED_PAGE_MAX;
+    f->numbers = arena_array(&s->call->arena, limit, sizeof *f->numbers);
+    if (q->count)
+        rc = audience_count(a, COUNT_PATIENCE_MS, &s->total, err);
+    if (rc == 0 && limit)
+        audience_find(a, next, limit, FIND_PATIENCE_MS, f->numbers, &f->count, &next);
+    audience_close(a);
     s->more = next >= 0;
     s->at.next = next;
+    return rc;
 }
 
 /* Names in the arena; the empty name for one who was erased meanwhile. */
-static int find_names(struct search *s, const struct audience *a, struct str **names,
-                      struct err *err)
+static int find_names(struct search *s, const struct found *f, struct str **names, struct err *err)
 {
-    struct api *api = api_of(s->call);
-    struct db_pool *pool = engine_identities(api->engine);
-    struct db *db;
-    _cleanup_buf struct buf name = {0};
-    *names = arena_array(&s->call->arena, (size_t)a->count, sizeof **names);
-    int rc = db_pool_get(pool, &db, err);
-    if (rc)
-        return rc;
-    for (int64_t i = 0; i < a->count && rc >= 0; i++) {
-        buf_clear(&name);
-        rc = identity_name(engine_identity(api->engine), db, &a->cids[i], &name, err);
-        if (rc == 1)
-            (*names)[i] = arena_str(&s->call->arena, buf_view(&name));
+    struct engine *e = api_of(s->call)->engine;
+    struct arena *arena = &s->call->arena;
+    struct uid *cids = arena_array(arena, f->count, sizeof *cids);
+    struct identity_span *spans = arena_array(arena, f->count, sizeof *spans);
+    struct identity_names *reader = identity_names_new(engine_identity(e), engine_identities(e));
+    int rc = 0;
+    *names = arena_array(arena, f->count, sizeof **names);
+    for (size_t i = 0; rc == 0 && i < f->count; i += IDENTITY_NAMES) {
+        _cleanup_buf struct buf text = {0};
+        size_t n = f->count - i < IDENTITY_NAMES ? f->count - i : IDENTITY_NAMES;
+        for (size_t k = i; k < i + n; k++)
+            cids[k] = engine_cid(e, f->numbers[k]);
+        rc = identity_names_read(reader, f->numbers + i, cids + i, n, &text, spans + i, err);
+        struct str kept = arena_str(arena, buf_view(&text));
+        for (size_t k = i; rc == 0 && k < i + n; k++)
+            (*names)[k] = (struct str){kept.p + spans[k].offset, spans[k].length};
     }
-    db_pool_put(pool, db);
-    return rc < 0 ? rc : 0;
+    identity_names_free(reader);
+    return rc;
 }
 
 static int answer_names(struct search *s, const struct str *names, int64_t count)
@@ -398,22 +413,54 @@ static int record_names(struct search *found, const struct str *names, int64_t c
     return pending_submit(p, answer_recorded);
 }
 
+/* Lines of everybody instead of a page, where that is what the client prefers. */
+static bool wants_stream(const struct http_call *call)
+{
+    struct str accept = http_header(call, "Accept");
+    return http_accept_weight(accept, "application/x-ndjson") >
+           http_accept_weight(accept, "application/json");
+}
+
+static int answer_stream(struct search *s, const struct audience_query *query)
+{
+    struct decision d;
+    struct err err = {0};
+    struct http_call *call = s->call;
+    if (s->paged)
+        err_reason(&err, LOV_EINVAL, "invalid_field",
+                   "page: an audience in lines comes without pages");
+    else if (s->ev.record)
+        err_reason(&err, LOV_EINVAL, "invalid_field",
+                   "context.record: an audience in lines is not recorded: ask for pages");
+    else if (!decide_available(api_of(call)->engine, s->rules, &d))
+        err_reason(&err, LOV_EUNAVAILABLE, "unavailable", "nothing can be decided now");
+    if (err.code)
+        return search_refuse(s, &err);
+    int rc = audience_stream(call, query);
+    search_free(s);
+    return rc;
+}
+
 int search_resource(struct http_call *call)
 {
     struct search s = {.call = call};
     struct err err = {0};
-    struct audience audience = {0};
+    struct audience_query query;
+    struct found found = {0};
     struct str *names = NULL;
     if (search_start(&s, WANT_RESOURCE, &err))
         return search_refuse(&s, &err);
+    if (audience_query_read(call, s.context, &s.ev.question, &query, &err))
+        return search_refuse(&s, &err);
+    if (wants_stream(call) && !s.ev.other_subject)
+        return s.rules && check_record(&s, &query, &err) ? search_refuse(&s, &err)
+                                                         : answer_stream(&s, &query);
     if (!s.rules || s.ev.other_subject)
         return search_answer(&s);
-    if (check_record(&s, &err))
+    if (check_record(&s, &query, &err) || find_audience(&s, &query, &found, &err) ||
+        find_names(&s, &found, &names, &err))
         return search_refuse(&s, &err);
-    find_audience(&s, &audience);
-    if (find_names(&s, &audience, &names, &err))
-        return search_refuse(&s, &err);
-    if (s.ev.record && audience.count)
-        return record_names(&s, names, audience.count);
-    return answer_names(&s, names, audience.count);
+    if (s.ev.record && found.count)
+        return record_names(&s, names, (int64_t)found.count);
+    return answer_names(&s, names, (int64_t)found.count);
 }

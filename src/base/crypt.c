@@ -100,33 +100,79 @@ void seal(const struct secret *key, struct str associated, struct str plain, str
     out->p[out->n] = '\0';
 }
 
-int unseal(const struct secret *key, struct str associated, struct str sealed, struct buf *out,
-           struct err *err)
+/* A context with the cipher and the key in it, and perhaps the nonce. */
+static EVP_CIPHER_CTX *open_ctx(const struct secret *key, const unsigned char *nonce)
 {
-    if (sealed.n < SEAL_EXTRA || sealed.n > INT_MAX / 2 || associated.n > INT_MAX / 2)
-        return err_set(err, LOV_ECORRUPT, "sealed value has a wrong length");
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    if (!ctx || !EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key->b, nonce))
+        bug("AES-256-GCM failed");
+    return ctx;
+}
+
+static bool open_with(EVP_CIPHER_CTX *ctx, struct str associated, struct str sealed,
+                      struct buf *out)
+{
     size_t n = sealed.n - SEAL_EXTRA, start = out->n;
     buf_reserve(out, n + TAG);
     const unsigned char *in = (const unsigned char *)sealed.p;
     unsigned char *p = (unsigned char *)out->p + start, tag[TAG];
     memcpy(tag, in + NONCE + n, TAG);
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int got = 0, rest = 0;
-    int ok = ctx && EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key->b, in) &&
-             EVP_DecryptUpdate(ctx, NULL, &got, (const unsigned char *)associated.p,
+    int ok = EVP_DecryptUpdate(ctx, NULL, &got, (const unsigned char *)associated.p,
                                (int)associated.n) &&
              EVP_DecryptUpdate(ctx, p, &got, in + NONCE, (int)n) &&
              EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG, tag) &&
              EVP_DecryptFinal_ex(ctx, p + got, &rest);
-    EVP_CIPHER_CTX_free(ctx);
-    if (!ok) {
+    if (ok)
+        out->n = start + n;
+    else
         OPENSSL_cleanse(p, n);
-        out->p[start] = '\0';
-        return err_set(err, LOV_ECORRUPT, "sealed value does not open with this key");
-    }
-    out->n = start + n;
     out->p[out->n] = '\0';
-    return 0;
+    return ok;
+}
+
+static bool can_be_sealed(struct str associated, struct str sealed)
+{
+    return sealed.n >= SEAL_EXTRA && sealed.n <= INT_MAX / 2 && associated.n <= INT_MAX / 2;
+}
+
+int unseal(const struct secret *key, struct str associated, struct str sealed, struct buf *out,
+           struct err *err)
+{
+    if (!can_be_sealed(associated, sealed))
+        return err_set(err, LOV_ECORRUPT, "sealed value has a wrong length");
+    EVP_CIPHER_CTX *ctx = open_ctx(key, (const unsigned char *)sealed.p);
+    bool ok = open_with(ctx, associated, sealed, out);
+    EVP_CIPHER_CTX_free(ctx);
+    return ok ? 0 : err_set(err, LOV_ECORRUPT, "sealed value does not open with this key");
+}
+
+struct opener {
+    EVP_CIPHER_CTX *ctx;
+};
+
+struct opener *opener_new(const struct secret *key)
+{
+    struct opener *o = mem_alloc(sizeof *o);
+    o->ctx = open_ctx(key, NULL);
+    return o;
+}
+
+void opener_free(struct opener *o)
+{
+    if (!o)
+        return;
+    EVP_CIPHER_CTX_free(o->ctx); /* wipes the key */
+    free(o);
+}
+
+bool opener_open(struct opener *o, struct str associated, struct str sealed, struct buf *out)
+{
+    if (!can_be_sealed(associated, sealed))
+        return false;
+    if (!EVP_DecryptInit_ex(o->ctx, NULL, NULL, NULL, (const unsigned char *)sealed.p))
+        bug("AES-256-GCM failed");
+    return open_with(o->ctx, associated, sealed, out);
 }
 
 static EVP_PKEY *ed25519_private(const struct secret *seed)

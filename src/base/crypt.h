@@ -47,6 +47,13 @@ void seal(const struct secret *key, struct str associated, struct str plain, str
 int unseal(const struct secret *key, struct str associated, struct str sealed, struct buf *out,
            struct err *err);
 
+/* unseal() for many values under one key, which is made ready once. One thread at a time. */
+struct opener;
+struct opener *opener_new(const struct secret *key);
+void opener_free(struct opener *o);
+/* Like unseal(), but a value that does not open is nothing to tell an error of: false. */
+bool opener_open(struct opener *o, struct str associated, struct str sealed, struct buf *out);
+
 /* Ed25519 (RFC 8032 §5.1). The secret key is the 32-byte seed. */
 struct ed25519_key {
     uint8_t b[32];

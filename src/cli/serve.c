@@ -147,7 +147,8 @@ static int start(struct serving *s, struct err *err)
     if (rc)
         return rc;
     api_set_server(s->api, s->server);
-    return api_start_housekeeping(s->api, err);
+    rc = engine_keep_audiences(s->engine, err);
+    return rc ? rc : api_start_housekeeping(s->api, err);
 }
 
 static void announce(const struct serving *s)

@@ -198,12 +198,41 @@ void decide(struct engine *e, const struct rules *r, const struct question *q,
 /* Optional: starts fetching what decide() will read of the consumer, for who has other questions to
  * decide meanwhile. The question's consumer may not be changed afterwards. */
 void decide_ahead(const struct engine *e, struct question *q);
-/* Calls `row` for each consumer, in order of number from `from` on, whose decision is a permit;
- * stops when row returns non-zero or after `limit` consumers looked at; *next is the number to go
- * on from, -1 at the end. */
-int decide_each(struct engine *e, const struct rules *r, const struct question *q, int64_t from,
-                int64_t limit, int (*row)(void *ctx, int64_t number, const struct uid *cid),
-                void *ctx, int64_t *next);
+
+/* ---- audiences: of whom may this be used? ---- */
+
+enum { AUDIENCE_CONDITIONS = 16, AUDIENCE_CODES = 64 };
+struct audience_ask {
+    const struct question *all; /* recipient, purpose and category: each of them must be permitted
+                                 */
+    size_t count;               /* 1 to AUDIENCE_CONDITIONS */
+    /* Of those alone who live in one of these residences (a country has its parts in it), and whom
+     * one of these laws covers; none: everybody. */
+    const struct str *residences, *laws;
+    size_t residence_count, law_count;
+};
+/* An audience that is being asked for; one thread. Texts of `ask` are copied. It follows changes:
+ * of consents, of consumers, of the policy. */
+struct audience;
+struct audience *audience_open(struct engine *e, const struct audience_ask *ask);
+void audience_close(struct audience *a); /* before the engine */
+/* Numbers of consumers from `from` on, in order, for whom decide() permits all now, `most` at most;
+ * *next is the number to go on from, -1 at the end. It takes about `patience_ms` (negative: as long
+ * as it needs), then it may return fewer, or none. None and -1 when nothing can be decided now. */
+void audience_find(struct audience *a, int64_t from, size_t most, int64_t patience_ms,
+                   uint32_t *numbers, size_t *count, int64_t *next);
+/* How many there are, as of one instant but for changes during the call. LOV_EUNAVAILABLE
+ * ("audience_not_ready") when they cannot be counted within `patience_ms`: the next call has less
+ * to do. */
+int audience_count(struct audience *a, int64_t patience_ms, int64_t *out, struct err *err);
+/* Is what it is computed from ready? Makes it for about `patience_ms`; LOV_EUNAVAILABLE
+ * ("audience_not_ready") when that is not enough. */
+int audience_prepare(struct audience *a, int64_t patience_ms, struct err *err);
+/* Who the consumer of a number is: all zero for one who was erased. */
+struct uid engine_cid(const struct engine *e, uint32_t number);
+/* Keeps what audiences are computed from ready, in a thread of its own, until the engine is closed;
+ * else it is made when it is first asked for. Once. */
+int engine_keep_audiences(struct engine *e, struct err *err);
 
 /* ---- consents ---- */
 

@@ -144,21 +144,16 @@ void decide_ahead(const struct engine *e, struct question *q)
     permit_prefetch(index_map(e->index), lookup_address(&q->lookup));
 }
 
-int decide_each(struct engine *e, const struct rules *r, const struct question *q, int64_t from,
-                int64_t limit, int (*row)(void *ctx, int64_t number, const struct uid *cid),
-                void *ctx, int64_t *next)
+bool decide_use(const struct engine *e, const struct rules *r, const struct image_use *use,
+                int64_t number, int64_t at, uint32_t *residence)
 {
-    struct decision d;
-    int64_t count = decide_available(e, r, &d) ? index_count(e->index) : 0;
-    int64_t end = from < count && limit < count - from ? from + limit : count;
-    int rc = 0;
-    for (; from < end && rc == 0; from++) {
-        decide_number(e, r, q, from, &d);
-        if (!d.permit)
-            continue;
-        struct uid cid = index_cid(e->index, from);
-        rc = row(ctx, from, &cid);
-    }
-    *next = from < count ? from : -1;
-    return rc;
+    struct permit_answer answer;
+    struct lov_decision d;
+    const struct permit_map *m = index_map(e->index);
+    if (permit_find_number(m, index_address(e->index, number), (uint32_t)number, use->key,
+                           &answer) != PERMIT_SOMEBODY)
+        return false;
+    *residence = answer.residence;
+    permit_judge(m, image_of(r), use, &answer, at, &d);
+    return d.permit;
 }

@@ -187,6 +187,7 @@ void engine_close(struct engine *e)
     if (!e)
         return;
     bool started = e->writer != NULL;
+    engine_stop_keeper(e);
     writer_stop(e->writer);
     engine_close_index(e, started);
     ledger_close(e->ledger);

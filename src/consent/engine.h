@@ -63,6 +63,7 @@ struct engine {
     struct log_signer *signers; /* by shard; as opened */
     struct shard_audit *audits; /* by shard */
     _Atomic bool audit_wrong;   /* this and the counts: relaxed, each alone */
+    struct keeper *keeper;      /* audience_keep.c */
     _Atomic int64_t audit_runs, audited_events, audit_at;
 };
 
@@ -189,6 +190,13 @@ void engine_index_committed(struct engine *e);
 int engine_index_applied(struct engine *e, struct db *lov, struct err *err);
 /* Sets what a consent says in the index; under its write lock. */
 void index_consent(struct index *ix, struct index_consumer *who, const struct consent *c);
+
+/* Does `use` of the rules' image permit the consumer of that number? Also where they live: not set
+ * where there is nobody. */
+bool decide_use(const struct engine *e, const struct rules *r, const struct image_use *use,
+                int64_t number, int64_t at, uint32_t *residence);
+/* Ends the thread that engine_keep_audiences() started. */
+void engine_stop_keeper(struct engine *e);
 
 /* decide() as of an earlier time, for the consumer whose row is in work->consumer. */
 int decide_past(struct work *k, const struct question *q, struct decision *out, struct err *err);

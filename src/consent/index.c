@@ -86,15 +86,22 @@ static void finish_work(struct index *ix)
     /* A process that ends between here and the end of the change leaves the mark. */
     atomic_thread_fence(memory_order_seq_cst);
     if (!w->is_new || index_place(ix, w->address, &w->place)) {
+        sets_before(ix->sets, w->address, w->number, w->is_new);
         index_pack(ix, w);
         index_mirror(ix, w);
         if (w->is_new)
             atomic_store_explicit(&ix->h->count, (uint64_t)w->number + 1, memory_order_release);
+        sets_after(ix->sets, w->address, w->number);
         if (w->is_new)
             index_grow(ix);
     }
     atomic_thread_fence(memory_order_seq_cst);
     word_set(&ix->h->changing, 0);
+}
+
+struct sets *index_sets(const struct index *ix)
+{
+    return ix->sets;
 }
 
 void index_write_lock(struct index *ix)

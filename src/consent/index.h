@@ -89,6 +89,10 @@ uint32_t index_shard_of(const struct index *ix, uint32_t address);
 uint32_t index_residence_count(const struct index *ix);
 struct str index_residence_name(const struct index *ix, uint32_t number);
 
+/* Sets of consumers, kept with every change (sets.h). */
+struct sets;
+struct sets *index_sets(const struct index *ix);
+
 void index_write_lock(struct index *ix);
 void index_write_unlock(struct index *ix);
 

@@ -349,6 +349,7 @@ int index_reset(struct index *ix, struct err *err)
     word_set(&h->clean, 0);
     ix->growth = (struct growth){0};
     ix->work.open = false;
+    sets_empty(ix->sets);
     index_names_free(ix);
     index_pack_free(ix);
     _Atomic uint64_t *const counts[] = {&h->count,         &h->permits,    &h->terms,
@@ -386,6 +387,7 @@ int index_open(const struct index_options *o, struct index **out, enum index_fou
     if (rc == 0)
         rc = open_cids(ix, o, err);
     if (rc == 0) {
+        ix->sets = sets_new(ix, o->dir);
         *found = judge(ix);
         ix->was_clean = *found == INDEX_WHOLE;
         atomic_store_explicit(&ix->h->state, PERMIT_LOADING, memory_order_release);
@@ -490,6 +492,7 @@ void index_close(struct index *ix, bool whole)
         atomic_store_explicit(&ix->h->state, PERMIT_CLOSED, memory_order_release);
     if (sound && whole)
         seal_content(ix);
+    sets_free(ix->sets);
     index_names_free(ix);
     index_pack_free(ix);
     free(ix->by_cid.slot);

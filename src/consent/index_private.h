@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "consent/index.h"
+#include "consent/sets.h"
 
 enum { CLASSES = 24, CID_WORDS = 5, CIDS_AT = 64 };
 
@@ -76,6 +77,7 @@ struct index {
     struct free_list free_blocks[CLASSES];
     struct working work;
     struct growth growth;
+    struct sets *sets;
     struct table by_cid;
     bool was_clean, touched;
     pthread_t beat;

@@ -76,6 +76,20 @@ int identity_add(const struct identity *who, struct db *db, struct str id, int64
 /* 1 and the controller's id appended, or 0 when nobody (any more) has that cid. */
 int identity_name(const struct identity *who, struct db *db, const struct uid *cid, struct buf *id,
                   struct err *err);
+/* The controller's ids of many consumers, read in large pieces. One thread at a time. */
+struct identity_names;
+struct identity_names *identity_names_new(const struct identity *who, struct db_pool *identities);
+void identity_names_free(struct identity_names *n);
+/* Of consumers by number and cid, in order of number, as the permit index has them; its numbers are
+ * the store's, or lag behind them where consumers were erased before it was made. Appends each id
+ * to *out, and sets ids[i] to where it is in there: an empty one for who is not there (any more).
+ * `count` at most IDENTITY_NAMES. */
+enum { IDENTITY_NAMES = 4096 };
+struct identity_span {
+    uint32_t offset, length;
+};
+int identity_names_read(struct identity_names *n, const uint32_t *numbers, const struct uid *cids,
+                        size_t count, struct buf *out, struct identity_span *ids, struct err *err);
 /* 1 and the consumer's data key, or 0. */
 int identity_data_key(const struct identity *who, struct db *db, const struct uid *cid,
                       struct secret *out, struct err *err);

@@ -155,6 +155,14 @@ static struct image_residence law_by_code(const struct permit_map *m, const stru
     return (struct image_residence){law, years};
 }
 
+struct image_residence permit_residence(const struct permit_map *m, const struct image *image,
+                                        uint32_t number)
+{
+    return number < image->residences.count
+               ? IMAGE_AT(image, residences, struct image_residence)[number]
+               : law_by_code(m, image, number);
+}
+
 /* ---- the consumer ---- */
 
 /* Far from every birthday, and near enough for days to be counted in 32 bits. */
@@ -247,9 +255,7 @@ void permit_judge(const struct permit_map *m, const struct image *image,
     struct asked q = {
         .use = use,
         .c = answer,
-        .residence = answer->residence < image->residences.count
-                         ? IMAGE_AT(image, residences, struct image_residence)[answer->residence]
-                         : law_by_code(m, image, answer->residence),
+        .residence = permit_residence(m, image, answer->residence),
         .at = at,
     };
     int basis = IMAGE_AT(image, bases, uint8_t)[use->bases + (uint32_t)q.residence.law];

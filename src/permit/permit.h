@@ -61,8 +61,24 @@ enum permit_found permit_find(const struct permit_map *m, const struct hash128 *
 /* The same for a consumer known by number and address (see format.h). */
 enum permit_found permit_find_number(const struct permit_map *m, uint32_t address, uint32_t number,
                                      uint32_t key, struct permit_answer *out);
+/* All that the index says of a consumer, in one consistent state: `*items` of what fits into
+ * `room`, out->count of what there is. */
+struct permit_item {
+    struct permit_term term;
+    int64_t expires_at, consent;
+};
+struct permit_record {
+    bool restricted, opt_out_signal, erased;
+    uint32_t residence, count;
+    int32_t born;
+};
+enum permit_found permit_find_all(const struct permit_map *m, uint32_t address, uint32_t number,
+                                  struct permit_record *out, struct permit_item *items,
+                                  uint32_t room);
 /* Starts fetching what permit_find() will read first. */
 void permit_prefetch(const struct permit_map *m, uint32_t address);
+/* When that has come: what permit_find_number() will read next. */
+void permit_prefetch_blocks(const struct permit_map *m, uint32_t address);
 
 /* Rules 2 and 3. LOV_PERMITTED and *use, or why not. */
 enum lov_reason permit_policy(const struct image *image, struct str recipient, struct str purpose,
@@ -71,6 +87,10 @@ enum lov_reason permit_policy(const struct image *image, struct str recipient, s
 void permit_judge(const struct permit_map *m, const struct image *image,
                   const struct image_use *use, const struct permit_answer *answer, int64_t at,
                   struct lov_decision *out);
+/* The law of a residence, by the index's number of it, and the age below which a guardian consents
+ * there. */
+struct image_residence permit_residence(const struct permit_map *m, const struct image *image,
+                                        uint32_t number);
 /* A decision without a consumer: denied. */
 struct lov_decision permit_denied(enum lov_reason reason, const struct image *image, int64_t at);
 

@@ -188,6 +188,106 @@ enum permit_found permit_find_number(const struct permit_map *m, uint32_t addres
     return find(m, &wanted, true, out);
 }
 
+/* ---- all of an entry ---- */
+
+static void add_item(struct permit_record *out, struct permit_item *items, uint32_t room,
+                     const struct permit_item *item)
+{
+    if (out->count < room)
+        items[out->count] = *item;
+    out->count++;
+}
+
+static void read_all_of_block(const struct permit_map *m, uint32_t ref, struct permit_record *out,
+                              struct permit_item *items, uint32_t room)
+{
+    if (ref >= m->overflow_units)
+        return;
+    const _Atomic uint64_t *unit = m->overflow + (uint64_t)ref * UNIT_WORDS;
+    uint64_t count = word_get(unit) >> 32, person = word_get(unit + 1);
+    uint64_t most = m->overflow_units - ref - 1;
+    out->residence = (uint32_t)person;
+    out->born = (int32_t)(uint32_t)(person >> 32);
+    for (uint64_t i = 0; i < count && i < most && i < LARGEST_BLOCK; i++) {
+        unit += UNIT_WORDS;
+        struct permit_item item = {
+            .term = term_of(word_get(unit), word_get(unit + 1)),
+            .expires_at = (int64_t)word_get(unit + 2),
+            .consent = (int64_t)word_get(unit + 3),
+        };
+        add_item(out, items, room, &item);
+    }
+}
+
+static void read_all_of_entry(const struct permit_map *m, const _Atomic uint64_t *line, int entry,
+                              uint64_t w0, struct permit_record *out, struct permit_item *items,
+                              uint32_t room)
+{
+    uint64_t word = word_get(line + 3 + entry), held = word_get(line + 5 + entry);
+    uint32_t attributes = (uint32_t)(word >> 32), born = attributes >> BORN_SHIFT;
+    uint64_t term = held & ((1U << TERM_BITS) - 1);
+    *out = (struct permit_record){
+        .erased = attributes & ATTR_ERASED,
+        .restricted = attributes & ATTR_RESTRICTED,
+        .opt_out_signal = attributes & ATTR_OPT_OUT,
+        .residence = attributes >> RESIDENCE_SHIFT & RESIDENCE_WIDE,
+        .born = born ? (int32_t)born - 1 + BORN_FIRST : DAY_NONE,
+    };
+    if ((attributes & ATTR_PERMIT) && term < m->term_limit) {
+        const _Atomic uint64_t *t = m->terms + term * TERM_WORDS;
+        uint64_t expiry = (w0 >> (32 + 16 * entry) & 0xFFFF) << 32 |
+                          (word_get(line + 7) >> (32 * entry) & UINT32_MAX);
+        struct permit_item item = {
+            .term = term_of(word_get(t), word_get(t + 1)),
+            .expires_at = expiry == EXPIRY_NEVER ? INT64_MAX : (int64_t)expiry,
+            .consent = (int64_t)(held >> TERM_BITS),
+        };
+        add_item(out, items, room, &item);
+    }
+    if (attributes & ATTR_OVERFLOW)
+        read_all_of_block(m, (uint32_t)word, out, items, room);
+}
+
+static enum look look_at_all(const struct permit_map *m, const _Atomic uint64_t *line,
+                             uint32_t number, struct permit_record *out, struct permit_item *items,
+                             uint32_t room)
+{
+    enum look found = LOOK_ON;
+    uint64_t w0 = atomic_load_explicit(line, memory_order_acquire); /* as in look_at() */
+    for (int k = 0; k < ENTRIES && found == LOOK_ON; k++) {
+        uint64_t word = word_get(line + 3 + k);
+        if (!(word >> 32 & ATTR_USED)) {
+            found = LOOK_END;
+        } else if (has_number(m, word, number)) {
+            found = LOOK_FOUND;
+            read_all_of_entry(m, line, k, w0, out, items, room);
+        }
+    }
+    atomic_thread_fence(memory_order_acquire);
+    return (w0 & 1) == 0 && word_get(line) == w0 ? found : LOOK_AGAIN;
+}
+
+enum permit_found permit_find_all(const struct permit_map *m, uint32_t address, uint32_t number,
+                                  struct permit_record *out, struct permit_item *items,
+                                  uint32_t room)
+{
+    for (int i = 0; i < PATIENCE; i++) {
+        uint64_t g = atomic_load_explicit(&m->header->generation, memory_order_acquire);
+        uint64_t lines = word_get(&m->header->lines[g & 1]), most = m->table_lines[g & 1];
+        enum look found = LOOK_ON;
+        if (lines == 0 || lines > most || lines + PERMIT_SLACK > most)
+            found = LOOK_END;
+        uint64_t at = home_of(address, lines);
+        for (; found == LOOK_ON && at < lines + PERMIT_SLACK; at++)
+            found = look_at_all(m, m->table[g & 1] + at * LINE_WORDS, number, out, items, room);
+        atomic_thread_fence(memory_order_acquire);
+        if (found != LOOK_AGAIN && word_get(&m->header->generation) == g)
+            return found == LOOK_FOUND ? PERMIT_SOMEBODY : PERMIT_NOBODY;
+        pause_a_little();
+    }
+    return PERMIT_BUSY;
+}
+
 void permit_prefetch(const struct permit_map *m, uint32_t address)
 {
     uint64_t g = word_get(&m->header->generation) & 1, lines = word_get(&m->header->lines[g]);
@@ -197,4 +297,17 @@ void permit_prefetch(const struct permit_map *m, uint32_t address)
     /* Every third consumer sits in the next one. */
     __builtin_prefetch((const void *)line);
     __builtin_prefetch((const void *)(line + LINE_WORDS));
+}
+
+void permit_prefetch_blocks(const struct permit_map *m, uint32_t address)
+{
+    uint64_t g = word_get(&m->header->generation) & 1, lines = word_get(&m->header->lines[g]);
+    if (lines > m->table_lines[g])
+        return;
+    const _Atomic uint64_t *line = m->table[g] + home_of(address, lines) * LINE_WORDS;
+    for (int i = 0; i < ENTRIES; i++) {
+        uint64_t word = word_get(line + 3 + i);
+        if ((word >> 32 & ATTR_OVERFLOW) && (uint32_t)word < m->overflow_units)
+            __builtin_prefetch((const void *)(m->overflow + (word & UINT32_MAX) * UNIT_WORDS));
+    }
 }

@@ -405,6 +405,52 @@ static void compare_all(struct world *w)
         compare_consumer(w, i);
 }
 
+/* Everybody whom the model permits, by name, is in the audience, and nobody else. */
+static void compare_audience(struct world *w, size_t activity, size_t position)
+{
+    const struct policy_activity *a = &w->policy->activities[activity];
+    const struct question q = {.recipient = a->recipient->id,
+                               .purpose = a->purpose->id,
+                               .category = a->categories[position]->id};
+    const struct audience_ask ask = {.all = &q, .count = 1};
+    struct audience *audience = audience_open(w->e, &ask);
+    struct identity_names *names =
+        identity_names_new(engine_identity(w->e), engine_identities(w->e));
+    _cleanup_buf struct buf text = {0};
+    struct err err = {0};
+    uint32_t numbers[CONSUMERS];
+    struct uid cids[CONSUMERS];
+    struct identity_span ids[CONSUMERS];
+    size_t count, expected = 0;
+    int64_t next, total;
+    audience_find(audience, 0, CONSUMERS, -1, numbers, &count, &next);
+    assert_int_equal(next, -1);
+    assert_int_equal(audience_count(audience, -1, &total, &err), 0);
+    assert_int_equal(total, (int64_t)count);
+    for (size_t i = 0; i < count; i++)
+        cids[i] = engine_cid(w->e, numbers[i]);
+    assert_int_equal(identity_names_read(names, numbers, cids, count, &text, ids, &err), 0);
+    for (size_t i = 0; i < CONSUMERS; i++) {
+        const struct model_consumer *c = &w->consumer[i];
+        bool in = false, permitted = strcmp(model_reason(w, c, activity, position, clock_now()),
+                                            "permitted") == 0;
+        for (size_t k = 0; k < count; k++)
+            in |= str_is((struct str){text.p + ids[k].offset, ids[k].length}, c->id);
+        assert_int_equal(in, permitted);
+        expected += permitted;
+    }
+    assert_int_equal(count, expected);
+    identity_names_free(names);
+    audience_close(audience);
+}
+
+static void compare_audiences(struct world *w)
+{
+    for (size_t a = 0; a < w->policy->activity_count; a++)
+        for (size_t p = 0; p < w->policy->activities[a].category_count; p++)
+            compare_audience(w, a, p);
+}
+
 /* ---- steps, in the engine and in the model ---- */
 
 static struct engine_write start(struct world *w, enum write_kind kind, struct arena *arena)
@@ -710,11 +756,14 @@ static void test_every_decision_is_the_models_over_random_histories(void **state
             apply_policy(w, material, sizeof material / sizeof *material);
         if (i == STEPS * 3 / 4)
             apply_policy(w, suspended, sizeof suspended / sizeof *suspended);
-        if (i % 25 == 0)
+        if (i % 25 == 0) {
             compare_all(w);
+            compare_audiences(w);
+        }
         if (i % 1000 == 0) {
             open_again(w);
             compare_all(w);
+            compare_audiences(w);
         }
     }
     verify_world(w);

@@ -270,6 +270,135 @@ static void test_an_erased_consumer_is_found_nowhere(void **state)
     assert_int_equal(identity_was_erased(f->db, &gone->lookup, &f->err), 1);
 }
 
+/* ---- many names at once ---- */
+
+enum { MANY = 6000 };
+
+struct many {
+    struct identity_row rows[MANY];
+    uint32_t numbers[MANY];
+    struct uid cids[MANY];
+    bool gone[MANY];
+    struct identity_span ids[IDENTITY_NAMES];
+};
+
+static struct many *add_many(struct fixture *f)
+{
+    struct many *m = calloc(1, sizeof *m);
+    assert_int_equal(db_begin(f->db, &f->err), 0);
+    for (int i = 0; i < MANY; i++) {
+        char text[32];
+        assert_int_equal(
+            identity_add(f->who, f->db, name_of(1000 + i, text), 1, &m->rows[i], &f->err), 0);
+    }
+    assert_int_equal(db_commit(f->db, &f->err), 0);
+    return m;
+}
+
+static void erase_many(struct fixture *f, struct many *m, int every)
+{
+    assert_int_equal(db_begin(f->db, &f->err), 0);
+    for (int i = every / 2; i < MANY; i += every) {
+        assert_int_equal(identity_erase(f->db, &m->rows[i].lookup, 1, &f->err), 0);
+        m->gone[i] = true;
+    }
+    assert_int_equal(db_commit(f->db, &f->err), 0);
+}
+
+/* Asks for each `step`th of those who are listed, in pieces; each has the name it should have. */
+static void expect_names(struct fixture *f, struct many *m, int step, size_t piece, bool dense)
+{
+    struct db_pool *pool = db_pool_new(f->path);
+    struct identity_names *names = identity_names_new(f->who, pool);
+    int who[MANY], count = 0;
+    uint32_t living = 0;
+    for (int i = 0; i < MANY; i++) {
+        /* Dense: as an index has them that was made after the erasures. */
+        uint32_t number = dense ? living : (uint32_t)m->rows[i].number;
+        living += !m->gone[i];
+        if (i % step || (dense && m->gone[i]))
+            continue;
+        m->numbers[count] = number;
+        m->cids[count] = m->rows[i].cid;
+        who[count++] = i;
+    }
+    for (int i = 0; i < count; i += (int)piece) {
+        _cleanup_buf struct buf text = {0};
+        size_t n = count - i < (int)piece ? (size_t)(count - i) : piece;
+        if (identity_names_read(names, m->numbers + i, m->cids + i, n, &text, m->ids, &f->err))
+            fail_msg("%s", f->err.text);
+        for (size_t k = 0; k < n; k++) {
+            char expected[32];
+            int person = who[i + (int)k];
+            struct str id = {text.p + m->ids[k].offset, m->ids[k].length};
+            struct str wanted = name_of(1000 + person, expected);
+            assert_true(str_eq(id, m->gone[person] ? STR("") : wanted));
+        }
+    }
+    identity_names_free(names);
+    db_pool_free(pool);
+}
+
+static void expect_all_names(struct fixture *f, struct many *m)
+{
+    static const int steps[] = {1, 2, 3, 11, 13, 50, 700};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        for (int dense = 0; dense < 2; dense++) {
+            expect_names(f, m, steps[i], IDENTITY_NAMES, dense);
+            expect_names(f, m, steps[i], 37, dense);
+        }
+}
+
+static void test_many_names_are_those_of_their_consumers(void **state)
+{
+    struct fixture *f = *state;
+    struct many *m = add_many(f);
+    expect_all_names(f, m);
+    erase_many(f, m, 97);
+    expect_all_names(f, m);
+    erase_many(f, m, 3);
+    expect_all_names(f, m);
+    free(m);
+}
+
+static void test_names_are_read_while_the_key_changes(void **state)
+{
+    struct fixture *f = *state;
+    struct many *m = add_many(f);
+    int64_t last = -1, rows;
+    bool environment;
+    assert_int_equal(identity_rotate_begin(f->who, f->dir, &f->err), 0);
+    expect_names(f, m, 1, 500, false);
+    assert_int_equal(identity_rotate_some(f->who, f->db, -1, 900, &last, &rows, &f->err), 0);
+    expect_names(f, m, 1, 500, false);
+    while (last >= 0)
+        assert_int_equal(identity_rotate_some(f->who, f->db, last, 900, &last, &rows, &f->err), 0);
+    assert_int_equal(identity_rotate_secrets(f->who, f->db, &f->err), 0);
+    assert_int_equal(identity_rotate_end(f->who, f->dir, &environment, &f->err), 0);
+    expect_names(f, m, 1, 500, false);
+    free(m);
+}
+
+static void test_a_name_that_was_exchanged_is_not_given(void **state)
+{
+    struct fixture *f = *state;
+    static const char sql[] =
+        "update consumer set sealed_id = (select sealed_id from consumer where number = 4) "
+        "where number = 5";
+    struct identity_span ids[3];
+    _cleanup_buf struct buf text = {0};
+    const uint32_t numbers[] = {4, 5, 6};
+    const struct uid cids[] = {f->rows[4].cid, f->rows[5].cid, f->rows[6].cid};
+    execute(f, sql);
+    struct db_pool *pool = db_pool_new(f->path);
+    struct identity_names *names = identity_names_new(f->who, pool);
+    assert_int_equal(identity_names_read(names, numbers, cids, 3, &text, ids, &f->err),
+                     LOV_ECORRUPT);
+    assert_int_equal(identity_names_read(names, numbers, cids, 1, &text, ids, &f->err), 0);
+    identity_names_free(names);
+    db_pool_free(pool);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
@@ -280,6 +409,9 @@ int main(void)
         T(test_a_bad_next_key_changes_nothing),
         T(test_rows_with_exchanged_parts_are_found),
         T(test_an_erased_consumer_is_found_nowhere),
+        T(test_many_names_are_those_of_their_consumers),
+        T(test_names_are_read_while_the_key_changes),
+        T(test_a_name_that_was_exchanged_is_not_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

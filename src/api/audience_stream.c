@@ -1,0 +1,138 @@
+/* audience_stream.c - everybody of an audience in one answer: found, decided, named and written
+ * some hundreds at a time, when the connection has room for more. Nothing is kept but the place;
+ * when the client leaves, that is all there is to forget. The last line says how many they were, so
+ * that an answer that was cut off is known by what it lacks. */
+#include <stdlib.h>
+
+#include "api/audience_query.h"
+
+enum { PIECE = 512, STREAMS = 4, PREPARE_PATIENCE_MS = 500 };
+
+struct stream {
+    struct api *api;
+    struct audience *audience;
+    struct identity_names *names;
+    int64_t next, count;
+    bool ended;
+    struct buf before; /* of each line: up to the id */
+    struct buf ids, out;
+    size_t sent; /* of `out` */
+    uint32_t numbers[PIECE];
+    struct uid cids[PIECE];
+    struct identity_span spans[PIECE];
+};
+
+static void close_stream(void *ctx)
+{
+    struct stream *s = ctx;
+    atomic_fetch_sub_explicit(&s->api->streams, 1, memory_order_relaxed);
+    audience_close(s->audience);
+    identity_names_free(s->names);
+    buf_free(&s->before);
+    buf_free(&s->ids);
+    buf_free(&s->out);
+    free(s);
+}
+
+static void write_end(struct stream *s)
+{
+    struct jw w = {.out = &s->out};
+    jw_object_start(&w);
+    jw_bool_member(&w, "complete", true);
+    jw_int_member(&w, "count", s->count);
+    jw_object_end(&w);
+    buf_char(&s->out, '\n');
+    s->ended = true;
+}
+
+static void write_lines(struct stream *s, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct str id = {s->ids.p + s->spans[i].offset, s->spans[i].length};
+        if (id.n == 0) /* erased since */
+            continue;
+        buf_str(&s->out, buf_view(&s->before));
+        json_escape(&s->out, id);
+        buf_str(&s->out, STR("\"}\n"));
+        s->count++;
+    }
+}
+
+/* False: it cannot go on. */
+static bool make_more(struct stream *s)
+{
+    struct err err = {0};
+    size_t count = 0;
+    struct engine *e = s->api->engine;
+    buf_clear(&s->ids);
+    audience_find(s->audience, s->next, PIECE, -1, s->numbers, &count, &s->next);
+    for (size_t i = 0; i < count; i++)
+        s->cids[i] = engine_cid(e, s->numbers[i]);
+    int rc = identity_names_read(s->names, s->numbers, s->cids, count, &s->ids, s->spans, &err);
+    if (rc) {
+        log_printf(engine_log(e), LOG_ERROR, "an audience breaks off: %s", err.text);
+        return false;
+    }
+    write_lines(s, count);
+    if (s->next >= 0)
+        return true;
+    /* Nobody is found where nothing can be decided any more: that is no end. */
+    struct decision d;
+    struct rules *rules = engine_rules(e);
+    bool available = decide_available(e, rules, &d);
+    rules_unref(rules);
+    if (available)
+        write_end(s);
+    return available;
+}
+
+static int64_t read_stream(void *ctx, char *p, size_t n)
+{
+    struct stream *s = ctx;
+    while (s->sent == s->out.n) {
+        if (s->ended)
+            return 0;
+        buf_clear(&s->out);
+        s->sent = 0;
+        if (!make_more(s))
+            return -1;
+    }
+    size_t some = s->out.n - s->sent < n ? s->out.n - s->sent : n;
+    memcpy(p, s->out.p + s->sent, some);
+    s->sent += some;
+    return (int64_t)some;
+}
+
+static struct stream *open_stream(struct api *api, const struct audience_query *query)
+{
+    struct stream *s = mem_zero(sizeof *s);
+    struct engine *e = api->engine;
+    s->api = api;
+    s->audience = audience_open(e, &query->ask);
+    s->names = identity_names_new(engine_identity(e), engine_identities(e));
+    buf_cstr(&s->before, "{\"type\":\"");
+    json_escape(&s->before, query->all[0].category);
+    buf_cstr(&s->before, "\",\"id\":\"");
+    return s;
+}
+
+int audience_stream(struct http_call *call, const struct audience_query *query)
+{
+    struct api *api = api_of(call);
+    struct err err = {0};
+    if (atomic_fetch_add_explicit(&api->streams, 1, memory_order_relaxed) >= STREAMS) {
+        atomic_fetch_sub_explicit(&api->streams, 1, memory_order_relaxed);
+        err_reason(&err, LOV_EUNAVAILABLE, "too_many_streams",
+                   "%d audiences are being streamed: ask again", STREAMS);
+        return answer_problem(call, &err);
+    }
+    struct stream *s = open_stream(api, query);
+    if (audience_prepare(s->audience, PREPARE_PATIENCE_MS, &err)) {
+        close_stream(s);
+        return answer_problem(call, &err);
+    }
+    call->status = 200;
+    call->content_type = "application/x-ndjson";
+    call->stream = (struct http_stream){read_stream, close_stream, s};
+    return 0;
+}
