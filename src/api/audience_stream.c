@@ -6,7 +6,7 @@
 
 #include "api/audience_query.h"
 
-enum { PIECE = 512, STREAMS = 4, PREPARE_PATIENCE_MS = 500 };
+enum { PIECE = 512, PART_BYTES = 32 << 10, STREAMS = 4, PREPARE_PATIENCE_MS = 500 };
 
 struct stream {
     struct api *api;
@@ -15,51 +15,53 @@ struct stream {
     int64_t next, count;
     bool ended;
     struct buf before; /* of each line: up to the id */
-    struct buf ids, out;
-    size_t sent; /* of `out` */
+    struct buf ids;
     uint32_t numbers[PIECE];
     struct uid cids[PIECE];
     struct identity_span spans[PIECE];
 };
 
-static void close_stream(void *ctx)
+static void close_stream(struct stream *s)
 {
-    struct stream *s = ctx;
     atomic_fetch_sub_explicit(&s->api->streams, 1, memory_order_relaxed);
     audience_close(s->audience);
     identity_names_free(s->names);
     buf_free(&s->before);
     buf_free(&s->ids);
-    buf_free(&s->out);
     free(s);
 }
 
-static void write_end(struct stream *s)
+static void release(struct http_call *call)
 {
-    struct jw w = {.out = &s->out};
+    close_stream(call->work);
+}
+
+static void write_end(struct stream *s, struct buf *out)
+{
+    struct jw w = {.out = out};
     jw_object_start(&w);
     jw_bool_member(&w, "complete", true);
     jw_int_member(&w, "count", s->count);
     jw_object_end(&w);
-    buf_char(&s->out, '\n');
+    buf_char(out, '\n');
     s->ended = true;
 }
 
-static void write_lines(struct stream *s, size_t count)
+static void write_lines(struct stream *s, size_t count, struct buf *out)
 {
     for (size_t i = 0; i < count; i++) {
         struct str id = {s->ids.p + s->spans[i].offset, s->spans[i].length};
         if (id.n == 0) /* erased since */
             continue;
-        buf_str(&s->out, buf_view(&s->before));
-        json_escape(&s->out, id);
-        buf_str(&s->out, STR("\"}\n"));
+        buf_str(out, buf_view(&s->before));
+        json_escape(out, id);
+        buf_str(out, STR("\"}\n"));
         s->count++;
     }
 }
 
 /* False: it cannot go on. */
-static bool make_more(struct stream *s)
+static bool make_more(struct stream *s, struct buf *out)
 {
     struct err err = {0};
     size_t count = 0;
@@ -73,7 +75,7 @@ static bool make_more(struct stream *s)
         log_printf(engine_log(e), LOG_ERROR, "an audience breaks off: %s", err.text);
         return false;
     }
-    write_lines(s, count);
+    write_lines(s, count, out);
     if (s->next >= 0)
         return true;
     /* Nobody is found where nothing can be decided any more: that is no end. */
@@ -82,25 +84,20 @@ static bool make_more(struct stream *s)
     bool available = decide_available(e, rules, &d);
     rules_unref(rules);
     if (available)
-        write_end(s);
+        write_end(s, out);
     return available;
 }
 
-static int64_t read_stream(void *ctx, char *p, size_t n)
+/* The next part of the answer. */
+static int give_part(struct http_call *call)
 {
-    struct stream *s = ctx;
-    while (s->sent == s->out.n) {
-        if (s->ended)
-            return 0;
-        buf_clear(&s->out);
-        s->sent = 0;
-        if (!make_more(s))
-            return -1;
-    }
-    size_t some = s->out.n - s->sent < n ? s->out.n - s->sent : n;
-    memcpy(p, s->out.p + s->sent, some);
-    s->sent += some;
-    return (int64_t)some;
+    struct stream *s = call->work;
+    size_t start = call->out.n;
+    while (!s->ended && call->out.n - start < PART_BYTES)
+        if (!make_more(s, &call->out))
+            return LOV_EUNAVAILABLE;
+    call->then = give_part;
+    return s->ended ? 0 : HTTP_MORE;
 }
 
 static struct stream *open_stream(struct api *api, const struct audience_query *query)
@@ -133,6 +130,8 @@ int audience_stream(struct http_call *call, const struct audience_query *query)
     }
     call->status = 200;
     call->content_type = "application/x-ndjson";
-    call->stream = (struct http_stream){read_stream, close_stream, s};
-    return 0;
+    call->work = s;
+    call->release = release;
+    call->then = give_part;
+    return HTTP_MORE;
 }

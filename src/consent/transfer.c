@@ -7,8 +7,6 @@
 #include "base/json.h"
 #include "consent/engine.h"
 
-enum { AT_ONCE = 100000 };
-
 struct transfer {
     struct engine *e;
     const struct rules *rules;
@@ -19,43 +17,39 @@ struct transfer {
 
 /* ---- how many ---- */
 
-static int count_one(void *ctx, int64_t number, const struct uid *cid)
+static int count_permitted(struct transfer *t, const struct policy_activity *a,
+                           const struct policy_category *c, int64_t *out, struct err *err)
 {
-    (void)number;
-    (void)cid;
-    ++*(int64_t *)ctx;
-    return 0;
-}
-
-static int64_t count_permitted(struct transfer *t, const struct policy_activity *a,
-                               const struct policy_category *c)
-{
-    int64_t from = 0, count = 0;
     struct question q = {
         .recipient = t->to->id, .purpose = a->purpose->id, .category = c->id, .at = clock_now()};
-    while (from >= 0)
-        decide_each(t->e, t->rules, &q, from, AT_ONCE, count_one, &count, &from);
-    return count;
+    struct audience *audience = audience_open(t->e, &(struct audience_ask){.all = &q, .count = 1});
+    int rc = audience_count(audience, -1, out, err);
+    audience_close(audience);
+    return rc;
 }
 
-static void write_counts(struct transfer *t, struct jw *w)
+static int write_counts(struct transfer *t, struct jw *w, struct err *err)
 {
+    int rc = 0;
     const struct policy *p = t->rules->policy;
     jw_array_member(w, "permitted");
     for (size_t i = 0; i < p->activity_count; i++) {
         const struct policy_activity *a = &p->activities[i];
-        for (size_t k = 0; a->recipient == t->to && k < a->category_count; k++) {
+        for (size_t k = 0; rc == 0 && a->recipient == t->to && k < a->category_count; k++) {
+            int64_t count = 0;
+            rc = count_permitted(t, a, a->categories[k], &count, err);
             jw_object_start(w);
             jw_str_member(w, "purpose", a->purpose->id);
             jw_str_member(w, "category", a->categories[k]->id);
-            jw_int_member(w, "consumers", count_permitted(t, a, a->categories[k]));
+            jw_int_member(w, "consumers", count);
             jw_object_end(w);
         }
     }
     jw_array_end(w);
+    return rc;
 }
 
-static void write_body(struct transfer *t)
+static int write_body(struct transfer *t, struct err *err)
 {
     struct jw w = {.out = &t->body};
     jw_object_start(&w);
@@ -64,8 +58,9 @@ static void write_body(struct transfer *t)
     jw_time_member(&w, "begins", t->to->begins);
     jw_int_member(&w, "policy_version", t->rules->policy->version);
     jw_int_member(&w, "consumers", engine_counts(t->e).consumers);
-    write_counts(t, &w);
+    int rc = write_counts(t, &w, err);
     jw_object_end(&w);
+    return rc;
 }
 
 /* ---- recording it once ---- */
@@ -108,7 +103,7 @@ static int begin(struct transfer *t, struct db *lov, struct err *err)
     int rc = is_recorded(lov, t, err);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    write_body(t);
+    rc = write_body(t, err);
     struct engine_write w = {.kind = WRITE_OTHER,
                              .other = record,
                              .input = t,
@@ -116,7 +111,8 @@ static int begin(struct transfer *t, struct db *lov, struct err *err)
                              .arena = &arena,
                              .expires_at = TIME_NONE,
                              .given_at = TIME_NONE};
-    rc = engine_run(t->e, &w, err);
+    if (rc == 0)
+        rc = engine_run(t->e, &w, err);
     buf_free(&t->body);
     return rc;
 }

@@ -70,21 +70,6 @@ static void wait_for_resume(struct local_call *local)
     pthread_mutex_unlock(&local->lock);
 }
 
-/* All of it at once. One that breaks off is an answer that was not made. */
-static void drain(struct http_call *call)
-{
-    char piece[4096];
-    int64_t n;
-    while ((n = call->stream.read(call->stream.ctx, piece, sizeof piece)) > 0)
-        buf_add(&call->out, piece, (size_t)n);
-    call->stream.close(call->stream.ctx);
-    call->stream = (struct http_stream){0};
-    if (n < 0) {
-        buf_clear(&call->out);
-        http_problem_status(call, 500, "", "the answer broke off");
-    }
-}
-
 void http_dispatch(const struct http_app *app, struct http_call *call)
 {
     struct local_call *local = call->transport->self;
@@ -109,8 +94,6 @@ void http_dispatch(const struct http_app *app, struct http_call *call)
             http_problem_status(call, 500, "internal", "the answer broke off");
         call_release(call);
     }
-    if (call->stream.read)
-        drain(call);
     if (!call->content_type)
         call->content_type = "application/json";
     local->transport.routes = NULL;

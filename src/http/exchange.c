@@ -21,8 +21,6 @@
 
 /* Buffers up to this size stay with their connection, so that most calls take no memory. */
 enum { BODY_KEEP = 65536 };
-/* What a stream is read in: other connections of the thread wait for one to be made. */
-enum { STREAM_BLOCK = 32768 };
 
 static struct str mhd_header(const struct http_transport *transport, const char *name)
 {
@@ -244,40 +242,10 @@ static void add_header(struct MHD_Response *response, const char *name, const ch
         bug("cannot add the header %s to an answer", name);
 }
 
-static ssize_t read_stream(void *cls, uint64_t position, char *p, size_t n)
-{
-    (void)position;
-    const struct http_stream *stream = cls;
-    int64_t got = stream->read(stream->ctx, p, n);
-    return got > 0    ? (ssize_t)got
-           : got == 0 ? MHD_CONTENT_READER_END_OF_STREAM
-                      : MHD_CONTENT_READER_END_WITH_ERROR;
-}
-
-static void close_stream(void *cls)
-{
-    struct http_stream *stream = cls;
-    stream->close(stream->ctx);
-    free(stream);
-}
-
-static struct MHD_Response *streamed_response(const struct http_stream *stream)
-{
-    struct http_stream *kept = mem_alloc(sizeof *kept);
-    *kept = *stream;
-    struct MHD_Response *response = MHD_create_response_from_callback(
-        MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, kept, close_stream);
-    if (!response)
-        bug("out of memory for an answer");
-    return response;
-}
-
 /* The body stays in the call's buffer: the exchange is reset only when the answer has left. */
 static struct MHD_Response *response_of(struct http_call *call)
 {
     static char nothing[] = "";
-    if (call->stream.read)
-        return streamed_response(&call->stream);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         call->out.n, call->out.n ? call->out.p : nothing, MHD_RESPMEM_PERSISTENT);
     if (!response)
@@ -308,7 +276,7 @@ static enum MHD_Result answer(struct exchange *x, bool close)
     struct http_call *call = &x->call;
     size_t sent = call->out.n;
     struct MHD_Response *response = response_of(call);
-    add_headers(response, call, sent != 0 || call->stream.read,
+    add_headers(response, call, sent != 0,
                 close || atomic_load_explicit(&x->server->stopping, memory_order_relaxed));
     metrics_count(x->connection->shard, call->route, call->status, clock_monotonic() - x->started,
                   call->body.n, sent);

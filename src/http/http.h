@@ -44,16 +44,6 @@ struct http_header {
     struct http_header *next;
 };
 
-/* An answer of unknown length, made while it is sent: in pieces, as the client takes them. */
-struct http_stream {
-    /* Puts up to `n` bytes at `p`: how many, 0 at the end, negative when it cannot go on, and then
-     * the connection is cut so that the client knows. On an HTTP thread, which others wait for. */
-    int64_t (*read)(void *ctx, char *p, size_t n);
-    /* Once, at the end or when the client has left. The call may be gone before. */
-    void (*close)(void *ctx);
-    void *ctx;
-};
-
 struct http_call {
     struct arena arena;
     void *app; /* http_app.ctx */
@@ -72,7 +62,6 @@ struct http_call {
     const char *content_type; /* default "application/json" */
     struct buf out;
     struct http_header *out_headers;
-    struct http_stream stream; /* instead of `out`, where its read is set */
 
     /* For handlers that answer later, or in parts. */
     http_handler *then;

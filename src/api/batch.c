@@ -1,4 +1,4 @@
-/* audience.c - GET /v1/records/{category}: the records of everybody for whom a purpose is
+/* batch.c - GET /v1/records/{category}: the records of everybody for whom a purpose is
  * permitted, as JSON Lines or CSV, in parts.
  *
  * A round takes the next consumers in the order in which they came, records the access to each, in
@@ -12,17 +12,18 @@
 
 enum {
     ROUND_CONSUMERS = 200,
-    ROUND_LOOKED_AT = 20000,
+    PATIENCE_MS = 100,
     PAGE_RECORDS = 100,
     PART_BYTES = 128 << 10,
     TRIES = 4,
     COLUMNS_MAX = 256,
 };
 
-struct audience {
+struct batch {
     struct http_call *call;
     struct str recipient, purpose, category;
     bool csv;
+    struct audience *audience;
     struct str *columns; /* of CSV */
     size_t column_count;
     int policy_version;
@@ -43,22 +44,26 @@ static http_handler begin_round, after_round, give_part;
 
 static void release(struct http_call *call)
 {
-    struct audience *a = call->work;
+    struct batch *a = call->work;
+    audience_close(a->audience);
     arena_free(&a->arena);
     free(a);
 }
 
 /* ---- a round ---- */
 
-static int keep_cid(void *ctx, int64_t number, const struct uid *cid)
+/* Who comes next, but for those who were erased meanwhile. */
+static void find_some(struct batch *a)
 {
-    struct audience *a = ctx;
-    (void)number;
-    a->cids[a->count++] = *cid;
-    return a->count == ROUND_CONSUMERS;
+    uint32_t numbers[ROUND_CONSUMERS];
+    size_t found = 0;
+    const struct engine *e = api_of(a->call)->engine;
+    audience_find(a->audience, a->from, ROUND_CONSUMERS, PATIENCE_MS, numbers, &found, &a->from);
+    for (size_t i = 0; i < found; i++)
+        a->cids[a->count++] = engine_cid(e, numbers[i]);
 }
 
-static struct question question_of(const struct audience *a, struct str consumer)
+static struct question question_of(const struct batch *a, struct str consumer)
 {
     return (struct question){
         .recipient = a->recipient,
@@ -69,7 +74,7 @@ static struct question question_of(const struct audience *a, struct str consumer
     };
 }
 
-static int make_writes(struct audience *a, struct err *err)
+static int make_writes(struct batch *a, struct err *err)
 {
     struct api *api = api_of(a->call);
     struct db *db = NULL, *lov = NULL;
@@ -107,12 +112,12 @@ static int make_writes(struct audience *a, struct err *err)
 
 static void write_done(struct engine_write *w)
 {
-    struct audience *a = w->ctx;
+    struct batch *a = w->ctx;
     if (atomic_fetch_sub_explicit(&a->left, 1, memory_order_acq_rel) == 1)
         http_resume(a->call);
 }
 
-static int submit(struct audience *a, const struct rules *rules, size_t count)
+static int submit(struct batch *a, const struct rules *rules, size_t count)
 {
     struct engine *e = api_of(a->call)->engine;
     a->call->then = after_round;
@@ -128,7 +133,7 @@ static int submit(struct audience *a, const struct rules *rules, size_t count)
 }
 
 /* The rules, where they are still those that the answer began under; NULL: it breaks off. */
-static struct rules *same_rules(const struct audience *a)
+static struct rules *same_rules(const struct batch *a)
 {
     struct rules *rules = engine_rules(api_of(a->call)->engine);
     if (rules && rules_policy(rules)->version == a->policy_version)
@@ -139,9 +144,8 @@ static struct rules *same_rules(const struct audience *a)
 
 static int begin_round(struct http_call *call)
 {
-    struct audience *a = call->work;
+    struct batch *a = call->work;
     struct err err = {0};
-    struct question q = question_of(a, (struct str){0});
     struct rules *rules = same_rules(a);
     if (!rules)
         return LOV_EUNAVAILABLE;
@@ -149,7 +153,7 @@ static int begin_round(struct http_call *call)
     a->count = a->at = 0;
     a->tries = 0;
     a->page = (struct vault_page){.after = -1, .limit = PAGE_RECORDS};
-    decide_each(api_of(call)->engine, rules, &q, a->from, ROUND_LOOKED_AT, keep_cid, a, &a->from);
+    find_some(a);
     int rc = make_writes(a, &err);
     for (size_t i = 0; i < a->count; i++)
         a->some[i] = &a->writes[i];
@@ -164,7 +168,7 @@ static int begin_round(struct http_call *call)
 /* Those whose consumer was changed in the very same commit are recorded once more. */
 static int after_round(struct http_call *call)
 {
-    struct audience *a = call->work;
+    struct batch *a = call->work;
     size_t again = 0;
     for (size_t i = 0; i < a->count; i++) {
         struct engine_write *w = &a->writes[i];
@@ -218,7 +222,7 @@ static void csv_value(const json_t *value, struct buf *out)
     }
 }
 
-static int csv_row(struct audience *a, const struct vault_item *item)
+static int csv_row(struct batch *a, const struct vault_item *item)
 {
     struct buf *out = &a->call->out;
     _cleanup_json json_t *data = NULL;
@@ -237,7 +241,7 @@ static int csv_row(struct audience *a, const struct vault_item *item)
 
 static int give_row(void *ctx, const struct vault_item *item)
 {
-    struct audience *a = ctx;
+    struct batch *a = ctx;
     a->page.after = item->seq;
     if (a->csv)
         return csv_row(a, item);
@@ -252,7 +256,7 @@ static int give_row(void *ctx, const struct vault_item *item)
 /* Records of those who were recorded, until the part is large enough. */
 static int give_part(struct http_call *call)
 {
-    struct audience *a = call->work;
+    struct batch *a = call->work;
     struct api *api = api_of(call);
     struct err err = {0};
     int rc = 0;
@@ -278,7 +282,7 @@ static int give_part(struct http_call *call)
 
 /* ---- the beginning ---- */
 
-static void take_columns(struct audience *a, const struct policy_view_part *part,
+static void take_columns(struct batch *a, const struct policy_view_part *part,
                          const struct policy_category *category)
 {
     struct arena *arena = &a->call->arena;
@@ -302,7 +306,7 @@ static int begin_answer(struct http_call *call, const struct rules *rules, const
     const struct policy_category *category = policy_category(p, q->category);
     const struct policy_activity *activity =
         policy_activity(p, policy_recipient(p, q->recipient), policy_purpose(p, q->purpose));
-    struct audience *a = mem_zero(sizeof *a);
+    struct batch *a = mem_zero(sizeof *a);
     call->work = a;
     call->release = release;
     a->call = call;
@@ -315,6 +319,9 @@ static int begin_answer(struct http_call *call, const struct rules *rules, const
     call->content_type = csv ? "text/csv; charset=utf-8" : "application/jsonl";
     if (csv)
         take_columns(a, policy_view_of(activity, category), category);
+    struct question all = question_of(a, (struct str){0});
+    a->audience =
+        audience_open(api_of(call)->engine, &(struct audience_ask){.all = &all, .count = 1});
     call->then = begin_round;
     return HTTP_MORE;
 }
