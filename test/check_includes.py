@@ -37,6 +37,8 @@ DOORS = {
                "audit.h"},
     "consent": {"consent.h", "receipt.h"},
     "permit": {"permit.h", "format.h", "image.h"},
+    "identity": {"identity.h", "account.h"},
+    "api": {"api.h", "receipt_page.h"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 

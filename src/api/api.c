@@ -350,6 +350,18 @@ static void init_sync(struct api *api)
     pthread_mutex_init(&api->lock, NULL);
 }
 
+static size_t join_routes(struct api *api, const struct api_options *options)
+{
+    enum { OWN = sizeof routes / sizeof *routes };
+    size_t more = options ? options->more_count : 0;
+    api->routes = mem_grow(NULL, OWN + more, sizeof *routes);
+    memcpy(api->routes, routes, sizeof routes);
+    if (more)
+        memcpy(api->routes + OWN, options->more, more * sizeof *routes);
+    api->more = options ? options->more_ctx : NULL;
+    return OWN + more;
+}
+
 int api_open(struct engine *e, const struct api_options *options, struct api **out, struct err *err)
 {
     struct keys *keys;
@@ -375,10 +387,11 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
         api->base_url = str_dup(url);
     }
     init_sync(api);
+    size_t route_count = join_routes(api, options);
     api->app = (struct http_app){
         .ctx = api,
-        .routes = routes,
-        .route_count = sizeof routes / sizeof *routes,
+        .routes = api->routes,
+        .route_count = route_count,
         .authenticate = authenticate,
         .caller = caller_hash,
     };
@@ -397,6 +410,7 @@ void api_close(struct api *api)
     secret_wipe(&api->idempotency_key);
     counters_free(api->counters);
     keys_close(api->keys);
+    free(api->routes);
     free(api->base_url);
     free(api->witnesses_path);
     free(api);
@@ -405,6 +419,23 @@ void api_close(struct api *api)
 const struct http_app *api_app(struct api *api)
 {
     return &api->app;
+}
+
+void *api_more(const struct http_call *call)
+{
+    return api_of(call)->more;
+}
+
+void api_base(const struct http_call *call, struct buf *out)
+{
+    struct api *api = api_of(call);
+    /* Acquire: pairs with api_set_server(). */
+    struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);
+    if (api->base_url)
+        buf_cstr(out, api->base_url);
+    else if (server)
+        buf_printf(out, "%s://%.*s", http_server_scheme(server),
+                   STR_ARG(http_server_address(server)));
 }
 
 void api_set_server(struct api *api, struct http_server *server)

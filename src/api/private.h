@@ -77,6 +77,8 @@ uint64_t counters_sum(const struct counters *counters, enum decision_reason reas
 struct api {
     struct engine *engine;
     struct http_app app;
+    struct http_route *routes; /* its own, then those of api_options.more */
+    void *more;
     char *base_url, *witnesses_path;
     bool public_entries;
     int64_t checkpoint_seconds, audit_seconds;
