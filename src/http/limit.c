@@ -1,8 +1,9 @@
 /* limit.c - requests of a caller, as a token bucket. A
  * bucket is one number, the time at which it will be full again (the generic cell rate algorithm of
  * ITU-T I.371): a request moves it on by one interval, and is refused when that would take it more
- * than the bucket's time beyond now. A bucket whose time is past is a full one, so it may be forgotten, and
- * the table has a fixed size: a set of places by the key, the fullest bucket makes room. */
+ * than the bucket's time beyond now. A bucket whose time is past is a full one, so it may be
+ * forgotten, and the table has a fixed size: a set of places by the key, the fullest bucket makes
+ * room. */
 #include <pthread.h>
 #include <stdlib.h>
 

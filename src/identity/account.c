@@ -355,7 +355,8 @@ int delegate_each(struct db *db, const struct uid *cid,
                   int (*row)(void *ctx, const struct uid *for_cid, struct str kind), void *ctx,
                   struct err *err)
 {
-    static const char sql[] = "select for_cid, kind from delegate where cid = $1 order by created_at";
+    static const char sql[] =
+        "select for_cid, kind from delegate where cid = $1 order by created_at";
     struct db_stmt *s = db_use(db, sql);
     db_bind_blob(s, 1, uid_str(cid));
     int rc;
