@@ -12,6 +12,8 @@
     }
   };
   showTimes(document);
+  const here = document.querySelector(".menu [aria-current]");
+  if (here) here.closest("nav").scrollLeft = here.offsetLeft - 16;
 
   const live = document.getElementById("live");
   if (!live || !live.dataset.after || !window.EventSource) return;
