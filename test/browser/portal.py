@@ -135,6 +135,7 @@ class Browser:
         for cookie in person.http.cookies:
             self.command("Network.setCookie", {"name": cookie.name, "value": cookie.value,
                                                "url": person.server.url, "httpOnly": True})
+        self.errors()  # that the server has no favicon.ico is not the page's
         return self
 
     def errors(self):
