@@ -19,7 +19,9 @@ WORDS = {language: json.load(open(os.path.join(ROOT, "web", f"portal.{language}.
 
 def consented(server, consumer):
     """Has said yes to personal offers, whatever the demo drew."""
-    answer = server.give(consumer=consumer, categories=["purchases", "profile", "contact"])
+    version = server.admin.get(server.url + "/v1/notices/personal_offers", timeout=20).json()["version"]
+    answer = server.give(consumer=consumer, categories=["purchases", "profile", "contact"],
+                         notice={"id": "personal_offers", "version": version, "language": "sv"})
     assert answer.status_code == 201, answer.text
 
 
