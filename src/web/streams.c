@@ -28,6 +28,7 @@ struct stream {
     struct stream *prev, *next;
     struct http_call *call;
     struct uid cid;
+    int64_t after; /* the last event that the portal knows */
     int64_t until; /* ms of the monotonic clock */
     bool linked;   /* under the lock */
 };
@@ -89,12 +90,12 @@ static void let_go(struct streams *s, struct stream *one)
     http_resume(call);
 }
 
-static void let_go_of(struct streams *s, const struct uid *cid)
+static void let_go_of(struct streams *s, const struct uid *cid, int64_t seq)
 {
     struct stream *next;
     for (struct stream *one = s->buckets[bucket_of(cid)]; one; one = next) {
         next = one->next;
-        if (memcmp(one->cid.b, cid->b, sizeof cid->b) == 0)
+        if (seq > one->after && memcmp(one->cid.b, cid->b, sizeof cid->b) == 0)
             let_go(s, one);
     }
 }
@@ -119,7 +120,7 @@ static int event_row(void *ctx, const struct ledger_event *event)
     if (!event->has_cid)
         return 0;
     pthread_mutex_lock(&s->lock);
-    let_go_of(s, &event->cid);
+    let_go_of(s, &event->cid, event->seq);
     pthread_mutex_unlock(&s->lock);
     return 0;
 }
@@ -291,6 +292,7 @@ int streams_get(struct http_call *call)
     struct stream *one = arena_alloc(v.arena, sizeof *one);
     one->call = call;
     one->cid = v.who.who.cid;
+    one->after = last;
     one->until = now_ms() + WAIT_MS;
     call->then = answer;
     if (!wait_in_line(v.web->streams, one))
