@@ -21,7 +21,7 @@ B := build$(if $(VARIANT),/$(VARIANT))
 
 # ---- flags ----
 
-LIBRARIES = libmicrohttpd gnutls jansson sqlite3 libcrypto libcyaml yaml-0.1 libcmark libcurl libqrencode
+LIBRARIES = libmicrohttpd gnutls jansson sqlite3 libcrypto libcyaml yaml-0.1 libcmark libcurl libqrencode libargon2
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wformat=2 -Wundef
@@ -87,9 +87,10 @@ FORMATTED = $(wildcard src/*/*.[ch] include/*.h test/unit/*.[ch] test/fuzz/*.[ch
 
 PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev \
 	libsqlite3-dev libssl-dev libcyaml-dev libyaml-dev libcmark-dev libcurl4-openssl-dev libqrencode-dev \
+	libargon2-dev \
 	binutils python3 python3-pip ca-certificates
 TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
-	python3-pyld zbar-tools chromium fonts-dejavu-core poppler-utils \
+	python3-pyld zbar-tools chromium chromium-driver python3-selenium fonts-dejavu-core poppler-utils \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
 	bash-completion man-db golang-go golang-golang-x-mod-dev
 # For tests alone: how Node calls a C library; what is wrong with a page for those who cannot see it.
@@ -283,7 +284,7 @@ endif
 # Text that is part of the program. The list of names is a file too, so that a name that comes or
 # goes is noticed.
 SCHEMA_FILES := $(sort $(wildcard src/db/schema/*.sql))
-WEB_FILES := $(sort $(wildcard web/*.html web/*.css web/*.json))
+WEB_FILES := $(sort $(wildcard web/*.html web/*.css web/*.json web/*.js web/*.svg))
 POLICY_FILES := $(sort $(shell find policy -type f ! -name '.*' 2>/dev/null))
 
 build/gen/schema.list: FORCE

@@ -27,7 +27,7 @@ STEPS = [
 ]
 STEP_OF = {module: step for step, modules in enumerate(STEPS) for module in modules}
 TOP = STEPS[-1]
-BESIDE = {("cli", "api"), ("web", "api")}
+BESIDE = {("cli", "api"), ("web", "api"), ("cli", "web")}
 # More than one door: base is a library of small headers; the writer is a part of db of its own
 # right, and the schema is text. What verifies notes, checkpoints, proofs
 # and receipts needs no ledger at all.
@@ -37,6 +37,8 @@ DOORS = {
                "audit.h"},
     "consent": {"consent.h", "receipt.h"},
     "permit": {"permit.h", "format.h", "image.h"},
+    "identity": {"identity.h", "account.h"},
+    "api": {"api.h", "receipt_page.h"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 

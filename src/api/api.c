@@ -111,6 +111,21 @@ static const struct http_route routes[] = {
      .pattern = "/v1/consumers/{consumer}/history",
      .handler = history_list,
      .allow = MAY_READ_HISTORY},
+    {.method = "POST",
+     .pattern = "/v1/consumers/{consumer}/invitations",
+     .handler = accounts_invite,
+     .allow = MAY_WRITE_CONSUMERS,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/consumers/{consumer}/delegates",
+     .handler = accounts_delegate,
+     .allow = MAY_WRITE_CONSUMERS,
+     .body_max = BODY_MEMBERS},
+    {.method = "DELETE",
+     .pattern = "/v1/consumers/{consumer}/delegates/{person}",
+     .handler = accounts_undelegate,
+     .allow = MAY_WRITE_CONSUMERS},
     {.method = "GET", .pattern = "/v1/events", .handler = events_list, .allow = MAY_READ_EVENTS},
 
     {.method = "GET",
@@ -450,6 +465,18 @@ static void init_sync(struct api *api)
     pthread_mutex_init(&api->lock, NULL);
 }
 
+static size_t join_routes(struct api *api, const struct api_options *options)
+{
+    enum { OWN = sizeof routes / sizeof *routes };
+    size_t more = options ? options->more_count : 0;
+    api->routes = mem_grow(NULL, OWN + more, sizeof *routes);
+    memcpy(api->routes, routes, sizeof routes);
+    if (more)
+        memcpy(api->routes + OWN, options->more, more * sizeof *routes);
+    api->more = options ? options->more_ctx : NULL;
+    return OWN + more;
+}
+
 int api_open(struct engine *e, const struct api_options *options, struct api **out, struct err *err)
 {
     struct keys *keys;
@@ -482,10 +509,11 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
         api->base_url = str_dup(url);
     }
     init_sync(api);
+    size_t route_count = join_routes(api, options);
     api->app = (struct http_app){
         .ctx = api,
-        .routes = routes,
-        .route_count = sizeof routes / sizeof *routes,
+        .routes = api->routes,
+        .route_count = route_count,
         .authenticate = authenticate,
         .caller = caller_hash,
     };
@@ -505,6 +533,7 @@ void api_close(struct api *api)
     counters_free(api->counters);
     keys_close(api->keys);
     vault_close(api->vault);
+    free(api->routes);
     free(api->base_url);
     free(api->witnesses_path);
     free(api);
@@ -513,6 +542,23 @@ void api_close(struct api *api)
 const struct http_app *api_app(struct api *api)
 {
     return &api->app;
+}
+
+void *api_more(const struct http_call *call)
+{
+    return api_of(call)->more;
+}
+
+void api_base(const struct http_call *call, struct buf *out)
+{
+    struct api *api = api_of(call);
+    /* Acquire: pairs with api_set_server(). */
+    struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);
+    if (api->base_url)
+        buf_cstr(out, api->base_url);
+    else if (server)
+        buf_printf(out, "%s://%.*s", http_server_scheme(server),
+                   STR_ARG(http_server_address(server)));
 }
 
 void api_set_server(struct api *api, struct http_server *server)

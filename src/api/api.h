@@ -26,6 +26,11 @@ struct api_options {
     bool public_entries;         /* anybody may read the log's entries */
     unsigned checkpoint_seconds; /* how often housekeeping publishes what is new; 0: 10 */
     unsigned audit_seconds;      /* how often it audits the ledger; 0: 60 */
+    /* Routes that are served beside its own, and what api_more() gives their handlers: the pages.
+     * Borrowed, must outlive the api. */
+    const struct http_route *more;
+    size_t more_count;
+    void *more_ctx;
 };
 
 /* Reads the keys. The engine must outlive the api. */
@@ -34,6 +39,11 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
 /* Stops housekeeping. No call may be under way. */
 void api_close(struct api *api);
 const struct http_app *api_app(struct api *api);
+/* In a handler: api_options.more_ctx. */
+void *api_more(const struct http_call *call);
+/* Appends what the server is reached by ("https://consent.example.com"); nothing where that is not
+ * known. */
+void api_base(const struct http_call *call, struct buf *out);
 /* The server whose address and counters the metadata and /metrics tell; NULL takes it away again,
  * before the server is stopped. */
 void api_set_server(struct api *api, struct http_server *server);

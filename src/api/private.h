@@ -81,6 +81,8 @@ uint64_t counters_sum(const struct counters *counters, enum decision_reason reas
 struct api {
     struct engine *engine;
     struct http_app app;
+    struct http_route *routes; /* its own, then those of api_options.more */
+    void *more;
     char *base_url, *witnesses_path;
     bool public_entries;
     int64_t checkpoint_seconds, audit_seconds;
@@ -179,6 +181,7 @@ void pending_free(struct pending *p);
 http_handler consents_create, consents_batch, consents_get, consents_withdraw, consents_renew,
     consents_amend, consents_receipt;
 http_handler consumers_get, consumers_put, consumers_erase, consumers_consents;
+http_handler accounts_invite, accounts_delegate, accounts_undelegate;
 http_handler history_list, events_list;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
 http_handler issues_list, consumers_issues, issues_settle;

@@ -107,25 +107,12 @@ static int find_consent(struct http_call *call, struct receipt_request *r, struc
 
 /* ---- the answer ---- */
 
-/* Where the log is read, so that the code on paper leads there. */
-static struct str base_of(struct http_call *call)
-{
-    struct api *api = api_of(call);
-    /* Acquire: pairs with api_set_server(). */
-    struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);
-    if (api->base_url)
-        return str_of(api->base_url);
-    if (!server)
-        return (struct str){0};
-    return arena_printf(&call->arena, "%s://%.*s", http_server_scheme(server),
-                        STR_ARG(http_server_address(server)));
-}
-
 static int answer_page(struct http_call *call, const struct receipt_query *q, struct str receipt,
                        struct err *err)
 {
-    _cleanup_buf struct buf policy = {0};
-    int rc = receipt_page(receipt, base_of(call), q->language, &call->out, err);
+    _cleanup_buf struct buf policy = {0}, base = {0};
+    api_base(call, &base);
+    int rc = receipt_page(receipt, buf_view(&base), q->language, &call->out, err);
     if (rc)
         return rc;
     receipt_page_policy(&policy);

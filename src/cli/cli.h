@@ -46,10 +46,11 @@ struct cli_command {
 #define CLI_OPTIONS(table) .options = (table), .option_count = sizeof(table) / sizeof *(table)
 
 extern const struct cli_command cmd_init, cmd_serve, cmd_demo, cmd_check, cmd_key_create,
-    cmd_key_revoke, cmd_key_list, cmd_key_rotate, cmd_consumer_shred, cmd_backup, cmd_restore,
-    cmd_consent_give, cmd_consent_refuse, cmd_consent_withdraw, cmd_consent_renew,
-    cmd_consent_amend, cmd_consent_list, cmd_receipt_get, cmd_receipt_verify, cmd_policy_check,
-    cmd_policy_diff, cmd_policy_apply, cmd_policy_show, cmd_policy_history, cmd_import_consents,
+    cmd_account_invite, cmd_account_allow, cmd_account_disallow, cmd_key_revoke, cmd_key_list,
+    cmd_key_rotate, cmd_consumer_shred, cmd_backup, cmd_restore, cmd_consent_give,
+    cmd_consent_refuse, cmd_consent_withdraw, cmd_consent_renew, cmd_consent_amend,
+    cmd_consent_list, cmd_receipt_get, cmd_receipt_verify, cmd_policy_check, cmd_policy_diff,
+    cmd_policy_apply, cmd_policy_show, cmd_policy_history, cmd_import_consents,
     cmd_import_consumers, cmd_import_records, cmd_read, cmd_retention_due, cmd_issue_list,
     cmd_issue_settle, cmd_log_show, cmd_log_verify, cmd_log_root, cmd_log_checkpoint, cmd_log_proof,
     cmd_log_audit, cmd_key_log, cmd_version, cmd_help, cmd_completion, cmd_man;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "web/web.h"
 
 enum { STOP_SECONDS = 30 };
 
@@ -18,6 +19,7 @@ struct serving {
     struct buf socket, witnesses;
     struct engine *engine;
     struct api *api;
+    struct web *web;
     struct http_server *server;
     struct http_options options;
     unsigned checkpoint_seconds, audit_seconds;
@@ -130,6 +132,13 @@ static void block_signals(sigset_t *set)
     pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
+/* Browsers reach it over HTTPS: here, or at a proxy in front. */
+static bool is_secure(const struct serving *s)
+{
+    struct str url = str_of(cli_value(s->c, "base-url"));
+    return s->options.tls_cert || str_starts(url, STR("https://"));
+}
+
 static int start(struct serving *s, struct err *err)
 {
     struct api_options options = {
@@ -139,7 +148,12 @@ static int start(struct serving *s, struct err *err)
         .checkpoint_seconds = s->checkpoint_seconds,
         .audit_seconds = s->audit_seconds,
     };
+    struct web_options pages = {.secure = is_secure(s)};
     int rc = cli_open_engine(s->c, s->dir, &s->engine, err);
+    if (rc == 0)
+        rc = web_open(s->engine, &pages, &s->web, err);
+    options.more = web_routes(&options.more_count);
+    options.more_ctx = s->web;
     if (rc == 0)
         rc = api_open(s->engine, &options, &s->api, err);
     if (rc == 0)
@@ -200,10 +214,12 @@ static void stop(struct serving *s)
 {
     if (s->server) {
         api_set_server(s->api, NULL);
+        web_stop_streams(s->web);
         http_server_stop(s->server, STOP_SECONDS);
     }
     if (s->api)
         api_close(s->api);
+    web_close(s->web);
     engine_close(s->engine);
     buf_free(&s->socket);
     buf_free(&s->witnesses);

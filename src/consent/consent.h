@@ -328,6 +328,10 @@ struct write_scope {
 int engine_append(struct write_scope *scope, const char *kind, struct str activity, struct str body,
                   int64_t *seq, struct err *err);
 
+/* Seals JSON that is personal under the key of the scope's consumer, for the member "sealed" of an
+ * event's body: base64url, in the scope's arena. LOV_ECONFLICT "erased". */
+int engine_seal(struct write_scope *scope, struct str json, struct str *out, struct err *err);
+
 struct notice_shown {
     struct str id, language;
     int64_t version; /* 0: not said */

@@ -15,6 +15,19 @@ int engine_append(struct write_scope *scope, const char *kind, struct str activi
     return work_event(s->work, kind, activity, body, seq, err);
 }
 
+int engine_seal(struct write_scope *scope, struct str json, struct str *out, struct err *err)
+{
+    _cleanup_buf struct buf text = {0};
+    struct str sealed = {0};
+    int rc = seal_json(scope->engine->identity, scope->identities, &scope->who->cid, json,
+                       scope->arena, &sealed, err);
+    if (rc)
+        return rc;
+    base64url_encode(sealed.p, sealed.n, &text);
+    *out = arena_str(scope->arena, buf_view(&text));
+    return 0;
+}
+
 int write_other(struct work *k, struct err *err)
 {
     struct engine_write *w = k->w;

@@ -239,3 +239,8 @@ void http_resume(struct http_call *call)
 {
     call->transport->carrier->resume(call);
 }
+
+uint64_t http_peer(const struct http_call *call)
+{
+    return call->transport->peer;
+}

@@ -80,6 +80,13 @@ struct str http_header(const struct http_call *call, const char *name);
 bool http_query(struct http_call *call, const char *name, struct str *out);
 /* Refuses (LOV_EINVAL) bad encoding, repeated names, and names not in the NULL-ended list. */
 int http_query_check(struct http_call *call, const char *const *names, struct err *err);
+/* Field of a body of application/x-www-form-urlencoded (a route with `raw`), decoded; lines are
+ * admitted. False when it is absent, given twice, malformed or longer than `max`. */
+bool http_form(struct http_call *call, const char *name, size_t max, struct str *out);
+/* Stands for the caller's address; 0 in a process without a server, and over the local socket. */
+uint64_t http_peer(const struct http_call *call);
+/* The request's cookie of that name (RFC 6265 §4.2.1), copied; the empty str when absent. */
+struct str http_cookie(struct http_call *call, const char *name);
 /* Cuts the next item off a list such as Accept-Language: its name without parameters, and its
  * weight in thousandths (RFC 9110 §12.4.2): 1000 where it has none, 0 where that cannot be read.
  * False when there is no more. */
@@ -140,6 +147,16 @@ struct http_options {
     bool allow_remote;  /* without it plain HTTP is for loopback addresses only */
     struct log *log;
 };
+
+/* ---- limits of the application's own ---- */
+
+/* Token buckets, one for each key, that hold `count` and fill in `seconds`. */
+struct limiter;
+struct limiter *limiter_new(unsigned count, unsigned seconds);
+void limiter_free(struct limiter *limiter);
+/* Takes one of `key` at `now` (ns of a clock that does not run backwards): 0, or the ns to wait
+ * until one would be admitted. Any thread. */
+int64_t limiter_take(struct limiter *limiter, uint64_t key, int64_t now);
 
 struct http_server;
 int http_server_start(const struct http_options *options, const struct http_app *app,

@@ -1,8 +1,9 @@
-/* limit.c - requests per second of a caller, as a token bucket that holds one second's worth. A
+/* limit.c - requests of a caller, as a token bucket. A
  * bucket is one number, the time at which it will be full again (the generic cell rate algorithm of
  * ITU-T I.371): a request moves it on by one interval, and is refused when that would take it more
- * than a second beyond now. A bucket whose time is past is a full one, so it may be forgotten, and
- * the table has a fixed size: a set of places by the key, the fullest bucket makes room. */
+ * than the bucket's time beyond now. A bucket whose time is past is a full one, so it may be
+ * forgotten, and the table has a fixed size: a set of places by the key, the fullest bucket makes
+ * room. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -19,19 +20,21 @@ struct bucket {
 
 struct limiter {
     int64_t interval; /* ns between requests at the steady rate */
+    int64_t window;   /* ns in which an empty bucket is full */
     struct {
         _Alignas(64) pthread_mutex_t lock;
     } locks[LOCKS];
     struct bucket buckets[SETS][WAYS];
 };
 
-struct limiter *limiter_new(unsigned per_second)
+struct limiter *limiter_new(unsigned count, unsigned seconds)
 {
     size_t size = (sizeof(struct limiter) + 63) & ~(size_t)63;
     struct limiter *limiter = aligned_alloc(64, size);
-    if (!limiter || !per_second)
-        bug("cannot make a limiter of %u requests per second", per_second);
-    *limiter = (struct limiter){.interval = SECOND / per_second};
+    if (!limiter || !count || !seconds)
+        bug("cannot make a limiter of %u in %u seconds", count, seconds);
+    int64_t window = SECOND * seconds;
+    *limiter = (struct limiter){.interval = window / count, .window = window};
     for (size_t i = 0; i < LOCKS; i++)
         pthread_mutex_init(&limiter->locks[i].lock, NULL);
     return limiter;
@@ -69,7 +72,7 @@ int64_t limiter_take(struct limiter *limiter, uint64_t key, int64_t now)
     pthread_mutex_lock(lock);
     struct bucket *bucket = bucket_of(limiter->buckets[set], key);
     int64_t start = bucket->full_at > now ? bucket->full_at : now;
-    int64_t wait = start + limiter->interval - (now + SECOND);
+    int64_t wait = start + limiter->interval - (now + limiter->window);
     if (wait <= 0)
         bucket->full_at = start + limiter->interval;
     pthread_mutex_unlock(lock);

@@ -50,15 +50,8 @@ void route_allow(const struct route_node *node, struct buf *out);
  * that is not UTF-8, or more than `max` bytes. `form`: "+" is a space. Text without an escape is
  * borrowed. */
 bool percent_decode(struct arena *arena, struct str text, bool form, size_t max, struct str *out);
-
-/* ---- limit.c: requests per second of a caller ---- */
-
-struct limiter;
-struct limiter *limiter_new(unsigned per_second);
-void limiter_free(struct limiter *limiter);
-/* Takes one request of `key` at `now` (ns of a clock that does not run backwards): 0, or the ns to
- * wait until one would be admitted. Any thread. */
-int64_t limiter_take(struct limiter *limiter, uint64_t key, int64_t now);
+/* The same with line breaks and tabs admitted, for forms. */
+bool form_decode(struct arena *arena, struct str text, size_t max, struct str *out);
 
 /* ---- metrics.c ---- */
 

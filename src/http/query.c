@@ -7,7 +7,8 @@
 
 enum { QUERY_VALUE_MAX = 4096 };
 
-bool percent_decode(struct arena *arena, struct str text, bool form, size_t max, struct str *out)
+static bool decode(struct arena *arena, struct str text, bool form, bool lines, size_t max,
+                   struct str *out)
 {
     bool plain = str_find(text, '%') == text.n && (!form || str_find(text, '+') == text.n);
     struct str decoded = text;
@@ -29,10 +30,30 @@ bool percent_decode(struct arena *arena, struct str text, bool form, size_t max,
             to[decoded.n++] = c;
         }
     }
-    if (decoded.n > max || !str_utf8_valid(decoded) || !str_no_controls(decoded, false))
+    if (decoded.n > max || !str_utf8_valid(decoded) || !str_no_controls(decoded, lines))
         return false;
     *out = decoded;
     return true;
+}
+
+bool percent_decode(struct arena *arena, struct str text, bool form, size_t max, struct str *out)
+{
+    return decode(arena, text, form, false, max, out);
+}
+
+/* Browsers send lines that end in CR LF (HTML §4.10.21.4): the CR is left out. */
+bool form_decode(struct arena *arena, struct str text, size_t max, struct str *out)
+{
+    _cleanup_buf struct buf plain = {0};
+    for (size_t i = 0; i < text.n; i++) {
+        bool cr = i + 2 < text.n && text.p[i] == '%' && text.p[i + 1] == '0' &&
+                  (text.p[i + 2] == 'D' || text.p[i + 2] == 'd');
+        if (cr)
+            i += 2;
+        else
+            buf_char(&plain, text.p[i]);
+    }
+    return decode(arena, arena_str(arena, buf_view(&plain)), true, true, max, out);
 }
 
 /* Takes the next non-empty pair off *rest. */
@@ -87,4 +108,29 @@ int http_query_check(struct http_call *call, const char *const *names, struct er
         seen |= UINT64_C(1) << i;
     }
     return 0;
+}
+
+bool http_form(struct http_call *call, const char *name, size_t max, struct str *out)
+{
+    struct str rest = call->body, raw_name, raw_value, decoded, found = {0};
+    size_t times = 0;
+    while (next_pair(&rest, &raw_name, &raw_value)) {
+        if (!percent_decode(&call->arena, raw_name, true, QUERY_VALUE_MAX, &decoded) ||
+            !str_is(decoded, name))
+            continue;
+        found = raw_value;
+        times++;
+    }
+    return times == 1 && form_decode(&call->arena, found, max, out);
+}
+
+struct str http_cookie(struct http_call *call, const char *name)
+{
+    struct str rest = http_header(call, "Cookie");
+    while (rest.n) {
+        struct str value = str_trim(str_cut(&rest, ';'));
+        if (str_is(str_cut(&value, '='), name))
+            return value;
+    }
+    return (struct str){0};
 }

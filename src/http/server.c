@@ -104,7 +104,7 @@ static struct http_server *server_new(const struct http_options *options,
     s->workers = mem_zero(s->worker_max * sizeof *s->workers);
     s->metrics = metrics_new(app, s->worker_max);
     if (options->requests_per_second)
-        s->limiter = limiter_new(options->requests_per_second);
+        s->limiter = limiter_new(options->requests_per_second, 1);
     random_bytes(s->address_key, sizeof s->address_key);
     atomic_store(&s->references, 1);
     return s;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "db/schema.h"
+#include "identity/account.h"
 
 const char SEALED_ID[] = "lov id", SEALED_KEY[] = "lov data key", SEALED_ROOT[] = "lov root",
            SEALED_LOG[] = "lov log";
@@ -343,9 +344,15 @@ int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, str
     static const char delete[] = "delete from consumer where lookup = $1";
     static const char insert[] =
         "insert into erased (lookup, at) values ($1, $2) on conflict (lookup) do nothing";
+    struct identity_row row;
+    int rc = identity_find(db, lookup, &row, err);
+    if (rc == 1)
+        rc = account_erase(db, &row.cid, err);
+    if (rc < 0)
+        return rc;
     struct db_stmt *s = db_use(db, delete);
     db_bind_blob(s, 1, identity_hash_str(lookup));
-    int rc = db_run(s, err);
+    rc = db_run(s, err);
     if (rc)
         return rc;
     s = db_use(db, insert);

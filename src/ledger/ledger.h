@@ -88,6 +88,11 @@ int ledger_get(struct db *lov, uint32_t shard, int64_t seq, ledger_row *row, voi
 int ledger_history(struct db *lov, uint32_t shard, int64_t head, int64_t after, int64_t limit,
                    ledger_row *row, void *ctx, struct err *err);
 
+/* The same from `head` backwards, newest first: event->prev is the head to go on from, -1 the end.
+ */
+int ledger_back(struct db *lov, uint32_t shard, int64_t head, int64_t limit, ledger_row *row,
+                void *ctx, struct err *err);
+
 struct ledger_report {
     uint32_t shard;
     int64_t events;

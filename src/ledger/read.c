@@ -152,6 +152,29 @@ int ledger_history(struct db *lov, uint32_t shard, int64_t head, int64_t after, 
     return rc;
 }
 
+int ledger_back(struct db *lov, uint32_t shard, int64_t head, int64_t limit, ledger_row *row,
+                void *ctx, struct err *err)
+{
+    static const char sql[] =
+        "with recursive chain (seq, prev) as ("
+        " select e.seq, e.prev from event e where e.shard = $1 and e.seq = $2"
+        " union all"
+        " select e.seq, e.prev from event e join chain c on e.seq = c.prev where e.shard = $1) "
+        "select " EVENT_COLUMNS " from event where shard = $1 and seq in "
+        "(select seq from chain limit $3) order by seq desc";
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, shard);
+    db_bind_int(s, 2, head);
+    db_bind_int(s, 3, limit);
+    int rc;
+    while ((rc = db_step(s, err)) == 1) {
+        rc = call_row(s, row, ctx, err);
+        if (rc)
+            return rc;
+    }
+    return rc;
+}
+
 /* ---- verifying ---- */
 
 static void wrong(struct ledger_report *out, int64_t seq, const char *how)

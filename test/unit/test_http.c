@@ -275,7 +275,7 @@ static const int64_t SECOND = 1000000000;
 static void test_a_caller_gets_its_burst_and_then_its_rate(void **state)
 {
     (void)state;
-    struct limiter *limiter = limiter_new(10);
+    struct limiter *limiter = limiter_new(10, 1);
     int64_t now = 5 * SECOND;
     for (int i = 0; i < 10; i++)
         assert_int_equal(limiter_take(limiter, 1, now), 0);
@@ -294,7 +294,7 @@ static void test_a_caller_gets_its_burst_and_then_its_rate(void **state)
 static void test_many_callers_do_not_free_one_that_is_at_its_limit(void **state)
 {
     (void)state;
-    struct limiter *limiter = limiter_new(5);
+    struct limiter *limiter = limiter_new(5, 1);
     int64_t now = SECOND;
     for (int i = 0; i < 5; i++)
         assert_int_equal(limiter_take(limiter, 77, now), 0);

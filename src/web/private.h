@@ -1,0 +1,200 @@
+/*
+ * private.h - what the files of this folder share.
+ *
+ * visit.c says who a request is from and makes the page; hasher.c checks passwords on a thread of
+ * its own; sign.c is coming in and going out; each other file is a page or a few that belong
+ * together: it fills v->view (JSON) and names the template.
+ */
+#ifndef LOV_WEB_PRIVATE_H
+#define LOV_WEB_PRIVATE_H
+
+#include <pthread.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/template.h"
+#include "identity/account.h"
+#include "web/web.h"
+
+enum {
+    WEB_LANGUAGES = 16,
+    WEB_FORM_MAX = 16 << 10,
+    FIELD_MAX = 4000,
+    TOKEN_BYTES = 32,
+    TOKEN_CHARS = 43,
+    /* Sessions end after so long without a visit, and after so long in any case. */
+    SESSION_IDLE_MS = 30 * 60 * 1000,
+    SESSION_MOST_MS = 12 * 60 * 60 * 1000,
+    /* What is sensitive asks for the password again after so long. */
+    PROOF_MS = 5 * 60 * 1000,
+};
+
+struct words {
+    struct str language;
+    json_t *json; /* read only once web_open() returned */
+};
+
+struct hasher;
+struct streams;
+
+struct web {
+    struct engine *engine;
+    bool secure;
+    struct secret csrf_key;
+    struct words words[WEB_LANGUAGES];
+    size_t word_count;
+    struct limiter *by_name, *by_address;
+    struct hasher *hasher;
+    struct streams *streams;
+};
+
+/* ---- visit.c: one request for a page ---- */
+
+struct visit {
+    struct http_call *call;
+    struct web *web;
+    struct arena *arena;
+    struct engine *engine;
+    int64_t now;
+    struct str language;
+    const json_t *words;
+    json_t *view; /* what the template sees; "t" are the words */
+    struct rules *rules;
+    struct policy *policy; /* in force; NULL: none */
+
+    /* Set by visit_begin. */
+    bool signed_in;
+    struct str token; /* of the session */
+    struct session session;
+    struct str consumer; /* whose pages these are: the controller's id */
+    struct consumer who;
+    struct str acting; /* "guardian", "delegate"; empty: for themselves */
+};
+#define _cleanup_visit __attribute__((cleanup(visit_free)))
+void visit_free(struct visit *v);
+/* For pages that anybody may see: signed in or not. */
+void visit_open(struct http_call *call, struct visit *v);
+/* For a consumer's own pages: false with the answer filled (to the sign-in page) for others. */
+bool visit_begin(struct http_call *call, struct visit *v);
+/* The same for a POST: the form must carry the token of the session. */
+bool visit_post(struct http_call *call, struct visit *v);
+/* The same for forms before anybody is signed in: visit_form_token() put the token into the form,
+ * and the browser holds its other half in a cookie. */
+void visit_form_token(struct visit *v);
+bool visit_form_is_ours(struct visit *v);
+/* True when they have lately proved who they are; otherwise false, and the answer asks for it. */
+bool visit_proved(struct visit *v, const char *next);
+
+/* Answers with the template inside the layout; `page` names the entry of the menu. Returns 0. */
+int visit_page(struct visit *v, int status, const char *template, const char *page);
+/* A page that says what went wrong: `what` is a word of the translations, "oops_...". */
+int visit_trouble(struct visit *v, int status, const char *what);
+/* The page for an error of the engine. */
+int visit_error(struct visit *v, const struct err *err);
+/* 303 See Other to a path of ours. */
+int visit_go(struct http_call *call, struct str path);
+/* Headers that every answer of the portal has. */
+void visit_headers(struct http_call *call);
+
+/* "/portal/..." from the field or query `next`, or else `otherwise`: never another site. */
+struct str local_path(struct str asked, const char *otherwise);
+void set_cookie(struct http_call *call, const struct web *web, const char *name, struct str value,
+                int64_t seconds);
+/* Makes a token, hexless base64url of 32 random bytes, in the arena. */
+struct str new_token(struct arena *arena);
+
+/* ---- writes ---- */
+
+/* A write that the call waits for; then() goes on. */
+struct web_write {
+    struct engine_write w;
+    struct http_call *call;
+    void *more;
+};
+struct web_write *web_write_new(struct visit *v, enum write_kind kind);
+int web_submit(struct web_write *w, http_handler *then);
+/* For one that nobody waits for. */
+struct background {
+    struct engine_write w;
+    struct arena arena;
+    struct session session;
+};
+
+/* ---- view.c: values of a view ---- */
+
+void set_text(json_t *view, const char *name, struct str text);
+void set_int(json_t *view, const char *name, int64_t v);
+void set_true(json_t *view, const char *name, bool v);
+/* "at" (RFC 3339) and "at_text" ("24 November 2026, 09:05") of an instant. */
+void set_moment(const struct visit *v, json_t *view, const char *name, int64_t at);
+/* A word of the translations; its own name where it is missing. */
+struct str word(const struct visit *v, const char *name);
+struct str word_of(const struct visit *v, const char *prefix, struct str name);
+/* Labels in the page's language; the name itself where the policy has no such. */
+struct str purpose_label(const struct visit *v, struct str id);
+struct str recipient_label(const struct visit *v, struct str id);
+struct str category_label(const struct visit *v, struct str id);
+void set_activity_labels(const struct visit *v, json_t *view, const struct policy_activity *a);
+/* Markdown without its front matter, as markup; raw HTML in it is left out. */
+void set_markdown(json_t *view, const char *name, struct str markdown);
+/* The text below the n-th heading of the second level (from 0), as markup. */
+void set_section(json_t *view, const char *name, struct str markdown, int n);
+
+/* ---- hasher.c ---- */
+
+struct hash_job {
+    struct http_call *call; /* resumed when it is done */
+    bool make;              /* a new hash into `hash`; otherwise whether `password` fits it */
+    struct str password, hash;
+    struct arena *arena;
+    bool fits;
+    struct hash_job *next;
+};
+struct hasher *hasher_new(void);
+void hasher_free(struct hasher *h);
+/* False when too many are waiting. */
+bool hasher_submit(struct hasher *h, struct hash_job *job);
+
+/* ---- streams.c ---- */
+
+struct streams *streams_new(struct engine *e);
+void streams_stop(struct streams *s);
+void streams_free(struct streams *s);
+
+/* ---- consents of a visit (choices.c) ---- */
+
+struct choice {
+    const struct policy_activity *activity;
+    enum policy_basis basis;
+    bool asked;                    /* the consumer has a say */
+    bool permitted;                /* at least one category */
+    struct decision decision;      /* of the first category; of the first that is permitted */
+    const struct consent *consent; /* the answer that stands; NULL: none */
+    size_t active;                 /* consents that stand */
+};
+/* One for each activity that some law allows for this consumer, in the policy's order. */
+int choices_of(struct visit *v, struct choice **out, size_t *count, struct err *err);
+
+/* ---- activity.c ---- */
+
+/* The consumer's latest events that have a receipt, newest first, appended to the array. */
+int receipts_list(struct visit *v, json_t *items, struct err *err);
+
+/* ---- words.c: the difference of two texts ---- */
+
+/* Markup with <del> and <ins>, word by word. */
+void word_diff(struct str before, struct str after, struct buf *out);
+
+/* ---- handlers ---- */
+
+http_handler assets_get, language_set, page_missing;
+http_handler sign_page, sign_in, sign_out, welcome_page, welcome_post, prove_page, prove_post;
+http_handler overview_get, choices_get, choices_post, choice_get;
+http_handler activity_get, activity_export, complaint_page, complaint_post, why_get, streams_get;
+http_handler receipts_get, receipt_get, receipt_file, receipt_print;
+http_handler policies_get, policies_version;
+http_handler messages_get, apps_get, account_get_page, account_end_session, account_end_others,
+    account_act;
+
+#endif

@@ -1,0 +1,120 @@
+/* web.c - the routes, and what all pages share. */
+#include "web/web.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/receipt_page.h"
+#include "web/private.h"
+
+#define GET_PAGE(path, function)                                                                   \
+    {                                                                                              \
+        .method = "GET", .pattern = path, .handler = function, .open = true                        \
+    }
+#define POST_FORM(path, function)                                                                  \
+    {                                                                                              \
+        .method = "POST", .pattern = path, .handler = function, .open = true,                      \
+        .body_max = WEB_FORM_MAX, .raw = true                                                      \
+    }
+
+static const struct http_route routes[] = {
+    GET_PAGE("/portal", overview_get),
+    GET_PAGE("/portal/assets/{name}", assets_get),
+    GET_PAGE("/portal/language/{language}", language_set),
+    GET_PAGE("/portal/sign-in", sign_page),
+    POST_FORM("/portal/sign-in", sign_in),
+    POST_FORM("/portal/sign-out", sign_out),
+    GET_PAGE("/portal/welcome/{token}", welcome_page),
+    POST_FORM("/portal/welcome/{token}", welcome_post),
+    GET_PAGE("/portal/prove", prove_page),
+    POST_FORM("/portal/prove", prove_post),
+    GET_PAGE("/portal/choices", choices_get),
+    GET_PAGE("/portal/choices/{activity}", choice_get),
+    {.method = "POST",
+     .pattern = "/portal/choices/{activity}",
+     .handler = choices_post,
+     .open = true,
+     .body_max = WEB_FORM_MAX,
+     .raw = true,
+     .last_to_shed = true},
+    GET_PAGE("/portal/activity", activity_get),
+    GET_PAGE("/portal/activity/export", activity_export),
+    GET_PAGE("/portal/activity/stream", streams_get),
+    GET_PAGE("/portal/activity/{event}/complaint", complaint_page),
+    POST_FORM("/portal/activity/{event}/complaint", complaint_post),
+    GET_PAGE("/portal/why/{event}", why_get),
+    GET_PAGE("/portal/receipts", receipts_get),
+    GET_PAGE("/portal/receipts/{consent}", receipt_get),
+    GET_PAGE("/portal/receipts/{consent}/file", receipt_file),
+    GET_PAGE("/portal/receipts/{consent}/print", receipt_print),
+    GET_PAGE("/portal/policies", policies_get),
+    GET_PAGE("/portal/policies/{notice}", policies_version),
+    GET_PAGE("/portal/messages", messages_get),
+    GET_PAGE("/portal/apps", apps_get),
+    GET_PAGE("/portal/account", account_get_page),
+    POST_FORM("/portal/account/sessions/{session}/end", account_end_session),
+    POST_FORM("/portal/account/sessions/end-others", account_end_others),
+    POST_FORM("/portal/account/act", account_act),
+    GET_PAGE("/portal/{rest...}", page_missing),
+};
+
+const struct http_route *web_routes(size_t *count)
+{
+    *count = sizeof routes / sizeof *routes;
+    return routes;
+}
+
+/* Every file portal.<language>.json is a language. */
+static void load_words(struct web *web)
+{
+    struct str prefix = STR("portal."), suffix = STR(".json");
+    for (size_t i = 0; i < embedded_web_count; i++) {
+        struct str name = str_of(embedded_web[i].name);
+        struct err err = {0};
+        if (!str_starts(name, prefix) || !str_ends(name, suffix))
+            continue;
+        if (web->word_count == WEB_LANGUAGES)
+            bug("more than %d languages", (int)WEB_LANGUAGES);
+        struct words *w = &web->words[web->word_count++];
+        w->language = (struct str){name.p + prefix.n, name.n - prefix.n - suffix.n};
+        if (json_read((struct str){embedded_web[i].text, embedded_web[i].size}, &w->json, &err))
+            bug("web/%s: %s", embedded_web[i].name, err.text);
+    }
+}
+
+int web_open(struct engine *e, const struct web_options *options, struct web **out, struct err *err)
+{
+    /* Attempts to sign in: of one name, and from one address, behind which many may sit. */
+    enum { NAME_TRIES = 20, ADDRESS_TRIES = 300, TRIES_SECONDS = 300 };
+    (void)err;
+    struct web *web = mem_zero(sizeof *web);
+    web->engine = e;
+    web->secure = options && options->secure;
+    web->csrf_key = identity_secret(engine_identity(e), "forms");
+    load_words(web);
+    web->by_name = limiter_new(NAME_TRIES, TRIES_SECONDS);
+    web->by_address = limiter_new(ADDRESS_TRIES, TRIES_SECONDS);
+    web->hasher = hasher_new();
+    web->streams = streams_new(e);
+    *out = web;
+    return 0;
+}
+
+void web_stop_streams(struct web *web)
+{
+    streams_stop(web->streams);
+}
+
+void web_close(struct web *web)
+{
+    if (!web)
+        return;
+    streams_free(web->streams);
+    hasher_free(web->hasher);
+    limiter_free(web->by_name);
+    limiter_free(web->by_address);
+    for (size_t i = 0; i < web->word_count; i++)
+        json_decref(web->words[i].json);
+    secret_wipe(&web->csrf_key);
+    free(web);
+}

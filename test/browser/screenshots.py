@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+"""screenshots.py FOLDER - pictures of every page of the portal, phone and desktop, light and dark,
+in both languages, of a demo company with some activity. Prints what it made."""
+
+import os
+import pathlib
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from portal import DESKTOP, PHONE, Browser, Person, Server, invite, make_demo, question  # noqa: E402
+
+
+def use_data(server):
+    """Marketing uses data that it may, and asks for data that it may not."""
+    for recipient, purpose, category in (("marketing", "personal_offers", "purchases"),
+                                         ("risk", "credit_scoring", "credit"),
+                                         ("customer_service", "customer_support", "contact")):
+        session = server.session("--recipient", recipient)
+        answer = session.post(server.url + "/access/v1/evaluation", timeout=20, json={
+            "subject": {"type": "recipient", "id": recipient}, "action": {"name": purpose},
+            "resource": {"type": category, "id": "00001"}, "context": {"record": True}})
+        assert answer.status_code == 200, answer.text
+
+
+def pages_of(person):
+    import re
+    activity = person.page("/portal/activity")
+    event = re.search(r'/portal/why/(\d+)', activity)[1]
+    receipt = re.search(r'/portal/receipts/([0-9a-f]{32}\?event=\d+)', person.page("/portal/receipts"))[1]
+    return {
+        "overview": "/portal", "choices": "/portal/choices",
+        "choice": "/portal/choices/personal_offers_by_marketing", "activity": "/portal/activity",
+        "why": f"/portal/why/{event}", "complaint": f"/portal/activity/{event}/complaint",
+        "receipts": "/portal/receipts", "receipt": f"/portal/receipts/{receipt}",
+        "policies": "/portal/policies", "policy": "/portal/policies/personal_offers",
+        "messages": "/portal/messages", "apps": "/portal/apps", "account": "/portal/account",
+        "prove": "/portal/prove", "missing": "/portal/nowhere",
+    }
+
+
+def main():
+    out = pathlib.Path(sys.argv[1])
+    only = sys.argv[2:]
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(make_demo(pathlib.Path(folder)))
+        try:
+            person = Person(server, "00001")
+            use_data(server)
+            welcome = invite(server, "00002")
+            pages = pages_of(person)
+            for width, size in (("phone", PHONE), ("desktop", DESKTOP)):
+                for scheme, language in (("light", "sv"), ("dark", "en")):
+                    browser = Browser(size, language=language, dark=scheme == "dark")
+                    outside = {"sign": "/portal/sign-in", "welcome": welcome}
+                    for name, path in outside.items():
+                        if only and name not in only:
+                            continue
+                        browser.open(server.url + path).picture(out / f"{name}-{width}-{scheme}.png")
+                    browser.become(person)
+                    for name, path in pages.items():
+                        if only and name not in only:
+                            continue
+                        browser.open(server.url + path).picture(out / f"{name}-{width}-{scheme}.png")
+                    browser.close()
+        finally:
+            server.stop()
+    print(f"{len(list(out.glob('*.png')))} pictures in {out}")
+
+
+if __name__ == "__main__":
+    main()
