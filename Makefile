@@ -161,7 +161,7 @@ bench: bench-deps
 
 ## make bench-full the same, in process with 76 million consumers (16 GB of memory, 20 GB of disk)
 bench-full: bench
-	@bench/run --consumers 76000000 permits
+	@bench/run --consumers 76000000 permits audience
 
 ## make format     lay out the C as .clang-format says
 format:
