@@ -148,7 +148,7 @@ static int start(struct serving *s, struct err *err)
         .checkpoint_seconds = s->checkpoint_seconds,
         .audit_seconds = s->audit_seconds,
     };
-    struct web_options pages = {.secure = is_secure(s)};
+    struct web_options pages = {.secure = is_secure(s), .base_url = cli_value(s->c, "base-url")};
     int rc = cli_open_engine(s->c, s->dir, &s->engine, err);
     if (rc == 0)
         rc = web_open(s->engine, &pages, &s->web, err);

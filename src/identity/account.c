@@ -311,6 +311,109 @@ int session_sweep(struct db *db, int64_t seen_before, int64_t created_before, st
     return db_run(s, err);
 }
 
+/* ---- passkeys ---- */
+
+#define PASSKEY_COLUMNS "id, cid, key, algorithm, count, label, created_at, used_at"
+
+static int take_passkey(struct db_stmt *s, struct arena *arena, struct passkey *out,
+                        struct err *err)
+{
+    struct passkey row = {
+        .id = arena_str(arena, db_blob(s, 0)),
+        .key = arena_str(arena, db_blob(s, 2)),
+        .algorithm = db_int(s, 3),
+        .count = db_int(s, 4),
+        .label = arena_str(arena, db_text(s, 5)),
+        .created_at = db_int(s, 6),
+        .used_at = db_int(s, 7),
+    };
+    int rc = take_uid(s, 1, &row.cid, err);
+    if (rc == 0)
+        *out = row;
+    return rc;
+}
+
+int passkey_find(struct db *db, struct str id, struct arena *arena, struct passkey *out,
+                 struct err *err)
+{
+    static const char sql[] = "select " PASSKEY_COLUMNS " from passkey where id = $1";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, id);
+    int rc = db_step(s, err);
+    if (rc != 1)
+        return rc;
+    rc = take_passkey(s, arena, out, err);
+    db_done(s);
+    return rc ? rc : 1;
+}
+
+int passkey_each(struct db *db, const struct uid *cid, struct arena *arena,
+                 int (*row)(void *ctx, const struct passkey *p), void *ctx, struct err *err)
+{
+    static const char sql[] = "select " PASSKEY_COLUMNS " from passkey where cid = $1 "
+                              "order by created_at";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, uid_str(cid));
+    int rc;
+    while ((rc = db_step(s, err)) == 1) {
+        struct passkey one;
+        rc = take_passkey(s, arena, &one, err);
+        if (rc == 0)
+            rc = row(ctx, &one);
+        if (rc) {
+            db_done(s);
+            return rc;
+        }
+    }
+    return rc;
+}
+
+int passkey_put(struct db *db, const struct passkey *p, struct err *err)
+{
+    static const char sql[] = "insert into passkey (" PASSKEY_COLUMNS ") values "
+                              "($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do nothing "
+                              "returning count";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, p->id);
+    db_bind_blob(s, 2, uid_str(&p->cid));
+    db_bind_blob(s, 3, p->key);
+    db_bind_int(s, 4, p->algorithm);
+    db_bind_int(s, 5, p->count);
+    db_bind_text(s, 6, p->label);
+    db_bind_int(s, 7, p->created_at);
+    db_bind_int(s, 8, p->used_at);
+    int rc = db_step(s, err);
+    if (rc == 1)
+        db_done(s);
+    if (rc == 0)
+        return err_reason(err, LOV_ECONFLICT, "passkey_known", "this passkey is known already");
+    return rc < 0 ? rc : 0;
+}
+
+int passkey_used(struct db *db, const struct passkey *p, int64_t count, int64_t now,
+                 struct err *err)
+{
+    static const char sql[] = "update passkey set count = $2, used_at = $3 where id = $1 and "
+                              "(count < $2 or (count = 0 and $2 = 0)) returning count";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, p->id);
+    db_bind_int(s, 2, count);
+    db_bind_int(s, 3, now);
+    int rc = db_step(s, err);
+    if (rc == 1)
+        db_done(s);
+    if (rc == 0)
+        return err_reason(err, LOV_ECONFLICT, "passkey_refused", "the passkey was ended or copied");
+    return rc < 0 ? rc : 0;
+}
+
+int passkey_end(struct db *db, const struct uid *cid, struct str id, struct err *err)
+{
+    static const char sql[] = "delete from passkey where cid = $1 and id = $2";
+    struct str blobs[] = {uid_str(cid), id};
+    return run_blobs(db, sql, blobs, 2, err);
+}
+
 /* ---- acting for another ---- */
 
 int delegate_put(struct db *db, const struct uid *cid, const struct uid *for_cid, struct str kind,

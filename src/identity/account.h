@@ -72,6 +72,29 @@ int session_end_all(struct db *db, const struct uid *cid, const struct uid *exce
 /* Those not seen since `seen_before` or begun before `created_before`. */
 int session_sweep(struct db *db, int64_t seen_before, int64_t created_before, struct err *err);
 
+/* ---- passkeys ---- */
+
+struct passkey {
+    struct str id; /* of the credential: bytes */
+    struct uid cid;
+    struct str key;    /* DER of SubjectPublicKeyInfo */
+    int64_t algorithm; /* COSE */
+    int64_t count;     /* signature counter */
+    struct str label;
+    int64_t created_at, used_at;
+};
+int passkey_find(struct db *db, struct str id, struct arena *arena, struct passkey *out,
+                 struct err *err);
+int passkey_each(struct db *db, const struct uid *cid, struct arena *arena,
+                 int (*row)(void *ctx, const struct passkey *p), void *ctx, struct err *err);
+/* LOV_ECONFLICT (reason "passkey_known") when somebody has it already. */
+int passkey_put(struct db *db, const struct passkey *p, struct err *err);
+/* It was used: the counter, and when. LOV_ECONFLICT when the counter is not beyond the stored one,
+ * where either is not 0. */
+int passkey_used(struct db *db, const struct passkey *p, int64_t count, int64_t now,
+                 struct err *err);
+int passkey_end(struct db *db, const struct uid *cid, struct str id, struct err *err);
+
 /* ---- acting for another ---- */
 
 int delegate_put(struct db *db, const struct uid *cid, const struct uid *for_cid, struct str kind,

@@ -37,6 +37,7 @@ struct words {
 
 struct hasher;
 struct streams;
+struct challenges;
 
 struct web {
     struct engine *engine;
@@ -47,6 +48,8 @@ struct web {
     struct limiter *by_name, *by_address;
     struct hasher *hasher;
     struct streams *streams;
+    struct challenges *challenges;
+    struct str base_url; /* empty: not said */
 };
 
 /* ---- visit.c: one request for a page ---- */
@@ -162,6 +165,19 @@ struct streams *streams_new(struct engine *e);
 void streams_stop(struct streams *s);
 void streams_free(struct streams *s);
 
+/* ---- challenges.c, passkeys.c ---- */
+
+struct challenges *challenges_new(void);
+void challenges_free(struct challenges *c);
+/* A new challenge, base64url, in the arena. `use` says what for: "sign-in", or whose session. */
+struct str challenge_give(struct challenges *c, struct arena *arena, struct str use);
+/* True once, for ten minutes. */
+bool challenge_take(struct challenges *c, struct str text, struct str use);
+/* Puts what the browser needs for a passkey into the view. */
+void passkey_offer(struct visit *v, struct str use);
+/* 1: the form is an answer of the passkey *out, whose counter is now *count; 0: it is not. */
+int passkey_find_for(struct visit *v, struct passkey *out, int64_t *count, struct err *err);
+
 /* ---- consents of a visit (choices.c) ---- */
 
 struct choice {
@@ -194,6 +210,7 @@ http_handler overview_get, choices_get, choices_post, choice_get;
 http_handler activity_get, activity_export, complaint_page, complaint_post, why_get, streams_get;
 http_handler receipts_get, receipt_get, receipt_file, receipt_print;
 http_handler policies_get, policies_version;
+http_handler sign_in_passkey, passkey_make, passkey_remove;
 http_handler messages_get, apps_get, account_get_page, account_end_session, account_end_others,
     account_act;
 

@@ -16,11 +16,11 @@ struct entry {
     struct account account;
     struct str name, next;
     struct sha256 invitation;
-    bool invited;
     struct session session, old;
     bool has_old;
     struct str token;
-    bool done;
+    struct passkey passkey;
+    int64_t count; /* of the passkey, now */
 };
 
 /* ---- the browser, in a few words ---- */
@@ -100,6 +100,7 @@ int sign_page(struct http_call *call)
     http_query(call, "next", &next);
     set_text(v.view, "next", local_path(next, ""));
     set_text(v.view, "title", word(&v, "sign_in"));
+    passkey_offer(&v, STR("sign-in"));
     return visit_page(&v, 200, "sign.html", "");
 }
 
@@ -108,6 +109,7 @@ static int sign_again(struct visit *v, int status, const char *why)
     visit_form_token(v);
     set_text(v->view, "title", word(v, "sign_in"));
     set_text(v->view, "problem", word(v, why));
+    passkey_offer(v, STR("sign-in"));
     return visit_page(v, status, "sign.html", "");
 }
 
@@ -155,22 +157,34 @@ static int hash_later(struct visit *v, struct entry *e, http_handler *then)
     return visit_trouble(v, 503, "oops_busy");
 }
 
+/* The session that this browser has until now, which ends when another begins. */
+static int find_old(struct visit *v, struct entry *e, struct err *err)
+{
+    struct str old = http_cookie(v->call, v->web->secure ? "__Host-lov-session" : "lov-session");
+    struct sha256 digest = sha256_of(old);
+    struct db *db;
+    if (!old.n)
+        return 0;
+    int rc = db_pool_get(engine_identities(v->engine), &db, err);
+    if (rc)
+        return rc;
+    rc = session_find(db, &digest, v->arena, &e->old, err);
+    e->has_old = rc == 1;
+    db_pool_put(engine_identities(v->engine), db);
+    return rc < 0 ? rc : 0;
+}
+
 static int find_account(struct visit *v, struct entry *e, struct err *err)
 {
-    struct db_pool *pool = engine_identities(v->engine);
     struct db *db;
-    int rc = db_pool_get(pool, &db, err);
+    int rc = db_pool_get(engine_identities(v->engine), &db, err);
     if (rc)
         return rc;
     rc = account_find(engine_identity(v->engine), db, e->name, v->arena, &e->account, err);
     if (rc == 1)
         e->job.hash = e->account.password;
-    struct str old = http_cookie(v->call, v->web->secure ? "__Host-lov-session" : "lov-session");
-    struct sha256 digest = sha256_of(old);
-    int found = rc < 0 || !old.n ? 0 : session_find(db, &digest, v->arena, &e->old, err);
-    e->has_old = found == 1;
-    db_pool_put(pool, db);
-    return rc < 0 ? rc : found < 0 ? found : 0;
+    db_pool_put(engine_identities(v->engine), db);
+    return rc < 0 ? rc : find_old(v, e, err);
 }
 
 int sign_in(struct http_call *call)
@@ -192,6 +206,40 @@ int sign_in(struct http_call *call)
     if (find_account(&v, e, &err))
         return visit_error(&v, &err);
     return hash_later(&v, e, after_password);
+}
+
+/* ---- with a passkey ---- */
+
+static int write_passkey_session(struct engine_write *w, struct write_scope *scope, struct err *err)
+{
+    struct entry *e = ((struct web_write *)w)->more;
+    int rc = passkey_used(scope->identities, &e->passkey, e->count, scope->now, err);
+    return rc ? rc : put_session(e, scope, err);
+}
+
+int sign_in_passkey(struct http_call *call)
+{
+    _cleanup_visit struct visit v = {0};
+    struct err err = {0};
+    struct entry *e = arena_alloc(&call->arena, sizeof *e);
+    visit_open(call, &v);
+    http_form(call, "next", 1000, &e->next);
+    set_text(v.view, "next", local_path(e->next, ""));
+    if (!visit_form_is_ours(&v))
+        return sign_again(&v, 403, "sign_form");
+    if (!may_try(&v, new_token(v.arena)))
+        return sign_again(&v, 429, "sign_often");
+    int rc = passkey_find_for(&v, &e->passkey, &e->count, &err);
+    if (rc == 0)
+        return sign_again(&v, 401, "sign_passkey_wrong");
+    if (rc < 0 || (rc = find_old(&v, e, &err)) < 0)
+        return visit_error(&v, &err);
+    new_session(&v, e, &e->passkey.cid);
+    struct web_write *w = web_write_new(&v, WRITE_OTHER);
+    w->w.consumer = (struct str){0};
+    w->w.other = write_passkey_session;
+    w->more = e;
+    return web_submit(w, enter);
 }
 
 /* ---- signing out ---- */

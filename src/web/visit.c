@@ -419,6 +419,7 @@ int assets_get(struct http_call *call)
     } assets[] = {
         {"portal.css", "text/css; charset=utf-8"},
         {"portal.js", "text/javascript; charset=utf-8"},
+        {"passkey.js", "text/javascript; charset=utf-8"},
         {"verify.js", "text/javascript; charset=utf-8"},
         {"favicon.svg", "image/svg+xml"},
     };

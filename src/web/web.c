@@ -23,6 +23,7 @@ static const struct http_route routes[] = {
     GET_PAGE("/portal/language/{language}", language_set),
     GET_PAGE("/portal/sign-in", sign_page),
     POST_FORM("/portal/sign-in", sign_in),
+    POST_FORM("/portal/sign-in/passkey", sign_in_passkey),
     POST_FORM("/portal/sign-out", sign_out),
     GET_PAGE("/portal/welcome/{token}", welcome_page),
     POST_FORM("/portal/welcome/{token}", welcome_post),
@@ -55,6 +56,8 @@ static const struct http_route routes[] = {
     POST_FORM("/portal/account/sessions/{session}/end", account_end_session),
     POST_FORM("/portal/account/sessions/end-others", account_end_others),
     POST_FORM("/portal/account/act", account_act),
+    POST_FORM("/portal/account/passkeys", passkey_make),
+    POST_FORM("/portal/account/passkeys/{passkey}/end", passkey_remove),
     GET_PAGE("/portal/{rest...}", page_missing),
 };
 
@@ -96,6 +99,11 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
     web->by_address = limiter_new(ADDRESS_TRIES, TRIES_SECONDS);
     web->hasher = hasher_new();
     web->streams = streams_new(e);
+    web->challenges = challenges_new();
+    if (options && options->base_url)
+        web->base_url = str_of(str_dup(str_of(options->base_url)));
+    while (web->base_url.n && web->base_url.p[web->base_url.n - 1] == '/')
+        web->base_url.n--;
     *out = web;
     return 0;
 }
@@ -110,6 +118,8 @@ void web_close(struct web *web)
     if (!web)
         return;
     streams_free(web->streams);
+    challenges_free(web->challenges);
+    free((char *)web->base_url.p);
     hasher_free(web->hasher);
     limiter_free(web->by_name);
     limiter_free(web->by_address);

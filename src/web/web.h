@@ -23,6 +23,9 @@ struct web_options {
     /* Browsers reach the portal over HTTPS: cookies are then for HTTPS alone ("__Host-", Secure).
      * Without it they are for plain HTTP, which only a loopback address should speak. */
     bool secure;
+    /* What browsers reach it by, which passkeys are bound to; NULL: as each browser calls it.
+     * Copied. */
+    const char *base_url;
 };
 
 /* The engine must outlive it. */
