@@ -24,7 +24,8 @@ static const struct {
     {"policy_moved_on", 409},      {"no_policy", 503},
     {"unknown_record", 404},       {"record_moved_on", 409},
     {"too_many_groups", 422},      {"retention_over", 422},
-    {"invalid_record", 422},
+    {"invalid_record", 422},       {"unknown_right", 422},
+    {"no_such_right", 422},        {"unknown_reason", 422},
 };
 
 static const struct {
