@@ -25,11 +25,15 @@ CALLERS = {
         "src/identity/identity.c", "src/identity/rotate.c",  # by the key-encryption key
         "src/consent/sealed.c",  # evidence of consents, birthdays
         "src/api/search.c", "src/api/records.c",  # cursors, by a key of their own
+        "src/vault/issue.c",  # what is proposed, which is no record
+        "src/identity/account.c", "src/rights/notify.c",  # names, by keys of their own
         READER,
     },
     r"\bidentity_data_key\s*\(": {
         "src/identity/identity.c", "src/identity/identity.h", "src/consent/sealed.c",
         "src/vault/write.c",  # to seal
+        "src/vault/questions.c",  # proposals
+        "src/identity/account.c",
         READER,
     },
     r"\brecord_associated\s*\(": {
@@ -39,7 +43,7 @@ CALLERS = {
     r"\bEVP_(aes_256_gcm|Decrypt\w*)\s*\(": {"src/base/crypt.c"},
 }
 ROWS = re.compile(r"\b(from|join|into|update)\s+record\b")
-ERASING = {"src/consent/person.c", "src/consent/restore.c"}
+ERASING = {"src/consent/rows.c"}
 DELETE = re.compile(r"delete from record where shard = \$1 and cid = \$2\"")
 
 

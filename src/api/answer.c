@@ -25,7 +25,8 @@ static const struct {
     {"unknown_record", 404},       {"record_moved_on", 409},
     {"too_many_groups", 422},      {"retention_over", 422},
     {"invalid_record", 422},       {"out_of_range", 422},
-    {"rule_broken", 422},
+    {"rule_broken", 422},          {"unknown_right", 422},
+    {"no_such_right", 422},        {"unknown_reason", 422},
 };
 
 static const struct {

@@ -107,6 +107,90 @@ static const struct http_route routes[] = {
      .pattern = "/v1/retention",
      .handler = retention_list,
      .allow = MAY_READ_RETENTION},
+    {.method = "POST",
+     .pattern = "/v1/requests",
+     .handler = requests_create,
+     .allow = MAY_OPEN_REQUESTS,
+     .body_max = BODY_ONE},
+    {.method = "GET",
+     .pattern = "/v1/requests",
+     .handler = requests_list,
+     .allow = MAY_READ_REQUESTS},
+    {.method = "GET",
+     .pattern = "/v1/requests/{id}",
+     .handler = requests_get,
+     .allow = MAY_READ_REQUESTS},
+    {.method = "POST",
+     .pattern = "/v1/requests/{id}/ask-identity",
+     .handler = requests_step,
+     .allow = MAY_WRITE_REQUESTS,
+     .body_max = BODY_ONE,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/requests/{id}/verify-identity",
+     .handler = requests_step,
+     .allow = MAY_WRITE_REQUESTS,
+     .body_max = BODY_ONE,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/requests/{id}/extend",
+     .handler = requests_step,
+     .allow = MAY_WRITE_REQUESTS,
+     .body_max = BODY_ONE,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/requests/{id}/fulfil",
+     .handler = requests_step,
+     .allow = MAY_WRITE_REQUESTS,
+     .body_max = BODY_ONE,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/requests/{id}/refuse",
+     .handler = requests_step,
+     .allow = MAY_WRITE_REQUESTS,
+     .body_max = BODY_ONE,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/requests/{id}/withdraw",
+     .handler = requests_step,
+     .allow = MAY_WRITE_REQUESTS,
+     .body_max = BODY_ONE,
+     .body_optional = true},
+    {.method = "GET",
+     .pattern = "/v1/consumers/{consumer}/requests",
+     .handler = requests_of_consumer,
+     .allow = MAY_READ_REQUESTS},
+    {.method = "POST",
+     .pattern = "/v1/consumers/{consumer}/holds",
+     .handler = holds_create,
+     .allow = MAY_WRITE_HOLDS,
+     .body_max = BODY_MEMBERS},
+    {.method = "GET",
+     .pattern = "/v1/consumers/{consumer}/holds",
+     .handler = holds_list,
+     .allow = MAY_READ_REQUESTS},
+    {.method = "DELETE",
+     .pattern = "/v1/consumers/{consumer}/holds/{id}",
+     .handler = holds_release,
+     .allow = MAY_WRITE_HOLDS},
+    {.method = "GET",
+     .pattern = "/v1/notifications",
+     .handler = notifications_list,
+     .allow = MAY_BE_TOLD},
+    {.method = "POST",
+     .pattern = "/v1/notifications/{id}/acknowledge",
+     .handler = notifications_acknowledge,
+     .allow = MAY_BE_TOLD,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/consumers/{consumer}/signals",
+     .handler = consumers_signal,
+     .allow = MAY_WRITE_CONSENTS,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true,
+     .last_to_shed = true},
+    {.method = "GET", .pattern = "/.well-known/gpc.json", .handler = gpc_support, .open = true},
     {.method = "GET",
      .pattern = "/v1/consumers/{consumer}/history",
      .handler = history_list,
@@ -362,6 +446,19 @@ static bool keep_quality(struct api *api, bool worked)
     return rc == 0;
 }
 
+/* Reminds of requests that are due. */
+static bool remind(struct api *api, bool worked)
+{
+    struct err err = {0};
+    int64_t written;
+    if (request_remind(api->engine, EXPIRE_BATCH, &written, &err) == 0)
+        return true;
+    if (worked)
+        log_printf(engine_log(api->engine), LOG_ERROR, "reminding of requests failed: %s",
+                   err.text);
+    return false;
+}
+
 /* Makes the blocks of sums that can be made; tried again at the next time. */
 static void aggregate(struct api *api)
 {
@@ -411,7 +508,7 @@ static void *keep_house(void *arg)
 {
     struct api *api = arg;
     struct err err = {0};
-    bool worked = true, deleted = true, asked = true, begun = true;
+    bool worked = true, deleted = true, asked = true, begun = true, reminded = true;
     int64_t second = 0;
     do {
         if (second % AGGREGATE_SECONDS == 0)
@@ -422,6 +519,7 @@ static void *keep_house(void *arg)
         begun = begin_transfers(api, begun);
         if (second % QUALITY_SECONDS == 0)
             asked = keep_quality(api, asked);
+        reminded = remind(api, reminded);
         engine_scrub_again(api->engine, 0);
     } while (wait_a_second(api));
     keep_quality(api, asked);

@@ -16,13 +16,13 @@ struct batch {
     bool single;
 };
 
-struct request {
+struct question_request {
     struct entities defaults;
     const json_t *evaluations, *options;
 };
 #define ENTITY(name)                                                                               \
     {                                                                                              \
-#name, JSON_K_OBJECT, offsetof(struct request, defaults.name), false, 0, 0                 \
+#name, JSON_K_OBJECT, offsetof(struct question_request, defaults.name), false, 0, 0        \
     }
 
 static const struct json_field request_fields[] = {
@@ -30,8 +30,9 @@ static const struct json_field request_fields[] = {
     ENTITY(action),
     ENTITY(resource),
     ENTITY(context),
-    {"evaluations", JSON_K_ARRAY, offsetof(struct request, evaluations), false, 0, BATCH_MAX},
-    {"options", JSON_K_OBJECT, offsetof(struct request, options), false, 0, 0},
+    {"evaluations", JSON_K_ARRAY, offsetof(struct question_request, evaluations), false, 0,
+     BATCH_MAX},
+    {"options", JSON_K_OBJECT, offsetof(struct question_request, options), false, 0, 0},
 };
 enum { SINGLE_FIELDS = 4 }; /* those that a single evaluation knows */
 
@@ -174,7 +175,7 @@ static int run_plain(struct http_call *call, const struct plain_question *plain)
 int authzen_evaluation(struct http_call *call)
 {
     struct err err = {0};
-    struct request request = {0};
+    struct question_request request = {0};
     struct plain_question plain;
     json_t *body = NULL;
     if (plain_question_read(call->body, &plain))
@@ -215,7 +216,7 @@ static void keep_error(struct http_call *call, const struct err *err, struct eva
 static void read_item(struct http_call *call, const json_t *json, const struct entities *defaults,
                       struct evaluation *out)
 {
-    struct request item = {.defaults = *defaults};
+    struct question_request item = {.defaults = *defaults};
     struct err err = {0};
     int rc = json_take(json, request_fields, SINGLE_FIELDS, JSON_IGNORE_UNKNOWN, "", &call->arena,
                        &item, &err);
@@ -241,7 +242,7 @@ static int run_plain_list(struct http_call *call, const struct plain_list *plain
 int authzen_evaluations(struct http_call *call)
 {
     struct err err = {0};
-    struct request request = {0};
+    struct question_request request = {0};
     struct batch batch = {0};
     struct plain_list plain;
     json_t *body = NULL;

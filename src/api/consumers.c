@@ -28,11 +28,14 @@ static bool is_given(const json_t *body, const char *name)
 
 /* ---- one consumer ---- */
 
-static void write_consumer(const struct consumer *c, struct str id, struct jw *w)
+static void write_consumer(const struct consumer *c, struct str id, struct rules *rules,
+                           struct jw *w)
 {
     jw_object_start(w);
     jw_str_member(w, "consumer", id);
     jw_str_member(w, "residence", c->residence);
+    jw_optional_member(
+        w, "law", rules ? policy_law_of(rules_policy(rules), c->residence)->id : (struct str){0});
     jw_key(w, "birth_date");
     if (c->born == DAY_NONE) {
         jw_null(w);
@@ -59,7 +62,9 @@ static int answer_consumer(struct http_call *call, int status)
     if (rc < 0)
         return answer_problem(call, &err);
     struct jw w = answer_start(call, status);
-    write_consumer(&c, id, &w);
+    struct rules *rules = engine_rules(api_of(call)->engine);
+    write_consumer(&c, id, rules, &w);
+    rules_unref(rules);
     return 0;
 }
 
@@ -145,6 +150,18 @@ static int answer_erase(struct http_call *call)
     return 0;
 }
 
+/* Who has had data of theirs; nobody, of a consumer who is not there: the write says so. */
+static int find_told(struct http_call *call, struct request_change *change, struct err *err)
+{
+    struct engine *e = api_of(call)->engine;
+    struct consumer who = {0};
+    int rc = consumer_get(e, call->param[0], &call->arena, &who, err);
+    if (rc != 1)
+        return rc;
+    return request_recipients(e, &who, &call->arena, &change->recipients, &change->recipient_count,
+                              err);
+}
+
 int consumers_erase(struct http_call *call)
 {
     struct err err = {0};
@@ -154,8 +171,12 @@ int consumers_erase(struct http_call *call)
     if (rc == 0 && call->param[0].n > CONSUMER_ID_MAX)
         rc = unknown(&err);
     struct pending *p = pending_new(call, body, 1);
-    p->writes[0].kind = WRITE_ERASE;
+    struct request_change *change = arena_alloc(&call->arena, sizeof *change);
+    *change = (struct request_change){.step = STEP_CLOSE};
+    request_erase(&p->writes[0], change);
     p->writes[0].consumer = call->param[0];
+    if (rc == 0)
+        rc = find_told(call, change, &err);
     if (rc == 0)
         rc = request_idempotency(call, body, 0, &p->writes[0], &err);
     if (rc == 0)

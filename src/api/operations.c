@@ -35,6 +35,22 @@ static void print_findings(struct vault *v, struct buf *out)
         buf_printf(out, "lov_findings_total{finding=\"%s\"} %lld\n", name, (long long)count);
 }
 
+static void print_requests(struct engine *e, struct buf *out)
+{
+    struct request_counts c;
+    struct err ignored; /* what cannot be read is not told as a number */
+    if (request_counts(e, &c, &ignored))
+        return;
+    buf_cstr(out, "# HELP lov_requests Requests of consumers by state.\n"
+                  "# TYPE lov_requests gauge\n");
+    for (int i = 0; i < REQUEST_STATES; i++)
+        buf_printf(out, "lov_requests{state=\"%s\"} %lld\n",
+                   request_state_name((enum request_state)i), (long long)c.by_state[i]);
+    struct gauge overdue = {"lov_requests_overdue", "gauge",
+                            "Requests that should have been answered by now.", c.overdue};
+    print_gauge(&overdue, out);
+}
+
 int operations_metrics(struct http_call *call)
 {
     struct api *api = api_of(call);
@@ -65,6 +81,7 @@ int operations_metrics(struct http_call *call)
     print_findings(api->vault, &call->out);
     for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
         print_gauge(&gauges[i], &call->out);
+    print_requests(api->engine, &call->out);
     if (server)
         http_server_metrics(server, &call->out);
     return 0;

@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "base/json.h"
+#include "rights/rights.h"
 #include "vault/vault.h"
 
 enum {
@@ -43,6 +44,11 @@ enum permission {
     MAY_WRITE_RECORDS = 1 << 16,
     MAY_READ_RECORDS = 1 << 17, /* for a purpose; a recipient: for itself */
     MAY_READ_RETENTION = 1 << 18,
+    MAY_WRITE_REQUESTS = 1 << 19,
+    MAY_READ_REQUESTS = 1 << 20,
+    MAY_WRITE_HOLDS = 1 << 21,
+    MAY_BE_TOLD = 1 << 22, /* notifications; a recipient: its own */
+    MAY_OPEN_REQUESTS = 1 << 23,
 };
 
 struct principal {
@@ -187,6 +193,9 @@ http_handler policy_get, policy_history, policy_apply, policy_check, policy_comp
 http_handler issues_list, consumers_issues, issues_settle;
 http_handler accesses_report;
 http_handler records_create, records_list, records_correct, records_delete;
+http_handler requests_create, requests_list, requests_get, requests_step, requests_of_consumer;
+http_handler holds_create, holds_list, holds_release, notifications_list, notifications_acknowledge;
+http_handler consumers_signal, gpc_support;
 http_handler retention_list, aggregates_ask, audience_read;
 http_handler authzen_evaluation, authzen_evaluations, authzen_metadata;
 http_handler search_subject, search_resource, search_action;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli/backup.h"
+#include "rights/rights.h"
 #include "vault/vault.h"
 
 static int check_file(const char *path, struct err *err)
@@ -28,6 +29,8 @@ static int verify_shard(struct db *db, const char *path, uint32_t shard, struct 
         rc = state_verify(db, shard, &state, err);
     if (rc == 0 && !state.wrong)
         rc = vault_verify(db, shard, &state, err);
+    if (rc == 0 && !state.wrong)
+        rc = rights_verify(db, shard, &state, err);
     if (rc == 0 && state.wrong)
         return err_set(err, LOV_ECORRUPT, "%s: the state is not what event %lld says: %s", path,
                        (long long)state.seq, state.what);

@@ -26,6 +26,7 @@ struct slot {
 
 struct loader {
     struct engine *e;
+    struct vault *vault;
     const struct policy *policy;
     struct demo_counts *counts;             /* under lock */
     const struct policy_category *category; /* of purchases; NULL: the policy has none */
@@ -229,7 +230,7 @@ static bool load_purchases(struct loader *l, const struct demo_person *p)
             change->count++;
     s->records = change->count;
     s->w.consumer = arena_str(&s->arena, str_of(p->id));
-    vault_put(&s->w, change);
+    vault_put(l->vault, &s->w, change);
     submit(s);
     return true;
 }
@@ -270,11 +271,12 @@ static int expire(struct loader *l, struct err *err)
     return 0;
 }
 
-static struct loader *loader_new(struct engine *e, const struct policy *policy,
+static struct loader *loader_new(struct engine *e, struct vault *vault, const struct policy *policy,
                                  const struct demo_customers *customers, struct demo_counts *counts)
 {
     struct loader *l = mem_zero(sizeof *l);
     l->e = e;
+    l->vault = vault;
     l->policy = policy;
     l->counts = counts;
     l->customers = customers;
@@ -292,13 +294,11 @@ static struct loader *loader_new(struct engine *e, const struct policy *policy,
     return l;
 }
 
-int demo_load(struct engine *e, const struct demo_customers *customers, struct demo_counts *out,
-              struct err *err)
+static int load_all(struct engine *e, struct vault *vault, const struct policy *policy,
+                    const struct demo_customers *customers, struct demo_counts *out,
+                    struct err *err)
 {
-    struct rules *rules = engine_rules(e);
-    if (!rules)
-        return err_reason(err, LOV_EUNAVAILABLE, "no_policy", "the demo policy is not in force");
-    struct loader *l = loader_new(e, rules_policy(rules), customers, out);
+    struct loader *l = loader_new(e, vault, policy, customers, out);
     bool ok = true;
     for (unsigned number = 1; number <= customers->count && ok; number++) {
         struct demo_person p = demo_person(customers, number);
@@ -312,9 +312,26 @@ int demo_load(struct engine *e, const struct demo_customers *customers, struct d
         *err = l->failed;
     if (rc == 0)
         rc = expire(l, err);
+    if (rc == 0)
+        rc = vault_save_statistics(vault, err);
     pthread_cond_destroy(&l->returned);
     pthread_mutex_destroy(&l->lock);
     free(l);
+    return rc;
+}
+
+int demo_load(struct engine *e, const struct demo_customers *customers, struct demo_counts *out,
+              struct err *err)
+{
+    struct rules *rules = engine_rules(e);
+    struct vault *vault;
+    if (!rules)
+        return err_reason(err, LOV_EUNAVAILABLE, "no_policy", "the demo policy is not in force");
+    int rc = vault_open(e, &vault, err);
+    if (rc == 0) {
+        rc = load_all(e, vault, rules_policy(rules), customers, out, err);
+        vault_close(vault);
+    }
     rules_unref(rules);
     return rc;
 }

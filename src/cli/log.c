@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "consent/consent.h"
 #include "ledger/ledger.h"
+#include "rights/rights.h"
 #include "vault/vault.h"
 
 /* ---- show ---- */
@@ -178,6 +179,11 @@ static int verify_shard(struct db *db, uint32_t shard, struct shard_result *out,
     if (rc == 0 && out->events.wrong_seq < 0 && !out->state.wrong) {
         int64_t rows = out->state.rows;
         rc = vault_verify(db, shard, &out->state, err);
+        out->state.rows += rows;
+    }
+    if (rc == 0 && out->events.wrong_seq < 0 && !out->state.wrong) {
+        int64_t rows = out->state.rows;
+        rc = rights_verify(db, shard, &out->state, err);
         out->state.rows += rows;
     }
     return rc;

@@ -321,12 +321,17 @@ struct write_scope {
     int64_t now; /* of the batch: what the rows say and the events */
     struct arena *arena;
     const struct identity_row *who; /* NULL: no consumer was named, or there is none such */
+    struct str residence;           /* of the consumer */
     const struct policy *policy;    /* in force; NULL: none is */
 };
 /* Appends an event of the scope's consumer, or of nobody. The event is durable with the rows that
  * the write puts, or neither is. */
 int engine_append(struct write_scope *scope, const char *kind, struct str activity, struct str body,
                   int64_t *seq, struct err *err);
+/* Seals JSON under the key of the scope's consumer, into the scope's arena, as evidence is; and
+ * opens it (appended). LOV_ECONFLICT "erased" when there is no key any more. */
+int scope_seal(struct write_scope *scope, struct str json, struct str *out, struct err *err);
+int scope_unseal(struct write_scope *scope, struct str sealed, struct buf *json, struct err *err);
 
 /* Seals JSON that is personal under the key of the scope's consumer, for the member "sealed" of an
  * event's body: base64url, in the scope's arena. LOV_ECONFLICT "erased". */
@@ -374,7 +379,8 @@ struct engine_write {
     bool reported; /* the use was made elsewhere and is told afterwards */
     const struct policy_bundle *bundle;
     /* WRITE_OTHER: checks, then writes rows of its module and appends their events; sets out_seq.
-     * May run more than once, each time as if it were the first: it keeps what it makes in the
+     * With WRITE_CONSUMER and WRITE_ERASE, where it may be NULL: does so before the event of these,
+     * in one transaction with what they do; what it refuses, they refuse. May run more than once, each time as if it were the first: it keeps what it makes in the
      * write's arena. Refusals as of the other kinds. */
     int (*other)(struct engine_write *w, struct write_scope *scope, struct err *err);
     const void *input;    /* other: its own, of the caller's arena */

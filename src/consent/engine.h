@@ -201,6 +201,9 @@ void engine_stop_keeper(struct engine *e);
 /* decide() as of an earlier time, for the consumer whose row is in work->consumer. */
 int decide_past(struct work *k, const struct question *q, struct decision *out, struct err *err);
 
+/* Lets the write's other(), if it has one, act on the consumer that was found. */
+int work_with_other(struct work *k, struct err *err);
+
 /* One function a kind of write. */
 int write_answer(struct work *k, struct err *err);
 int write_withdraw(struct work *k, struct err *err);

@@ -15,17 +15,54 @@ int engine_append(struct write_scope *scope, const char *kind, struct str activi
     return work_event(s->work, kind, activity, body, seq, err);
 }
 
+int scope_seal(struct write_scope *scope, struct str json, struct str *out, struct err *err)
+{
+    return seal_json(scope->engine->identity, scope->identities, &scope->who->cid, json,
+                     scope->arena, out, err);
+}
+
+int scope_unseal(struct write_scope *scope, struct str sealed, struct buf *json, struct err *err)
+{
+    return unseal_json(scope->engine->identity, scope->identities, &scope->who->cid, sealed, json,
+                       err);
+}
+
 int engine_seal(struct write_scope *scope, struct str json, struct str *out, struct err *err)
 {
     _cleanup_buf struct buf text = {0};
     struct str sealed = {0};
-    int rc = seal_json(scope->engine->identity, scope->identities, &scope->who->cid, json,
-                       scope->arena, &sealed, err);
+    int rc = scope_seal(scope, json, &sealed, err);
     if (rc)
         return rc;
     base64url_encode(sealed.p, sealed.n, &text);
     *out = arena_str(scope->arena, buf_view(&text));
     return 0;
+}
+
+static struct scope scope_of(struct work *k, bool found)
+{
+    return (struct scope){
+        .scope =
+            {
+                .engine = k->e,
+                .lov = k->lov,
+                .identities = k->identities,
+                .now = k->now,
+                .arena = k->w->arena,
+                .who = found ? &k->change->who : NULL,
+                .residence = k->person.row.residence,
+                .policy = k->rules ? k->rules->policy : NULL,
+            },
+        .work = k,
+    };
+}
+
+int work_with_other(struct work *k, struct err *err)
+{
+    if (!k->w->other)
+        return 0;
+    struct scope s = scope_of(k, true);
+    return k->w->other(k->w, &s.scope, err);
 }
 
 int write_other(struct work *k, struct err *err)
@@ -36,20 +73,8 @@ int write_other(struct work *k, struct err *err)
         return found;
     if (found == 0)
         k->person.row = (struct consumer_row){.last_event = -1};
-    struct scope s = {
-        .scope =
-            {
-                .engine = k->e,
-                .lov = k->lov,
-                .identities = k->identities,
-                .now = k->now,
-                .arena = w->arena,
-                .who = found == 1 ? &k->change->who : NULL,
-                .policy = k->rules ? k->rules->policy : NULL,
-            },
-        .work = k,
-        .appended = found == 1 && k->change->attributes, /* consumer.add */
-    };
+    struct scope s = scope_of(k, found == 1);
+    s.appended = found == 1 && k->change->attributes; /* consumer.add */
     int rc = w->other(w, &s.scope, err);
     return rc == 0 && found == 1 && s.appended ? work_finish(k, err) : rc;
 }

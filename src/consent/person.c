@@ -60,6 +60,9 @@ int write_consumer(struct work *k, struct err *err)
         k->person.row.restricted = w->set.restricted;
     if (w->set.has_opt_out_signal)
         k->person.row.opt_out_signal = w->set.opt_out_signal;
+    rc = work_with_other(k, err);
+    if (rc)
+        return rc;
     _cleanup_buf struct buf body = {0};
     body_consumer(&k->person.row, &body);
     rc = work_event(k, "consumer.set", (struct str){0}, buf_view(&body), &k->person.row.event, err);
@@ -83,7 +86,9 @@ int write_erase(struct work *k, struct err *err)
         return rc;
     if (rc == 0)
         return err_reason(err, LOV_ENOTFOUND, "unknown_consumer", "there is no such consumer");
-    rc = work_event(k, "consumer.erase", (struct str){0}, STR("{}"), &w->out_seq, err);
+    rc = work_with_other(k, err);
+    if (rc == 0)
+        rc = work_event(k, "consumer.erase", (struct str){0}, STR("{}"), &w->out_seq, err);
     if (rc == 0)
         rc = rows_erase(k->lov, k->person.row.shard, &k->person.row.cid, err);
     if (rc == 0)

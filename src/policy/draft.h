@@ -130,6 +130,14 @@ void load_categories(struct draft *d);
 void load_purposes(struct draft *d);
 void load_recipients(struct draft *d);
 void load_laws(struct draft *d);
+void load_deadlines(struct draft *d, struct str file, const struct node *list,
+                    struct policy_law *law);
+void load_refusals(struct draft *d, struct str file, const struct node *list,
+                   struct policy_law *law);
+void load_utc_offsets(struct draft *d, struct str file, const struct node *node,
+                      struct policy_law *law);
+/* The source of {source}; empty where there is no node. */
+struct str load_source(struct draft *d, struct str file, const struct node *node);
 void load_notices(struct draft *d);
 void load_activities(struct draft *d);
 /* Range and rules of a category, whose fields are read (load_checks.c). */

@@ -7,7 +7,8 @@
 struct law_in {
     struct str id, name, citation;
     int32_t effective;
-    const struct node *territories, *consent, *deadlines;
+    const struct node *territories, *consent, *deadlines, *refusals, *utc_offsets, *opt_out_signal,
+        *suppression_list;
 };
 
 struct consent_in {
@@ -112,67 +113,6 @@ static void load_consent(struct draft *d, struct str file, const struct node *no
     law->reask_after_days = load_number(d, file, in.reask_after_days, "days", 36525);
 }
 
-struct deadline_in {
-    int right, months, days, extend_months, extend_days;
-    struct str source, note;
-};
-
-static const char *const rights[] = {"access",  "portability", "rectification",
-                                     "erasure", "restriction", "objection",
-                                     "opt_out", "limit_use",   "automated_decision"};
-static const struct member deadline_members[] = {
-    {.name = "right",
-     .kind = MEMBER_WORD,
-     .offset = offsetof(struct deadline_in, right),
-     .required = true,
-     .words = rights,
-     .word_count = 9},
-    {.name = "months",
-     .kind = MEMBER_INT,
-     .offset = offsetof(struct deadline_in, months),
-     .min = 1,
-     .max = 24},
-    {.name = "days",
-     .kind = MEMBER_INT,
-     .offset = offsetof(struct deadline_in, days),
-     .min = 1,
-     .max = 730},
-    {.name = "extend_months",
-     .kind = MEMBER_INT,
-     .offset = offsetof(struct deadline_in, extend_months),
-     .min = 0,
-     .max = 24},
-    {.name = "extend_days",
-     .kind = MEMBER_INT,
-     .offset = offsetof(struct deadline_in, extend_days),
-     .min = 0,
-     .max = 730},
-    {.name = "source",
-     .kind = MEMBER_TEXT,
-     .offset = offsetof(struct deadline_in, source),
-     .required = true},
-    {.name = "note", .kind = MEMBER_TEXT, .offset = offsetof(struct deadline_in, note)},
-};
-
-static void load_deadline(struct draft *d, struct str file, const struct node *item,
-                          struct policy_law *law)
-{
-    struct deadline_in in = {.right = -1};
-    if (!take(d, file, item, deadline_members, 7, &in) || in.right < 0)
-        return;
-    struct str right = str_of(rights[in.right]);
-    if ((in.months > 0) == (in.days > 0))
-        find_error(d, file, item->line, "deadline", "%.*s: give either months or days",
-                   STR_ARG(right));
-    for (size_t i = 0; i < law->deadline_count; i++) {
-        if (str_eq(law->deadlines[i].right, right))
-            find_error(d, file, item->line, "duplicate_name", "%.*s has two deadlines",
-                       STR_ARG(right));
-    }
-    law->deadlines[law->deadline_count++] = (struct policy_deadline){
-        right, in.source, in.months, in.days, in.extend_months, in.extend_days};
-}
-
 static void load_territories(struct draft *d, struct str file, const struct node *list,
                              struct policy_law *law)
 {
@@ -211,12 +151,20 @@ static const struct member law_members[] = {
      .kind = MEMBER_LIST,
      .offset = offsetof(struct law_in, deadlines),
      .required = true},
+    {.name = "refusals", .kind = MEMBER_LIST, .offset = offsetof(struct law_in, refusals)},
+    {.name = "utc_offsets", .kind = MEMBER_MAP, .offset = offsetof(struct law_in, utc_offsets)},
+    {.name = "opt_out_signal",
+     .kind = MEMBER_MAP,
+     .offset = offsetof(struct law_in, opt_out_signal)},
+    {.name = "suppression_list",
+     .kind = MEMBER_MAP,
+     .offset = offsetof(struct law_in, suppression_list)},
 };
 
 static void load_law(struct draft *d, struct str file, const struct node *root)
 {
     struct law_in in = {0};
-    if (!take(d, file, root, law_members, 7, &in))
+    if (!take(d, file, root, law_members, sizeof law_members / sizeof *law_members, &in))
         return;
     struct str expected = {file.p + strlen("laws/"), file.n - strlen("laws/.yaml")};
     if (in.id.n && !str_eq(in.id, expected))
@@ -233,10 +181,11 @@ static void load_law(struct draft *d, struct str file, const struct node *root)
                                .effective = date_start(in.effective)};
     load_territories(d, file, in.territories, law);
     load_consent(d, file, in.consent, law);
-    size_t n = in.deadlines ? in.deadlines->count : 0;
-    law->deadlines = arena_array(d->arena, n + 1, sizeof *law->deadlines);
-    for (const struct node *item = n ? in.deadlines->first : NULL; item; item = item->next)
-        load_deadline(d, file, item, law);
+    load_deadlines(d, file, in.deadlines, law);
+    load_refusals(d, file, in.refusals, law);
+    load_utc_offsets(d, file, in.utc_offsets, law);
+    law->opt_out_signal = load_source(d, file, in.opt_out_signal);
+    law->suppression_list = load_source(d, file, in.suppression_list);
 }
 
 void load_laws(struct draft *d)

@@ -167,7 +167,21 @@ struct policy_law {
         int months, days, extend_months, extend_days;
     } * deadlines;
     size_t deadline_count;
+    /* Why a request may be refused: nothing else is a reason. */
+    struct policy_refusal {
+        struct str reason, source; /* "legal_obligation", "art. 17(3)(b)" */
+        struct str *rights;        /* that it is for; count 0: all */
+        size_t right_count;
+    } * refusals;
+    size_t refusal_count;
+    /* Hours from UTC of its westernmost and easternmost territory, in any season: days are counted
+     * so that they end nowhere before the day does. */
+    int west, east;
+    struct str opt_out_signal;   /* the article that demands it be honoured; empty: none does */
+    struct str suppression_list; /* the article that allows keeping one; empty: none is kept */
 };
+/* The rights, as laws and requests name them; NULL ends the list. */
+extern const char *const policy_rights[];
 struct policy_notice_text {
     struct str language, title, markdown; /* the whole file; the hash is over its bytes */
     struct sha256 hash;
