@@ -239,6 +239,9 @@ static void apply(struct http_call *call, const struct policy_bundle *bundle,
         .expected_version = (int)request->expected_version,
     };
     int rc = engine_run(api_of(call)->engine, &w, &err);
+    /* One that has begun by now; what fails here, housekeeping does. */
+    if (rc == 0)
+        engine_begin_transfers(api_of(call)->engine, &err);
     if (rc && w.findings.errors)
         answer_findings(call, &w.findings);
     else if (rc)

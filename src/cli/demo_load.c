@@ -314,6 +314,8 @@ static int load_all(struct engine *e, struct vault *vault, const struct policy *
         rc = expire(l, err);
     if (rc == 0)
         rc = vault_save_statistics(vault, err);
+    if (rc == 0)
+        rc = engine_begin_transfers(e, err);
     pthread_cond_destroy(&l->returned);
     pthread_mutex_destroy(&l->lock);
     free(l);
