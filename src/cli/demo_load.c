@@ -270,6 +270,21 @@ static int expire(struct loader *l, struct err *err)
     return 0;
 }
 
+/* So that there are sums to ask for at once. */
+static int aggregate(struct loader *l, struct err *err)
+{
+    struct vault *vault;
+    int64_t blocks;
+    int rc = vault_open(l->e, &vault, err);
+    if (rc)
+        return rc;
+    do
+        rc = vault_aggregate(vault, &blocks, err);
+    while (rc == 0 && blocks);
+    vault_close(vault);
+    return rc;
+}
+
 static struct loader *loader_new(struct engine *e, const struct policy *policy,
                                  const struct demo_customers *customers, struct demo_counts *counts)
 {
@@ -312,6 +327,8 @@ int demo_load(struct engine *e, const struct demo_customers *customers, struct d
         *err = l->failed;
     if (rc == 0)
         rc = expire(l, err);
+    if (rc == 0)
+        rc = aggregate(l, err);
     pthread_cond_destroy(&l->returned);
     pthread_mutex_destroy(&l->lock);
     free(l);

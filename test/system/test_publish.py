@@ -194,6 +194,7 @@ def test_a_store_of_an_older_version_is_brought_up_to_date(server, tmp_path):  #
     server.stop()
     with sqlite3.connect(server.folder + "/lov.db") as store:
         store.executescript("drop table tile; drop table checkpoint; drop table cosignature;"
+                            "drop table record; drop table aggregate_block; drop table aggregate_use;"
                             "delete from migration where number >= 2; delete from meta;")
     path = tmp_path / "checkpoint"
     path.write_text(shard["checkpoint"], encoding="utf-8")
