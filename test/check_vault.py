@@ -3,8 +3,9 @@
 
 * Only src/vault/read.c opens what is sealed in a record, in one static function, reveal(), which hands
   on what a view has left and nothing else.
-* Both functions that lead there stop the process unless they are given a permitted decision; the one
-  that hands rows out, a recorded access that is durable.
+* The functions that lead there stop the process unless they are given what permits it: vault_read() an
+  access that is permitted and durable in the ledger, vault_disclose() a disclosure to the consumer that
+  is, read_for_sums() a permit to an aggregate.
 * Data keys of consumers, and opening anything by a key, are for the files listed here.
 * The rows of records are read by src/vault alone.
 
@@ -69,7 +70,7 @@ def check_reader(text):
     if "secret_wipe_bytes(x->plain.p" not in reveal:
         wrong.append("reveal() does not wipe what it opened")
     if re.search(r"\bplain\b", text.replace(reveal, "").replace("struct buf plain, data", "")
-                 .replace("&x.plain", "").replace("&plain", "").replace("buf plain = ", "")):
+                 .replace("&x.plain", "").replace("bufs[] = {&x->plain,", "").replace("&plain", "").replace("buf plain = ", "")):
         wrong.append("what was opened is used outside of reveal()")
     read = body_of(text, r"^int vault_read\(")
     if not re.search(r"kind != WRITE_ACCESS \|\| access->job\.rc != 0 \|\| "
@@ -78,8 +79,12 @@ def check_reader(text):
     sums = body_of(text, r"^int read_for_sums\(")
     if not re.search(r"!reader->decision->permit.*VIEW_AGGREGATE\)\s+bug\(", sums, re.S):
         wrong.append("read_for_sums() does not demand a permit and an aggregate")
+    own = body_of(text, r"^int vault_disclose\(")
+    if not re.search(r"recorded->kind != WRITE_OTHER \|\| recorded->other != record_disclosure \|\|\s+"
+                     r"recorded->job\.rc != 0\)\s+bug\(", own):
+        wrong.append("vault_disclose() does not demand a recorded disclosure")
     doors = set(re.findall(r"^int (\w+)\(", text, re.M)) - {"vault_open"}
-    if doors != {"vault_read", "read_for_sums"}:
+    if doors != {"vault_read", "read_for_sums", "vault_disclose"}:
         wrong.append(f"has other doors: {', '.join(sorted(doors))}")
     return [f"{READER}: {w}" for w in wrong]
 
@@ -118,6 +123,7 @@ LIES = [
     (READER, "access->job.rc != 0 || ", ""),
     (READER, "!access->decision.permit ||", ""),
     (READER, "!reader->decision->permit || ", ""),
+    (READER, "recorded->other != record_disclosure ||", ""),
     (READER, "static int reveal(", "int reveal("),
     (READER, "rc = viewer_write(&x->viewer, buf_view(&x->plain), &x->data, x->err);",
      "buf_str(&x->data, buf_view(&x->plain));"),

@@ -271,6 +271,17 @@ static int expire(struct loader *l, struct err *err)
     return 0;
 }
 
+/* So that there are sums to ask for at once. */
+static int aggregate(struct vault *vault, struct err *err)
+{
+    int64_t blocks;
+    int rc;
+    do
+        rc = vault_aggregate(vault, &blocks, err);
+    while (rc == 0 && blocks);
+    return rc;
+}
+
 static struct loader *loader_new(struct engine *e, struct vault *vault, const struct policy *policy,
                                  const struct demo_customers *customers, struct demo_counts *counts)
 {
@@ -312,6 +323,8 @@ static int load_all(struct engine *e, struct vault *vault, const struct policy *
         *err = l->failed;
     if (rc == 0)
         rc = expire(l, err);
+    if (rc == 0)
+        rc = aggregate(vault, err);
     if (rc == 0)
         rc = vault_save_statistics(vault, err);
     if (rc == 0)

@@ -10,8 +10,8 @@ import sqlite3
 import pytest
 import requests
 
-from test_cli import NO, ROOT, UNAVAILABLE, lov, lov_json, serving, wait_for
-from test_http import demo, server  # noqa: F401 (fixtures)
+from test_cli import NO, UNAVAILABLE, lov, lov_json, serving, wait_for
+from test_http import ROOT, Server, demo, server  # noqa: F401 (fixtures)
 
 PURPOSES = {"reason", "status", "type", "title", "detail"}
 
@@ -191,7 +191,10 @@ def test_an_audit_without_its_means_says_what_is_missing(server, tmp_path):  # n
     lov("log", "audit", "--against", tmp_path / "none", directory=server.folder, code=None)
 
 
-def test_a_store_of_an_older_version_is_brought_up_to_date(server, tmp_path):  # noqa: F811
+def test_a_store_of_an_older_version_is_brought_up_to_date(tmp_path):
+    lov("init", "--dir", tmp_path / "lov", "--policy", os.path.join(ROOT, "policy"))
+    server = Server(tmp_path / "lov")  # it has no records, as no store of that version had
+    assert server.give().status_code == 201
     shard = publish(server)
     server.stop()
     with open(os.path.join(ROOT, "src/db/schema/lov_001.sql"), encoding="utf-8") as f:
