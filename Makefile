@@ -93,8 +93,9 @@ TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev p
 	python3-pyld zbar-tools chromium chromium-driver python3-selenium fonts-dejavu-core poppler-utils \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
 	bash-completion man-db golang-go golang-golang-x-mod-dev
-# For tests alone: how Node calls a C library; what is wrong with a page for those who cannot see it.
-NODE_PACKAGES = koffi@3.3.4 axe-core@4.14.1
+# For tests alone: how Node calls a C library; what is wrong with a page for those who cannot see it; an
+# OpenID provider.
+NODE_PACKAGES = koffi@3.3.4 axe-core@4.14.1 oidc-provider@9.13.3
 BENCH_PACKAGES = wrk nginx-light postgresql redis-server redis-tools liblmdb-dev
 
 # ---- what to do ----

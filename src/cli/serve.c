@@ -142,6 +142,33 @@ static bool is_secure(const struct serving *s)
     return s->options.tls_cert || str_starts(url, STR("https://"));
 }
 
+/* issuer NULL: there is none. */
+static int read_provider(struct serving *s, struct provider_options *out, struct buf *secret,
+                         struct err *err)
+{
+    enum { SECRET_MAX = 4096 };
+    const char *file = cli_value(s->c, "oidc-secret");
+    *out = (struct provider_options){
+        .issuer = cli_value(s->c, "oidc-issuer"),
+        .client = cli_value(s->c, "oidc-client"),
+        .claim = cli_value(s->c, "oidc-claim"),
+    };
+    if (!out->issuer != !out->client || ((file || out->claim) && !out->issuer))
+        return err_reason(err, LOV_EINVAL, "usage",
+                          "--oidc-issuer and --oidc-client belong together");
+    if (!file)
+        return 0;
+    int rc = file_check_private(file, err);
+    if (rc == 0)
+        rc = file_read(file, SECRET_MAX, secret, err);
+    if (rc)
+        return rc;
+    while (secret->n && strchr("\r\n", secret->p[secret->n - 1]))
+        secret->p[--secret->n] = '\0';
+    out->secret = secret->p;
+    return 0;
+}
+
 static int start(struct serving *s, struct err *err)
 {
     struct api_options options = {
@@ -152,8 +179,15 @@ static int start(struct serving *s, struct err *err)
         .audit_seconds = s->audit_seconds,
         .aggregate_seconds = s->aggregate_seconds,
     };
-    struct web_options pages = {.secure = is_secure(s), .base_url = cli_value(s->c, "base-url")};
-    int rc = cli_open_engine(s->c, s->dir, &s->engine, err);
+    struct provider_options provider;
+    _cleanup_buf struct buf secret = {0};
+    int rc = read_provider(s, &provider, &secret, err);
+    if (rc)
+        return rc;
+    struct web_options pages = {.secure = is_secure(s),
+                                .base_url = cli_value(s->c, "base-url"),
+                                .provider = provider.issuer ? &provider : NULL};
+    rc = cli_open_engine(s->c, s->dir, &s->engine, err);
     if (rc == 0)
         rc = web_open(s->engine, &pages, &s->web, err);
     options.more = web_routes(&options.more_count);
@@ -272,7 +306,11 @@ static const struct cli_option options[] = {
     {"aggregate-seconds", "N", "how often new records are summed up; 60 when not given", NULL,
      false},
     {"public-entries", NULL, "let anybody read the entries of the log", NULL, false},
-    {"base-url", "URL", "what callers reach the server by, for its metadata", NULL, false},
+    {"base-url", "URL", "what callers and browsers reach the server by", NULL, false},
+    {"oidc-issuer", "URL", "consumers sign in with this OpenID provider", NULL, false},
+    {"oidc-client", "ID", "what the provider knows the portal by", NULL, false},
+    {"oidc-secret", "FILE", "the client's secret; a public client when not given", NULL, false},
+    {"oidc-claim", "NAME", "holds the consumer's id; sub when not given", NULL, false},
 };
 const struct cli_command cmd_serve = {
     .name = "serve",

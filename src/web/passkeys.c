@@ -3,15 +3,9 @@
 #include "base/webauthn.h"
 #include "web/private.h"
 
-/* What the portal is for browsers: as the operator said, or else as this browser calls it. */
 static struct webauthn_expected expected_of(struct visit *v)
 {
-    struct str host = http_header(v->call, "Host");
-    struct webauthn_expected e = {
-        .origin = v->web->base_url.n ? v->web->base_url
-                                     : arena_printf(v->arena, "http%s://%.*s",
-                                                    v->web->secure ? "s" : "", STR_ARG(host)),
-    };
+    struct webauthn_expected e = {.origin = visit_origin(v)};
     struct str rest = e.origin;
     str_cut(&rest, '/');
     str_cut(&rest, '/');

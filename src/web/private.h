@@ -35,7 +35,7 @@ struct words {
     json_t *json; /* read only once web_open() returned */
 };
 
-struct hasher;
+struct worker;
 struct streams;
 struct challenges;
 
@@ -46,7 +46,8 @@ struct web {
     struct words words[WEB_LANGUAGES];
     size_t word_count;
     struct limiter *by_name, *by_address;
-    struct hasher *hasher;
+    struct worker *hasher;
+    struct provider *provider; /* NULL: none */
     struct streams *streams;
     struct challenges *challenges;
     struct str base_url; /* empty: not said */
@@ -104,7 +105,10 @@ void visit_headers(struct http_call *call);
 struct str local_path(struct str asked, const char *otherwise);
 void set_cookie(struct http_call *call, const struct web *web, const char *name, struct str value,
                 int64_t seconds);
-/* Makes a token, hexless base64url of 32 random bytes, in the arena. */
+struct str visit_cookie(struct visit *v, const char *name);
+/* "https://consent.example.com": as the operator said, or else as this browser calls it. */
+struct str visit_origin(struct visit *v);
+/* Makes a token, base64url of 32 random bytes, in the arena. */
 struct str new_token(struct arena *arena);
 
 /* ---- writes ---- */
@@ -144,20 +148,29 @@ void set_markdown(json_t *view, const char *name, struct str markdown);
 /* The text below the n-th heading of the second level (from 0), as markup. */
 void set_section(json_t *view, const char *name, struct str markdown, int n);
 
-/* ---- hasher.c ---- */
+/* ---- worker.c: a thread for what takes long ---- */
 
-struct hash_job {
+struct job {
     struct http_call *call; /* resumed when it is done */
-    bool make;              /* a new hash into `hash`; otherwise whether `password` fits it */
-    struct str password, hash;
-    struct arena *arena;
-    bool fits;
-    struct hash_job *next;
+    void (*run)(struct job *job);
+    struct job *next;
 };
-struct hasher *hasher_new(void);
-void hasher_free(struct hasher *h);
+struct worker;
+struct worker *worker_new(const char *name);
+void worker_free(struct worker *h);
 /* False when too many are waiting. */
-bool hasher_submit(struct hasher *h, struct hash_job *job);
+bool worker_submit(struct worker *h, struct job *job);
+
+/* ---- provider.c ---- */
+
+struct provider;
+struct provider *provider_new(const struct provider_options *o, const struct identity *who);
+void provider_free(struct provider *p);
+
+/* ---- sign.c ---- */
+
+/* Begins a session of the consumer's, and sends the browser on. Returns what a handler returns. */
+int sign_in_as(struct visit *v, const struct uid *cid, struct str next);
 
 /* ---- streams.c ---- */
 
@@ -211,6 +224,7 @@ http_handler activity_get, activity_export, complaint_page, complaint_post, why_
 http_handler receipts_get, receipt_get, receipt_file, receipt_print;
 http_handler policies_get, policies_version;
 http_handler sign_in_passkey, passkey_make, passkey_remove;
+http_handler provider_go, provider_back;
 http_handler messages_get, apps_get, account_get_page, account_end_session, account_end_others,
     account_act;
 

@@ -6,9 +6,30 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/password.h"
 #include "web/private.h"
 
 enum { PASSWORD_LEAST = 10, PASSWORD_MOST = 256 };
+
+struct hash_job {
+    struct job job; /* first */
+    bool make;      /* a new hash into `hash`; otherwise whether `password` fits it */
+    struct str password, hash;
+    struct arena *arena;
+    bool fits;
+};
+
+static void run_hash(struct job *job)
+{
+    struct hash_job *h = (struct hash_job *)job;
+    _cleanup_buf struct buf hash = {0};
+    if (!h->make) {
+        h->fits = password_fits(h->password, h->hash);
+        return;
+    }
+    h->fits = password_hash(h->password, &hash);
+    h->hash = arena_str(h->arena, buf_view(&hash));
+}
 
 /* What a call that signs in carries from step to step. */
 struct entry {
@@ -89,6 +110,16 @@ static int enter(struct http_call *call)
     return visit_go(call, local_path(e->next, "/portal"));
 }
 
+static int begin_session(struct visit *v, struct entry *e, const struct uid *cid)
+{
+    new_session(v, e, cid);
+    struct web_write *w = web_write_new(v, WRITE_OTHER);
+    w->w.consumer = (struct str){0};
+    w->w.other = write_session;
+    w->more = e;
+    return web_submit(w, enter);
+}
+
 /* ---- signing in ---- */
 
 int sign_page(struct http_call *call)
@@ -101,6 +132,7 @@ int sign_page(struct http_call *call)
     set_text(v.view, "next", local_path(next, ""));
     set_text(v.view, "title", word(&v, "sign_in"));
     passkey_offer(&v, STR("sign-in"));
+    set_true(v.view, "provider", v.web->provider != NULL);
     return visit_page(&v, 200, "sign.html", "");
 }
 
@@ -110,6 +142,7 @@ static int sign_again(struct visit *v, int status, const char *why)
     set_text(v->view, "title", word(v, "sign_in"));
     set_text(v->view, "problem", word(v, why));
     passkey_offer(v, STR("sign-in"));
+    set_true(v->view, "provider", v->web->provider != NULL);
     return visit_page(v, status, "sign.html", "");
 }
 
@@ -137,21 +170,16 @@ static int after_password(struct http_call *call)
         set_text(v.view, "next", local_path(e->next, ""));
         return sign_again(&v, 401, "sign_wrong");
     }
-    new_session(&v, e, &e->account.cid);
-    struct web_write *w = web_write_new(&v, WRITE_OTHER);
-    w->w.consumer = (struct str){0};
-    w->w.other = write_session;
-    w->more = e;
-    return web_submit(w, enter);
+    return begin_session(&v, e, &e->account.cid);
 }
 
 static int hash_later(struct visit *v, struct entry *e, http_handler *then)
 {
-    e->job.call = v->call;
+    e->job.job = (struct job){.call = v->call, .run = run_hash};
     e->job.arena = v->arena;
     v->call->work = e;
     v->call->then = then;
-    if (hasher_submit(v->web->hasher, &e->job))
+    if (worker_submit(v->web->hasher, &e->job.job))
         return HTTP_LATER;
     v->call->then = NULL;
     return visit_trouble(v, 503, "oops_busy");
@@ -206,6 +234,14 @@ int sign_in(struct http_call *call)
     if (find_account(&v, e, &err))
         return visit_error(&v, &err);
     return hash_later(&v, e, after_password);
+}
+
+int sign_in_as(struct visit *v, const struct uid *cid, struct str next)
+{
+    struct err err = {0};
+    struct entry *e = arena_alloc(v->arena, sizeof *e);
+    e->next = next;
+    return find_old(v, e, &err) ? visit_error(v, &err) : begin_session(v, e, cid);
 }
 
 /* ---- with a passkey ---- */
@@ -419,6 +455,19 @@ static int prove_form(struct visit *v, int status, const char *problem, struct s
     return visit_page(v, status, "prove.html", "");
 }
 
+/* Who came by way of the provider may have none, and proves it there. */
+static bool has_password(struct visit *v)
+{
+    struct err err = {0};
+    struct account account = {0};
+    struct db *db;
+    if (db_pool_get(engine_identities(v->engine), &db, &err))
+        return true;
+    int rc = account_get(db, &v->session.cid, v->arena, &account, &err);
+    db_pool_put(engine_identities(v->engine), db);
+    return rc != 0;
+}
+
 int prove_page(struct http_call *call)
 {
     _cleanup_visit struct visit v = {0};
@@ -426,6 +475,9 @@ int prove_page(struct http_call *call)
     if (!visit_begin(call, &v))
         return 0;
     http_query(call, "next", &next);
+    if (v.web->provider && !has_password(&v))
+        return visit_go(call, arena_printf(v.arena, "/portal/provider?again=1&next=%.*s",
+                                           STR_ARG(local_path(next, "/portal"))));
     return prove_form(&v, 200, NULL, next);
 }
 

@@ -34,6 +34,19 @@ static struct str get_cookie(struct http_call *call, const struct web *web, cons
     return http_cookie(call, cookie_name(web, name, full));
 }
 
+struct str visit_cookie(struct visit *v, const char *name)
+{
+    return get_cookie(v->call, v->web, name);
+}
+
+struct str visit_origin(struct visit *v)
+{
+    if (v->web->base_url.n)
+        return v->web->base_url;
+    return arena_printf(v->arena, "http%s://%.*s", v->web->secure ? "s" : "",
+                        STR_ARG(http_header(v->call, "Host")));
+}
+
 struct str new_token(struct arena *arena)
 {
     uint8_t bytes[TOKEN_BYTES];

@@ -24,6 +24,8 @@ static const struct http_route routes[] = {
     GET_PAGE("/portal/sign-in", sign_page),
     POST_FORM("/portal/sign-in", sign_in),
     POST_FORM("/portal/sign-in/passkey", sign_in_passkey),
+    GET_PAGE("/portal/provider", provider_go),
+    GET_PAGE("/portal/provider/back", provider_back),
     POST_FORM("/portal/sign-out", sign_out),
     GET_PAGE("/portal/welcome/{token}", welcome_page),
     POST_FORM("/portal/welcome/{token}", welcome_post),
@@ -97,7 +99,9 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
     load_words(web);
     web->by_name = limiter_new(NAME_TRIES, TRIES_SECONDS);
     web->by_address = limiter_new(ADDRESS_TRIES, TRIES_SECONDS);
-    web->hasher = hasher_new();
+    web->hasher = worker_new("lov-password");
+    if (options && options->provider)
+        web->provider = provider_new(options->provider, engine_identity(e));
     web->streams = streams_new(e);
     web->challenges = challenges_new();
     if (options && options->base_url)
@@ -120,7 +124,8 @@ void web_close(struct web *web)
     streams_free(web->streams);
     challenges_free(web->challenges);
     free((char *)web->base_url.p);
-    hasher_free(web->hasher);
+    worker_free(web->hasher);
+    provider_free(web->provider);
     limiter_free(web->by_name);
     limiter_free(web->by_address);
     for (size_t i = 0; i < web->word_count; i++)

@@ -19,6 +19,13 @@
 
 struct web;
 
+/* An OpenID provider that knows the consumers; docs/portal.md. Copied. */
+struct provider_options {
+    const char *issuer, *client;
+    const char *secret; /* NULL: a public client */
+    const char *claim;  /* that holds the controller's id; NULL: "sub" */
+};
+
 struct web_options {
     /* Browsers reach the portal over HTTPS: cookies are then for HTTPS alone ("__Host-", Secure).
      * Without it they are for plain HTTP, which only a loopback address should speak. */
@@ -26,6 +33,7 @@ struct web_options {
     /* What browsers reach it by, which passkeys are bound to; NULL: as each browser calls it.
      * Copied. */
     const char *base_url;
+    const struct provider_options *provider; /* NULL: none */
 };
 
 /* The engine must outlive it. */

@@ -1,38 +1,26 @@
-/* hasher.c - passwords are checked one at a time on a thread of their own: each takes 64 MiB and a
- * tenth of a second, and threads that answer calls must not wait for it. */
+/* worker.c - a thread for what takes long, one job at a time: passwords, which take 64 MiB and a
+ * tenth of a second each, and talking to others. Threads that answer calls must not wait for it. */
 #include <stdlib.h>
 
-#include "base/password.h"
 #include "web/private.h"
 
 enum { WAITING_MOST = 64 };
 
-struct hasher {
+struct worker {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct hash_job *first, **last; /* under lock */
-    size_t waiting;                 /* under lock */
-    bool stopping;                  /* under lock */
+    struct job *first, **last; /* under lock */
+    size_t waiting;            /* under lock */
+    bool stopping;             /* under lock */
 };
 
-static void do_job(struct hash_job *job)
-{
-    if (job->make) {
-        _cleanup_buf struct buf hash = {0};
-        job->fits = password_hash(job->password, &hash);
-        job->hash = arena_str(job->arena, buf_view(&hash));
-    } else {
-        job->fits = password_fits(job->password, job->hash);
-    }
-}
-
-static struct hash_job *take_job(struct hasher *h)
+static struct job *take_job(struct worker *h)
 {
     pthread_mutex_lock(&h->lock);
     while (!h->first && !h->stopping)
         pthread_cond_wait(&h->wake, &h->lock);
-    struct hash_job *job = h->first;
+    struct job *job = h->first;
     if (job) {
         h->first = job->next;
         if (!h->first)
@@ -45,27 +33,28 @@ static struct hash_job *take_job(struct hasher *h)
 
 static void *work(void *arg)
 {
-    struct hash_job *job;
+    struct job *job;
     while ((job = take_job(arg)) != NULL) {
-        do_job(job);
-        http_resume(job->call);
+        struct http_call *call = job->call;
+        job->run(job);
+        http_resume(call);
     }
     return NULL;
 }
 
-struct hasher *hasher_new(void)
+struct worker *worker_new(const char *name)
 {
-    struct hasher *h = mem_zero(sizeof *h);
+    struct worker *h = mem_zero(sizeof *h);
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->wake, NULL);
     h->last = &h->first;
     if (pthread_create(&h->thread, NULL, work, h))
-        bug("no thread for passwords");
-    pthread_setname_np(h->thread, "lov-password");
+        bug("no thread %s", name);
+    pthread_setname_np(h->thread, name);
     return h;
 }
 
-bool hasher_submit(struct hasher *h, struct hash_job *job)
+bool worker_submit(struct worker *h, struct job *job)
 {
     pthread_mutex_lock(&h->lock);
     bool room = h->waiting < WAITING_MOST && !h->stopping;
@@ -80,7 +69,7 @@ bool hasher_submit(struct hasher *h, struct hash_job *job)
     return room;
 }
 
-void hasher_free(struct hasher *h)
+void worker_free(struct worker *h)
 {
     pthread_mutex_lock(&h->lock);
     h->stopping = true;
