@@ -138,7 +138,7 @@ static int64_t random_end(struct world *w)
     case 1:
         return w->start - (int64_t)below(w, 3000) * hour - 60000;
     case 2:
-        return w->start + 2 * hour + (int64_t)below(w, (uint64_t)hour);
+        return w->start + 2 * hour + (int64_t)below(w, 6 * (uint64_t)hour);
     default:
         return w->start + 24 * hour + (int64_t)below(w, 9000) * hour;
     }
