@@ -570,6 +570,48 @@ static void test_a_segment_is_built_again_after_its_window(void **state)
     audience_close(audience);
 }
 
+/* A segment that is built between the two looks at a change may hold either of what they saw. */
+static void test_a_change_is_seen_by_a_segment_built_in_its_midst(void **state)
+{
+    struct world *w = *state;
+    struct sets *s = index_sets(w->e.index);
+    struct question question;
+    consent_alone(w);
+    const struct policy_activity *a = consent_activity(w);
+    struct asking q = asking_of(a, &question);
+    int64_t now = clock_now(), hour = 3600000;
+    struct permit p = given(w, a, now + 3 * hour);
+    index_write_lock(w->e.index);
+    for (; w->consumers < 20; w->consumers++) {
+        struct hash128 lookup = lookup_of(w->consumers);
+        struct uid cid = uid_new();
+        index_set(w->e.index, index_add(w->e.index, &lookup, &cid, 0), &p);
+    }
+    index_write_unlock(w->e.index);
+    struct hash128 lookup = lookup_of(7);
+    struct audience *audience = audience_open(&w->e, &q.ask);
+    assert_int_equal(count_now(audience), 20);
+    /* The window of the first ends after the consent, that of the second before. */
+    sets_before(s, lookup_address(&lookup), 7, false);
+    assert_true(sets_build(s, 0, now - 4 * hour, 0));
+    assert_non_null(sets_segment(s, 0, now));
+    uint64_t build = s->before_build;
+    uint32_t count = s->before_count;
+    assert_true(build > 0 && count > 0);
+    atomic_store(&s->any, false); /* the change itself goes unseen */
+    p.state = PERMIT_WITHDRAWN;
+    index_write_lock(w->e.index);
+    index_set(w->e.index, index_change(w->e.index, &lookup), &p);
+    index_write_unlock(w->e.index);
+    atomic_store(&s->any, true);
+    assert_int_equal(count_now(audience), 20);
+    s->before_build = build;
+    s->before_count = count;
+    sets_after(s, lookup_address(&lookup), 7);
+    assert_int_equal(count_now(audience), 19);
+    audience_close(audience);
+}
+
 /* ---- without sets, without an answer ---- */
 
 static void test_without_room_everybody_is_asked_alone(void **state)
@@ -761,6 +803,7 @@ int main(void)
         WORLD(test_sets_that_changed_are_those_that_are_built),
         WORLD(test_a_consent_that_ends_leaves_the_audience_at_its_end),
         WORLD(test_a_segment_is_built_again_after_its_window),
+        WORLD(test_a_change_is_seen_by_a_segment_built_in_its_midst),
         WORLD(test_without_room_everybody_is_asked_alone),
         WORLD(test_nobody_is_found_where_nothing_can_be_decided),
         WORLD(test_who_has_no_patience_gets_a_part),
