@@ -132,9 +132,11 @@ static const struct policy *policy_of(struct world *w)
 static int64_t random_end(struct world *w)
 {
     int64_t hour = 3600000;
-    switch (below(w, 6)) {
+    switch (below(w, 7)) {
     case 0:
         return INT64_MAX;
+    case 3:
+        return w->start - 60000 - (int64_t)below(w, 44 * (uint64_t)hour);
     case 1:
         return w->start - (int64_t)below(w, 3000) * hour - 60000;
     case 2:
@@ -235,6 +237,14 @@ static void change_some(struct world *w, int count)
 
 /* ---- asking ---- */
 
+static int64_t count_now(struct audience *a)
+{
+    struct err err = {0};
+    int64_t n = -1;
+    assert_int_equal(audience_count(a, -1, &n, &err), 0);
+    return n;
+}
+
 struct asking {
     struct question all[AUDIENCE_CONDITIONS];
     struct str residences[3], laws[2];
@@ -333,6 +343,17 @@ static int64_t compare(struct world *w, const struct asking *q)
     return n;
 }
 
+/* Windows that began some time ago: permits have ended in them, and a birthday has begun. */
+static void grow_old(struct world *w)
+{
+    struct sets *s = index_sets(w->e.index);
+    s->window_ms = 2 * DAY_MS;
+    for (int64_t n = 0; n < w->consumers; n += SEGMENT) {
+        int64_t at = clock_now() - (int64_t)below(w, 46 * 3600000);
+        assert_true(sets_build(s, (uint32_t)(n >> SEGMENT_BITS), at, s->window_ms));
+    }
+}
+
 /* Found by sets, not by asking everybody. */
 static void assert_by_sets(struct world *w)
 {
@@ -353,6 +374,8 @@ static void test_an_audience_is_whom_decide_permits(void **state)
             new_policy(w);
         if (round == 6)
             add_consumers(w, MOST_CONSUMERS - w->consumers);
+        if (round % 2)
+            grow_old(w);
         for (int k = 0; k < 3; k++) {
             random_asking(w, &q);
             permitted += compare(w, &q);
@@ -376,11 +399,49 @@ static void test_a_small_audience_is_whom_decide_permits(void **state)
             new_policy(w);
         if (round % 100 == 0)
             add_consumers(w, 1);
+        if (round % 3 == 0)
+            grow_old(w);
         random_asking(w, &q);
         compare(w, &q);
         change_some(w, 4);
     }
     assert_by_sets(w);
+}
+
+static void test_an_audience_follows_the_policy(void **state)
+{
+    struct world *w = *state;
+    struct asking q;
+    int64_t different = 0, last = 0;
+    add_consumers(w, 3000);
+    for (int i = 0; i < 10; i++) {
+        random_asking(w, &q);
+        struct audience *a = audience_open(&w->e, &q.ask);
+        /* The names of what is asked outlive the policy that they were taken from. */
+        char names[AUDIENCE_CONDITIONS * 3 + 8][64];
+        size_t n = 0;
+        struct str *texts[AUDIENCE_CONDITIONS * 3 + 8];
+        for (size_t k = 0; k < q.ask.count; k++) {
+            texts[n++] = &q.all[k].recipient;
+            texts[n++] = &q.all[k].purpose;
+            texts[n++] = &q.all[k].category;
+        }
+        for (size_t k = 0; k < q.ask.law_count; k++)
+            texts[n++] = &q.laws[k];
+        for (size_t k = 0; k < n; k++) {
+            snprintf(names[k], sizeof names[k], "%.*s", STR_ARG(*texts[k]));
+            *texts[k] = str_of(names[k]);
+        }
+        for (int k = 0; k < 12; k++) {
+            new_policy(w);
+            int64_t now = count_now(a);
+            assert_int_equal(now, compare(w, &q));
+            different += now != last;
+            last = now;
+        }
+        audience_close(a);
+    }
+    assert_true(different > 20);
 }
 
 /* The members of sets themselves: built anew they are what changes have made of them. */
@@ -491,14 +552,6 @@ static struct asking asking_of(const struct policy_activity *a, struct question 
     *q = (struct question){
         .recipient = a->recipient->id, .purpose = a->purpose->id, .category = a->categories[0]->id};
     return (struct asking){.all = {*q}, .ask = {.all = q, .count = 1}};
-}
-
-static int64_t count_now(struct audience *a)
-{
-    struct err err = {0};
-    int64_t n = -1;
-    assert_int_equal(audience_count(a, -1, &n, &err), 0);
-    return n;
 }
 
 /* Consent decides everywhere. */
@@ -800,6 +853,7 @@ int main(void)
         WORLD(test_a_set_holds_what_was_put_into_it),
         WORLD(test_an_audience_is_whom_decide_permits),
         WORLD(test_a_small_audience_is_whom_decide_permits),
+        WORLD(test_an_audience_follows_the_policy),
         WORLD(test_sets_that_changed_are_those_that_are_built),
         WORLD(test_a_consent_that_ends_leaves_the_audience_at_its_end),
         WORLD(test_a_segment_is_built_again_after_its_window),
