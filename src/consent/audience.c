@@ -170,8 +170,6 @@ static const struct residence *residence_of(struct audience *a, uint32_t number)
 
 /* ---- words ---- */
 
-#define EACH_WORD(i) for (size_t i = 0; i < SEGMENT_WORDS; i++)
-
 static void clear(struct bits *b)
 {
     memset(b, 0, sizeof *b);
@@ -245,8 +243,7 @@ static void add_young(const struct at_work *w, bool opt_in, int32_t years,
     for (uint32_t i = w->homes; i < w->homes_end; i++)
         if (home(w, i)->wanted && age_of(home(w, i), opt_in) == years)
             or_slot(w, i, these);
-    EACH_WORD(i)
-    {
+    for (size_t i = 0; i < SEGMENT_WORDS; i++) {
         young->w[i] |= younger->w[i] & these->w[i];
         turning->w[i] |= same->w[i] & these->w[i];
     }
@@ -321,8 +318,7 @@ static void gather_answers(const struct at_work *w, const struct condition *c, b
         if (sink)
             or_slot(w, i, sink);
     }
-    EACH_WORD(i)
-    {
+    for (size_t i = 0; i < SEGMENT_WORDS; i++) {
         t->by_consent.w[i] =
             t->by_guardian.w[i] | (t->given.w[i] & ~(t->minor.w[i] | t->turning.w[i]));
         t->perhaps.w[i] = t->soon_by_guardian.w[i] | (t->soon.w[i] & ~t->minor.w[i]) |
@@ -332,8 +328,7 @@ static void gather_answers(const struct at_work *w, const struct condition *c, b
 
 static void judge_opt_out(struct sheet *t)
 {
-    EACH_WORD(i)
-    {
+    for (size_t i = 0; i < SEGMENT_WORDS; i++) {
         uint64_t here = t->these.w[i] & ~t->restricted.w[i] & ~t->no.w[i] & ~t->signal.w[i];
         uint64_t adult = ~(t->child.w[i] | t->turning_child.w[i]);
         t->condition_sure.w[i] |= here & (adult | (t->child.w[i] & t->by_consent.w[i]));
@@ -344,8 +339,7 @@ static void judge_opt_out(struct sheet *t)
 
 static void judge_consent(struct sheet *t)
 {
-    EACH_WORD(i)
-    {
+    for (size_t i = 0; i < SEGMENT_WORDS; i++) {
         uint64_t here = t->these.w[i] & ~t->restricted.w[i];
         t->condition_sure.w[i] |= here & t->by_consent.w[i];
         t->condition_maybe.w[i] |= here & t->perhaps.w[i];
@@ -363,18 +357,18 @@ static void judge_these(struct sheet *t, int basis)
         judge_opt_out(t);
         break;
     case BASIS_LEGITIMATE_INTEREST:
-        EACH_WORD(i)
-        t->condition_sure.w[i] |= t->these.w[i] & ~t->restricted.w[i] & ~t->no.w[i];
+        for (size_t i = 0; i < SEGMENT_WORDS; i++)
+            t->condition_sure.w[i] |= t->these.w[i] & ~t->restricted.w[i] & ~t->no.w[i];
         break;
     case BASIS_LEGAL_OBLIGATION:
-        EACH_WORD(i)
-        t->condition_sure.w[i] |= t->these.w[i];
+        for (size_t i = 0; i < SEGMENT_WORDS; i++)
+            t->condition_sure.w[i] |= t->these.w[i];
         break;
     case BASIS_CONTRACT:
     case BASIS_VITAL_INTEREST:
     case BASIS_PUBLIC_TASK:
-        EACH_WORD(i)
-        t->condition_sure.w[i] |= t->these.w[i] & ~t->restricted.w[i];
+        for (size_t i = 0; i < SEGMENT_WORDS; i++)
+            t->condition_sure.w[i] |= t->these.w[i] & ~t->restricted.w[i];
         break;
     default:
         break;
@@ -414,12 +408,12 @@ static void judge_condition(const struct at_work *w, struct condition *c)
         for (uint32_t i = w->homes; i < w->homes_end; i++)
             if (home(w, i)->wanted && basis_of(a, c, home(w, i)) == k)
                 or_slot(w, i, &t->these);
-        EACH_WORD(i)
-        t->others.w[i] |= t->these.w[i];
+        for (size_t i = 0; i < SEGMENT_WORDS; i++)
+            t->others.w[i] |= t->these.w[i];
         judge_these(t, k);
     }
-    EACH_WORD(i)
-    t->these.w[i] = t->alive.w[i] & ~t->others.w[i];
+    for (size_t i = 0; i < SEGMENT_WORDS; i++)
+        t->these.w[i] = t->alive.w[i] & ~t->others.w[i];
     judge_these(t, largest);
 }
 
@@ -455,8 +449,7 @@ static void compute_segment(const struct at_work *w)
     t->sure = t->possible = t->alive;
     for (size_t k = 0; k < a->count; k++) {
         judge_condition(w, &a->conditions[k]);
-        EACH_WORD(i)
-        {
+        for (size_t i = 0; i < SEGMENT_WORDS; i++) {
             t->possible.w[i] &= t->condition_sure.w[i] | t->condition_maybe.w[i];
             t->sure.w[i] &= t->condition_sure.w[i];
         }
@@ -555,35 +548,41 @@ static int64_t patience(int64_t ms)
     return ms < 0 ? INT64_MAX : clock_monotonic() + ms * 1000000;
 }
 
+/* Permitted ones of the sheet until there are `most`, or it is late. */
+static void find_in_sheet(struct checking *c, size_t most, int64_t until, uint32_t *numbers,
+                          size_t *count)
+{
+    while (*count < most && next_batch(c, &c->a->sheet->possible)) {
+        for (uint32_t i = 0; i < c->count; i++) {
+            if (*count == most) {
+                c->low = c->batch[i];
+                return;
+            }
+            if (permits(c->a, c->first + c->batch[i]))
+                numbers[(*count)++] = (uint32_t)c->first + c->batch[i];
+        }
+        if (clock_monotonic() > until)
+            return;
+    }
+}
+
 void audience_find(struct audience *a, int64_t from, size_t most, int64_t patience_ms,
                    uint32_t *numbers, size_t *count, int64_t *next)
 {
     int64_t until = patience(patience_ms);
+    bool late = false;
     *count = 0;
     *next = -1;
     if (from < 0 || !come_up_to_date(a))
         return;
-    while (from < index_count(a->e->index) && *count < most) {
+    while (from < index_count(a->e->index) && *count < most && !late) {
         uint32_t segment = (uint32_t)(from >> SEGMENT_BITS);
         struct checking c = {a, (int64_t)segment << SEGMENT_BITS, (uint32_t)from % SEGMENT, 0, {0}};
-        *next = from;
         if (a->segment != segment && !take_segment(a, segment, until))
-            return;
-        while (*count < most && next_batch(&c, &a->sheet->possible)) {
-            for (uint32_t i = 0; i < c.count; i++) {
-                if (*count == most) {
-                    c.low = c.batch[i];
-                    break;
-                }
-                if (permits(a, c.first + c.batch[i]))
-                    numbers[(*count)++] = (uint32_t)c.first + c.batch[i];
-            }
-            if (clock_monotonic() > until)
-                break;
-        }
-        from = c.first + c.low;
-        if (clock_monotonic() > until)
             break;
+        find_in_sheet(&c, most, until, numbers, count);
+        from = c.first + c.low;
+        late = clock_monotonic() > until;
     }
     *next = from < index_count(a->e->index) ? from : -1;
 }
@@ -594,8 +593,7 @@ static int64_t count_sheet(struct audience *a, int64_t until)
     struct sheet *t = a->sheet;
     struct checking c = {.a = a, .first = a->segment << SEGMENT_BITS};
     int64_t n = 0;
-    EACH_WORD(i)
-    {
+    for (size_t i = 0; i < SEGMENT_WORDS; i++) {
         n += __builtin_popcountll(t->sure.w[i]);
         t->possible.w[i] &= ~t->sure.w[i];
     }

@@ -557,7 +557,7 @@ bool sets_build(struct sets *s, uint32_t segment, int64_t at, int64_t ahead)
 {
     pthread_mutex_lock(&s->building);
     while (start_building(s, segment, at, ahead)) {
-        int64_t from = at - PAST_MS, until = at + WINDOW_MS;
+        int64_t from = at - PAST_MS, until = at + s->window_ms;
         read_segment(s, segment, from, until);
         if (put_in_place(s, segment, from, until))
             break;
@@ -594,6 +594,7 @@ struct sets *sets_new(const struct index *ix, const char *dir)
     s->ix = ix;
     s->map = index_map(ix);
     s->being_built = -1;
+    s->window_ms = WINDOW_MS;
     s->changed = mem_alloc(CHANGED_MOST * sizeof *s->changed);
     s->builder = mem_zero(sizeof *s->builder);
     s->items = mem_grow(NULL, s->item_room = FIRST_ITEMS, sizeof *s->items);

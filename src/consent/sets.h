@@ -133,8 +133,9 @@ struct sets {
     /* Segments, terms and region: readers of questions, writers of changes, who go first. */
     pthread_rwlock_t lock;
     struct region region;
-    bool usable;      /* there is room; under the lock */
-    _Atomic bool any; /* something is built, or was: until then a change has nothing to do here */
+    int64_t window_ms; /* of a segment that is built; tests set another */
+    bool usable;       /* there is room; under the lock */
+    _Atomic bool any;  /* something is built, or was: until then a change has nothing to do here */
     struct segment *segments[SEGMENTS];
     struct term_table terms;
     uint64_t built_count;     /* segments built since the start, for who wants to know */

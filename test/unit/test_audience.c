@@ -132,13 +132,15 @@ static const struct policy *policy_of(struct world *w)
 static int64_t random_end(struct world *w)
 {
     int64_t hour = 3600000;
-    switch (below(w, 6)) {
+    switch (below(w, 7)) {
     case 0:
         return INT64_MAX;
+    case 3:
+        return w->start - 60000 - (int64_t)below(w, 44 * (uint64_t)hour);
     case 1:
         return w->start - (int64_t)below(w, 3000) * hour - 60000;
     case 2:
-        return w->start + 2 * hour + (int64_t)below(w, (uint64_t)hour);
+        return w->start + 2 * hour + (int64_t)below(w, 6 * (uint64_t)hour);
     default:
         return w->start + 24 * hour + (int64_t)below(w, 9000) * hour;
     }
@@ -234,6 +236,14 @@ static void change_some(struct world *w, int count)
 }
 
 /* ---- asking ---- */
+
+static int64_t count_now(struct audience *a)
+{
+    struct err err = {0};
+    int64_t n = -1;
+    assert_int_equal(audience_count(a, -1, &n, &err), 0);
+    return n;
+}
 
 struct asking {
     struct question all[AUDIENCE_CONDITIONS];
@@ -333,6 +343,17 @@ static int64_t compare(struct world *w, const struct asking *q)
     return n;
 }
 
+/* Windows that began some time ago: permits have ended in them, and a birthday has begun. */
+static void grow_old(struct world *w)
+{
+    struct sets *s = index_sets(w->e.index);
+    s->window_ms = 2 * DAY_MS;
+    for (int64_t n = 0; n < w->consumers; n += SEGMENT) {
+        int64_t at = clock_now() - (int64_t)below(w, 46 * 3600000);
+        assert_true(sets_build(s, (uint32_t)(n >> SEGMENT_BITS), at, s->window_ms));
+    }
+}
+
 /* Found by sets, not by asking everybody. */
 static void assert_by_sets(struct world *w)
 {
@@ -353,6 +374,8 @@ static void test_an_audience_is_whom_decide_permits(void **state)
             new_policy(w);
         if (round == 6)
             add_consumers(w, MOST_CONSUMERS - w->consumers);
+        if (round % 2)
+            grow_old(w);
         for (int k = 0; k < 3; k++) {
             random_asking(w, &q);
             permitted += compare(w, &q);
@@ -376,11 +399,49 @@ static void test_a_small_audience_is_whom_decide_permits(void **state)
             new_policy(w);
         if (round % 100 == 0)
             add_consumers(w, 1);
+        if (round % 3 == 0)
+            grow_old(w);
         random_asking(w, &q);
         compare(w, &q);
         change_some(w, 4);
     }
     assert_by_sets(w);
+}
+
+static void test_an_audience_follows_the_policy(void **state)
+{
+    struct world *w = *state;
+    struct asking q;
+    int64_t different = 0, last = 0;
+    add_consumers(w, 3000);
+    for (int i = 0; i < 10; i++) {
+        random_asking(w, &q);
+        struct audience *a = audience_open(&w->e, &q.ask);
+        /* The names of what is asked outlive the policy that they were taken from. */
+        char names[AUDIENCE_CONDITIONS * 3 + 8][64];
+        size_t n = 0;
+        struct str *texts[AUDIENCE_CONDITIONS * 3 + 8];
+        for (size_t k = 0; k < q.ask.count; k++) {
+            texts[n++] = &q.all[k].recipient;
+            texts[n++] = &q.all[k].purpose;
+            texts[n++] = &q.all[k].category;
+        }
+        for (size_t k = 0; k < q.ask.law_count; k++)
+            texts[n++] = &q.laws[k];
+        for (size_t k = 0; k < n; k++) {
+            snprintf(names[k], sizeof names[k], "%.*s", STR_ARG(*texts[k]));
+            *texts[k] = str_of(names[k]);
+        }
+        for (int k = 0; k < 12; k++) {
+            new_policy(w);
+            int64_t now = count_now(a);
+            assert_int_equal(now, compare(w, &q));
+            different += now != last;
+            last = now;
+        }
+        audience_close(a);
+    }
+    assert_true(different > 20);
 }
 
 /* The members of sets themselves: built anew they are what changes have made of them. */
@@ -493,14 +554,6 @@ static struct asking asking_of(const struct policy_activity *a, struct question 
     return (struct asking){.all = {*q}, .ask = {.all = q, .count = 1}};
 }
 
-static int64_t count_now(struct audience *a)
-{
-    struct err err = {0};
-    int64_t n = -1;
-    assert_int_equal(audience_count(a, -1, &n, &err), 0);
-    return n;
-}
-
 /* Consent decides everywhere. */
 static void consent_alone(struct world *w)
 {
@@ -567,6 +620,48 @@ static void test_a_segment_is_built_again_after_its_window(void **state)
     assert_true(sets_build(s, 0, now + 2 * day, 0));
     assert_null(sets_segment(s, 0, now));
     assert_int_equal(count_now(audience), 200);
+    audience_close(audience);
+}
+
+/* A segment that is built between the two looks at a change may hold either of what they saw. */
+static void test_a_change_is_seen_by_a_segment_built_in_its_midst(void **state)
+{
+    struct world *w = *state;
+    struct sets *s = index_sets(w->e.index);
+    struct question question;
+    consent_alone(w);
+    const struct policy_activity *a = consent_activity(w);
+    struct asking q = asking_of(a, &question);
+    int64_t now = clock_now(), hour = 3600000;
+    struct permit p = given(w, a, now + 3 * hour);
+    index_write_lock(w->e.index);
+    for (; w->consumers < 20; w->consumers++) {
+        struct hash128 lookup = lookup_of(w->consumers);
+        struct uid cid = uid_new();
+        index_set(w->e.index, index_add(w->e.index, &lookup, &cid, 0), &p);
+    }
+    index_write_unlock(w->e.index);
+    struct hash128 lookup = lookup_of(7);
+    struct audience *audience = audience_open(&w->e, &q.ask);
+    assert_int_equal(count_now(audience), 20);
+    /* The window of the first ends after the consent, that of the second before. */
+    sets_before(s, lookup_address(&lookup), 7, false);
+    assert_true(sets_build(s, 0, now - 4 * hour, 0));
+    assert_non_null(sets_segment(s, 0, now));
+    uint64_t build = s->before_build;
+    uint32_t count = s->before_count;
+    assert_true(build > 0 && count > 0);
+    atomic_store(&s->any, false); /* the change itself goes unseen */
+    p.state = PERMIT_WITHDRAWN;
+    index_write_lock(w->e.index);
+    index_set(w->e.index, index_change(w->e.index, &lookup), &p);
+    index_write_unlock(w->e.index);
+    atomic_store(&s->any, true);
+    assert_int_equal(count_now(audience), 20);
+    s->before_build = build;
+    s->before_count = count;
+    sets_after(s, lookup_address(&lookup), 7);
+    assert_int_equal(count_now(audience), 19);
     audience_close(audience);
 }
 
@@ -758,9 +853,11 @@ int main(void)
         WORLD(test_a_set_holds_what_was_put_into_it),
         WORLD(test_an_audience_is_whom_decide_permits),
         WORLD(test_a_small_audience_is_whom_decide_permits),
+        WORLD(test_an_audience_follows_the_policy),
         WORLD(test_sets_that_changed_are_those_that_are_built),
         WORLD(test_a_consent_that_ends_leaves_the_audience_at_its_end),
         WORLD(test_a_segment_is_built_again_after_its_window),
+        WORLD(test_a_change_is_seen_by_a_segment_built_in_its_midst),
         WORLD(test_without_room_everybody_is_asked_alone),
         WORLD(test_nobody_is_found_where_nothing_can_be_decided),
         WORLD(test_who_has_no_patience_gets_a_part),
