@@ -548,6 +548,7 @@ static void diff_law(struct buf *out, const struct policy_law *a, const struct p
     diff_refusals(out, a, b);
     diff_int(out, "utc_offsets west", a->west, b->west, " hours");
     diff_int(out, "utc_offsets east", a->east, b->east, " hours");
+    diff_str(out, "basis_as", a->basis_as, b->basis_as);
     diff_str(out, "opt_out_signal", a->opt_out_signal, b->opt_out_signal);
     diff_str(out, "suppression_list", a->suppression_list, b->suppression_list);
 }
