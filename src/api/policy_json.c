@@ -131,6 +131,22 @@ static void write_deadlines(struct jw *w, const struct policy_law *law)
     jw_array_end(w);
 }
 
+static void write_refusals(struct jw *w, const struct policy_law *law)
+{
+    jw_array_member(w, "refusals");
+    for (size_t i = 0; i < law->refusal_count; i++) {
+        const struct policy_refusal *r = &law->refusals[i];
+        jw_object_start(w);
+        jw_str_member(w, "reason", r->reason);
+        jw_strs_member(w, "rights", r->rights, r->right_count);
+        jw_str_member(w, "source", r->source);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    jw_optional_member(w, "opt_out_signal", law->opt_out_signal);
+    jw_optional_member(w, "suppression_list", law->suppression_list);
+}
+
 static void write_law(struct jw *w, const struct policy_law *law)
 {
     jw_object_start(w);
@@ -150,6 +166,7 @@ static void write_law(struct jw *w, const struct policy_law *law)
     jw_int_member(w, "consent_max_days", law->consent_max_days);
     jw_int_member(w, "reask_after_days", law->reask_after_days);
     write_deadlines(w, law);
+    write_refusals(w, law);
     jw_object_end(w);
 }
 

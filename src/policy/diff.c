@@ -552,6 +552,36 @@ static void diff_deadline(struct buf *out, const struct policy_law *a, const str
         buf_printf(next(out), "deadline for %.*s %s -> %s", STR_ARG(right), old.p, new.p);
 }
 
+static const struct policy_refusal *refusal_of(const struct policy_law *law, struct str reason)
+{
+    for (size_t i = 0; i < law->refusal_count; i++)
+        if (str_eq(law->refusals[i].reason, reason))
+            return &law->refusals[i];
+    return NULL;
+}
+
+static void diff_refusals(struct buf *out, const struct policy_law *a, const struct policy_law *b)
+{
+    for (size_t i = 0; i < b->refusal_count; i++) {
+        const struct policy_refusal *new = &b->refusals[i], *old = refusal_of(a, new->reason);
+        if (!old)
+            buf_printf(next(out), "refusal %.*s added", STR_ARG(new->reason));
+        else if (!str_eq(old->source, new->source))
+            buf_printf(next(out), "refusal %.*s by %.*s -> %.*s", STR_ARG(new->reason),
+                       STR_ARG(old->source), STR_ARG(new->source));
+        if (old && (old->right_count != new->right_count))
+            buf_printf(next(out), "refusal %.*s is for other rights", STR_ARG(new->reason));
+        for (size_t k = 0; old && old->right_count == new->right_count &&k < new->right_count; k++)
+            if (!str_eq(old->rights[k], new->rights[k])) {
+                buf_printf(next(out), "refusal %.*s is for other rights", STR_ARG(new->reason));
+                break;
+            }
+    }
+    for (size_t i = 0; i < a->refusal_count; i++)
+        if (!refusal_of(b, a->refusals[i].reason))
+            buf_printf(next(out), "refusal %.*s removed", STR_ARG(a->refusals[i].reason));
+}
+
 static void diff_law(struct buf *out, const struct policy_law *a, const struct policy_law *b)
 {
     diff_str(out, "name", a->name, b->name);
@@ -572,6 +602,12 @@ static void diff_law(struct buf *out, const struct policy_law *a, const struct p
         if (!deadline_of(b, a->deadlines[i].right))
             diff_deadline(out, a, b, a->deadlines[i].right);
     }
+    diff_refusals(out, a, b);
+    diff_int(out, "utc_offsets west", a->west, b->west, " hours");
+    diff_int(out, "utc_offsets east", a->east, b->east, " hours");
+    diff_str(out, "basis_as", a->basis_as, b->basis_as);
+    diff_str(out, "opt_out_signal", a->opt_out_signal, b->opt_out_signal);
+    diff_str(out, "suppression_list", a->suppression_list, b->suppression_list);
 }
 
 static void diff_laws(const struct policy *before, const struct policy *after,

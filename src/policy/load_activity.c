@@ -109,7 +109,7 @@ static void load_basis(struct draft *d, const struct node *map, struct policy_ac
     a->basis = arena_array(d->arena, p->law_count + 1, sizeof *a->basis);
     for (size_t i = 0; i < p->law_count; i++) {
         ids[i] = p->laws[i].id;
-        if (map && !node_get(map, arena_cstr(d->scratch, ids[i])))
+        if (map && !p->laws[i].basis_as.n && !node_get(map, arena_cstr(d->scratch, ids[i])))
             find_error(d, file, map->key_line, "missing_basis",
                        "%.*s has no legal basis under %.*s", STR_ARG(a->id), STR_ARG(ids[i]));
     }
@@ -122,6 +122,10 @@ static void load_basis(struct draft *d, const struct node *map, struct policy_ac
         else
             a->basis[law] = (enum policy_basis)(take_word(d, file, item, bases, 7) + 1);
     }
+    for (size_t i = 0; i < p->law_count; i++)
+        for (size_t k = 0; k < p->law_count && a->basis[i] == BASIS_NONE; k++)
+            if (str_eq(ids[k], p->laws[i].basis_as))
+                a->basis[i] = a->basis[k];
 }
 
 static const char *const refusals[] = {"nothing", "worse_price", "worse_service", "no_service"};

@@ -5,7 +5,7 @@
 #include "policy/draft.h"
 
 struct law_in {
-    struct str id, name, citation;
+    struct str id, name, citation, basis_as;
     int32_t effective;
     const struct node *territories, *consent, *deadlines, *refusals, *utc_offsets, *opt_out_signal,
         *suppression_list;
@@ -151,6 +151,7 @@ static const struct member law_members[] = {
      .kind = MEMBER_LIST,
      .offset = offsetof(struct law_in, deadlines),
      .required = true},
+    {.name = "basis_as", .kind = MEMBER_NAME, .offset = offsetof(struct law_in, basis_as)},
     {.name = "refusals", .kind = MEMBER_LIST, .offset = offsetof(struct law_in, refusals)},
     {.name = "utc_offsets", .kind = MEMBER_MAP, .offset = offsetof(struct law_in, utc_offsets)},
     {.name = "opt_out_signal",
@@ -178,6 +179,7 @@ static void load_law(struct draft *d, struct str file, const struct node *root)
                                .id = expected,
                                .name = in.name,
                                .citation = in.citation,
+                               .basis_as = in.basis_as,
                                .effective = date_start(in.effective)};
     load_territories(d, file, in.territories, law);
     load_consent(d, file, in.consent, law);
@@ -186,6 +188,19 @@ static void load_law(struct draft *d, struct str file, const struct node *root)
     load_utc_offsets(d, file, in.utc_offsets, law);
     law->opt_out_signal = load_source(d, file, in.opt_out_signal);
     law->suppression_list = load_source(d, file, in.suppression_list);
+}
+
+/* The law that another one takes its bases from is there, and has its own. */
+static void check_basis_as(struct draft *d, const struct policy_law *law)
+{
+    const struct policy *p = d->policy;
+    if (!law->basis_as.n)
+        return;
+    for (size_t i = 0; i < p->law_count; i++)
+        if (str_eq(p->laws[i].id, law->basis_as) && !p->laws[i].basis_as.n)
+            return;
+    find_error(d, d->law_files[law->index], node_line(d->laws[law->index], "basis_as"),
+               "unknown_name", "%.*s is no law with bases of its own", STR_ARG(law->basis_as));
 }
 
 void load_laws(struct draft *d)
@@ -208,6 +223,8 @@ void load_laws(struct draft *d)
         if (root)
             load_law(d, path, root);
     }
+    for (size_t i = 0; i < p->law_count; i++)
+        check_basis_as(d, &p->laws[i]);
     if (!files)
         find_error(d, STR("laws"), 0, "missing_file",
                    "the policy has no law: add a file such as laws/gdpr.yaml");

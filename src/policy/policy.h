@@ -177,6 +177,8 @@ struct policy_law {
     /* Hours from UTC of its westernmost and easternmost territory, in any season: days are counted
      * so that they end nowhere before the day does. */
     int west, east;
+    struct str basis_as; /* the law whose basis activities have under this one too, where they name
+                          * none; empty: none */
     struct str opt_out_signal;   /* the article that demands it be honoured; empty: none does */
     struct str suppression_list; /* the article that allows keeping one; empty: none is kept */
 };

@@ -86,7 +86,9 @@ static void test_a_first_policy_is_all_new(void **state)
     assert_true(str_is(c->purpose, "stock_planning"));
     assert_true(str_is(c->detail,
                        "categories purchases; basis under ccpa legitimate_interest; basis under "
-                       "gdpr legitimate_interest; view aggregate; k 20; retention 730 days"));
+                       "cpa legitimate_interest; basis under fadp legitimate_interest; basis under "
+                       "gdpr legitimate_interest; basis under lgpd legitimate_interest; basis under "
+                       "uk_gdpr legitimate_interest; basis under vcdpa legitimate_interest; view aggregate; k 20; retention 730 days"));
 }
 
 static void test_a_change_of_an_activity_is_told_in_detail(void **state)
@@ -111,7 +113,8 @@ static void test_a_basis_that_changes_under_one_law_is_told(void **state)
                  "{gdpr: consent, ccpa: consent}");
     compare();
     only(POLICY_CHANGED, "activity", "personal_offers_by_marketing",
-         "basis under ccpa opt_out -> consent");
+         "basis under ccpa opt_out -> consent; basis under cpa opt_out -> consent; basis under "
+         "vcdpa opt_out -> consent");
 }
 
 static void test_categories_and_fields_that_come_and_go_are_told(void **state)
