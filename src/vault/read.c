@@ -55,7 +55,8 @@ static int give_row(struct reading *x, const struct record *r)
         return rc;
     name_record(x, r);
     bool identified = x->viewer.activity->view == VIEW_IDENTIFIED;
-    bool sold = x->viewer.activity->recipient->kind == RECIPIENT_BROKER;
+    const struct policy_recipient *to = x->viewer.activity->recipient; /* NULL: the consumer */
+    bool sold = to && to->kind == RECIPIENT_BROKER;
     struct vault_item item = {
         .seq = r->seq,
         .category = r->category,
