@@ -165,7 +165,7 @@ static int list_people(struct run *x, struct uid *cids, size_t *count)
     db_bind_int(s, 1, 0);
     db_bind_text(s, 2, x->shape.category->id);
     db_bind_text(s, 3, x->shape.activity->recipient->id);
-    db_bind_int(s, 4, CONSUMERS_MAX);
+    db_bind_int(s, 4, (int64_t)(CONSUMERS_MAX - *count));
     db_bind_blob(s, 5, uid_str(&x->after));
     int rc;
     while ((rc = db_step(s, x->err)) == 1) {
@@ -176,18 +176,32 @@ static int list_people(struct run *x, struct uid *cids, size_t *count)
     return rc;
 }
 
+/* A budget pays for one publication at a time: when there are more consumers than it takes in, it
+ * begins anywhere, and goes around, so that everybody's turn comes. */
+static int list_anywhere(struct run *x, struct uid *cids, size_t *count)
+{
+    *count = 0;
+    random_bytes(x->after.b, sizeof x->after.b);
+    int rc = list_people(x, cids, count);
+    x->after = (struct uid){0};
+    return rc == 0 && *count < CONSUMERS_MAX ? list_people(x, cids, count) : rc;
+}
+
 static int gather(struct run *x)
 {
+    bool budget = x->shape.activity->privacy.epsilon > 0;
     size_t count = 0;
     struct uid *cids = mem_alloc(CONSUMERS_MAX * sizeof *cids);
     int rc = list_people(x, cids, &count);
+    if (rc == 0 && budget && count == CONSUMERS_MAX)
+        rc = list_anywhere(x, cids, &count);
     x->people = arena_array(&x->arena, count + 1, sizeof *x->people);
     size_t i = 0;
     for (; rc == 0 && i < count && x->count < RUN_RECORDS; i++) {
         rc = take_person(x, &cids[i]);
         x->after = cids[i];
     }
-    x->more = i < count || count == CONSUMERS_MAX;
+    x->more = !budget && (i < count || count == CONSUMERS_MAX);
     free(cids);
     return rc;
 }
