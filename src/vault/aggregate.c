@@ -1,10 +1,11 @@
 /* aggregate.c - from records to blocks (aggregate.h).
  *
- * One run for one activity and category: consumers with records that are in no block yet; of those
- * who permit it now, the records as the view cuts them; sorted into divisions. Divisions with k
- * consumers become blocks, once the access to each of those consumers is recorded, which decides
- * again. Blocks are written in transactions of their own size, in which each record is looked at
- * once more: one that was deleted or corrected meanwhile is not in the sum. */
+ * One run for one activity and category, some ten thousand consumers at a time: those with records
+ * that are in no block yet; of those who permit it now, the records as the view cuts them; sorted
+ * into divisions. Divisions with k consumers become blocks, once the access to each of those
+ * consumers is recorded, which decides again. Blocks are written in transactions of their own size,
+ * in which each record is looked at once more: one that was deleted or corrected meanwhile is not
+ * in the sum. */
 #include "vault/aggregate.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 #include "base/clock.h"
 
-enum { ACCESSES_AT_ONCE = 500, CONSUMERS_MAX = 50000 };
+enum { ACCESSES_AT_ONCE = 500, CONSUMERS_MAX = 20000 };
 
 static const int64_t MILLION = 1000000;
 
@@ -41,6 +42,8 @@ struct run {
     size_t person_count;
     struct candidate *items;
     size_t count, cap;
+    struct uid after; /* the consumer behind whom it goes on ... */
+    bool more;        /* ... if there are any */
     int64_t blocks;
     struct err *err;
 };
@@ -156,12 +159,14 @@ static int list_people(struct run *x, struct uid *cids, size_t *count)
     static const char sql[] =
         "select distinct r.cid from record r where r.shard = $1 and r.category = $2 and not exists "
         "(select 1 from aggregate_use u where u.shard = r.shard and u.cid = r.cid and "
-        "u.category = r.category and u.seq = r.seq and u.recipient = $3) limit $4";
+        "u.category = r.category and u.seq = r.seq and u.recipient = $3) and r.cid > $5 "
+        "order by r.cid limit $4";
     struct db_stmt *s = db_use(x->lov, sql);
     db_bind_int(s, 1, 0);
     db_bind_text(s, 2, x->shape.category->id);
     db_bind_text(s, 3, x->shape.activity->recipient->id);
-    db_bind_int(s, 4, CONSUMERS_MAX);
+    db_bind_int(s, 4, (int64_t)(CONSUMERS_MAX - *count));
+    db_bind_blob(s, 5, uid_str(&x->after));
     int rc;
     while ((rc = db_step(s, x->err)) == 1) {
         struct str cid = db_blob(s, 0);
@@ -171,14 +176,32 @@ static int list_people(struct run *x, struct uid *cids, size_t *count)
     return rc;
 }
 
+/* A budget pays for one publication at a time: when there are more consumers than it takes in, it
+ * begins anywhere, and goes around, so that everybody's turn comes. */
+static int list_anywhere(struct run *x, struct uid *cids, size_t *count)
+{
+    *count = 0;
+    random_bytes(x->after.b, sizeof x->after.b);
+    int rc = list_people(x, cids, count);
+    x->after = (struct uid){0};
+    return rc == 0 && *count < CONSUMERS_MAX ? list_people(x, cids, count) : rc;
+}
+
 static int gather(struct run *x)
 {
+    bool budget = x->shape.activity->privacy.epsilon > 0;
     size_t count = 0;
     struct uid *cids = mem_alloc(CONSUMERS_MAX * sizeof *cids);
     int rc = list_people(x, cids, &count);
+    if (rc == 0 && budget && count == CONSUMERS_MAX)
+        rc = list_anywhere(x, cids, &count);
     x->people = arena_array(&x->arena, count + 1, sizeof *x->people);
-    for (size_t i = 0; rc == 0 && i < count && x->count < RUN_RECORDS; i++)
+    size_t i = 0;
+    for (; rc == 0 && i < count && x->count < RUN_RECORDS; i++) {
         rc = take_person(x, &cids[i]);
+        x->after = cids[i];
+    }
+    x->more = !budget && (i < count || count == CONSUMERS_MAX);
     free(cids);
     return rc;
 }
@@ -575,8 +598,9 @@ static int publish_all(struct run *x)
 
 /* ---- a run ---- */
 
-static int run_category(struct run *x)
+static int run_some(struct run *x)
 {
+    x->more = false;
     int rc = check_budget(x->lov, &x->shape, clock_now(), x->err);
     if (rc)
         return rc == LOV_ECONFLICT ? 0 : rc;
@@ -593,6 +617,16 @@ static int run_category(struct run *x)
     free(x->items);
     x->items = NULL;
     x->count = x->cap = x->person_count = 0;
+    return rc;
+}
+
+static int run_category(struct run *x)
+{
+    int rc;
+    x->after = (struct uid){0};
+    do
+        rc = run_some(x);
+    while (rc == 0 && x->more);
     return rc;
 }
 

@@ -37,6 +37,7 @@ struct world {
     char folder[64], socket_path[96], cert[96], key[96];
     sem_t arrived; /* a call of /v1/wait waits */
     struct http_call *waiting;
+    _Atomic int parts_made, parts_released; /* of /v1/parts */
 };
 
 static inline int hello(struct http_call *call)
@@ -103,6 +104,67 @@ static inline int until_told(struct http_call *call)
     return HTTP_LATER;
 }
 
+/* An answer in parts: each of PART bytes of one letter; every third comes from another thread. */
+enum { PART = 10000 };
+struct parts {
+    int made, wanted;
+    bool breaks, waited;
+};
+
+static inline int next_part_of(struct http_call *call);
+
+static inline void *wake(void *ctx)
+{
+    http_resume(ctx);
+    return NULL;
+}
+
+static inline int give_part_of(struct http_call *call, struct parts *p)
+{
+    struct world *world = call->app;
+    if (p->breaks && p->made == p->wanted)
+        return LOV_EIO;
+    for (int i = 0; i < PART; i++)
+        buf_char(&call->out, (char)('a' + p->made % 26));
+    p->made++;
+    p->waited = false;
+    world->parts_made++;
+    call->then = next_part_of;
+    return p->made == p->wanted && !p->breaks ? 0 : HTTP_MORE;
+}
+
+static inline int next_part_of(struct http_call *call)
+{
+    struct parts *p = call->work;
+    pthread_t thread;
+    if (p->made % 3 || p->waited)
+        return give_part_of(call, p);
+    p->waited = true;
+    call->then = next_part_of;
+    assert_int_equal(pthread_create(&thread, NULL, wake, call), 0);
+    pthread_detach(thread);
+    return HTTP_LATER;
+}
+
+static inline void release_parts(struct http_call *call)
+{
+    struct world *world = call->app;
+    free(call->work);
+    world->parts_released++;
+}
+
+static inline int in_parts(struct http_call *call)
+{
+    struct parts *p = calloc(1, sizeof *p);
+    p->breaks = call->param[0].p[0] == '-';
+    p->wanted = abs(atoi(call->param[0].p));
+    call->work = p;
+    call->release = release_parts;
+    call->status = 200;
+    call->content_type = "text/plain";
+    return give_part_of(call, p);
+}
+
 static inline int authenticate(struct http_call *call, struct err *err)
 {
     if (str_is(http_header(call, "Authorization"), "Bearer good"))
@@ -125,6 +187,7 @@ static const struct http_route routes[] = {
     {.method = "GET", .pattern = "/v1/later", .handler = later, .open = true},
     {.method = "GET", .pattern = "/v1/at-once", .handler = at_once, .open = true},
     {.method = "GET", .pattern = "/v1/wait", .handler = until_told, .open = true},
+    {.method = "GET", .pattern = "/v1/parts/{n}", .handler = in_parts, .open = true},
     {.method = "POST",
      .pattern = "/v1/wait",
      .handler = until_told,
