@@ -470,7 +470,7 @@ def test_verifying_links_no_database(tmp_path):
             if name.endswith(".c")]
     files = [os.path.join(ROOT, "build", "obj", "src", name + ".o") for name in objects + base]
     subprocess.run(["gcc", "-I", os.path.join(ROOT, "src"), "-I", os.path.join(ROOT, "include"), "-D_GNU_SOURCE", "main.c", *files,
-                    "-ljansson", "-lcrypto", "-lpthread", "-o", "verify"], cwd=tmp_path, check=True,
+                    "-ljansson", "-lcrypto", "-lpthread", "-largon2", "-lcbor", "-o", "verify"], cwd=tmp_path, check=True,
                    timeout=60)
     assert subprocess.run(["./verify"], cwd=tmp_path, timeout=20, check=False).returncode == 0
     linked = subprocess.run(["ldd", "verify"], cwd=tmp_path, capture_output=True, text=True,
