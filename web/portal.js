@@ -22,7 +22,7 @@
   stream.addEventListener("activity", async (event) => {
     const seq = Number(event.data);
     if (!(seq > last)) return;
-    const answer = await fetch(location.href, {redirect: "error"});
+    const answer = await fetch(location.href, {redirect: "error", headers: {"Lov-Live": "1"}});
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("live");

@@ -94,11 +94,40 @@ static void item_free(cbor_item_t **item)
 }
 #define _cleanup_item __attribute__((cleanup(item_free)))
 
+/* Passes over one item. False when it is not as CTAP2 writes it (definite lengths, few levels, no
+ * tags), or says that it holds more than there is: libcbor takes memory for what an item says. */
+static bool skip_item(const uint8_t **p, const uint8_t *end, int depth)
+{
+    enum { LEVELS = 8, TEXT = 2, LIST = 4, MAP = 5, TAG = 6, LONG = 24, RESERVED = 28 };
+    if (*p == end || depth > LEVELS)
+        return false;
+    unsigned first = *(*p)++, major = first >> 5, info = first & 31;
+    size_t extra = info < LONG ? 0 : (size_t)1 << (info - LONG);
+    uint64_t n = info < LONG ? info : 0;
+    if (info >= RESERVED || major == TAG || extra > (size_t)(end - *p))
+        return false;
+    while (extra--)
+        n = n << 8 | *(*p)++;
+    if (major < TEXT || major > TAG)
+        return true;
+    if (n > (size_t)(end - *p))
+        return false;
+    if (major < LIST) {
+        *p += n;
+        return true;
+    }
+    for (uint64_t i = 0; i < (major == MAP ? 2 * n : n); i++)
+        if (!skip_item(p, end, depth + 1))
+            return false;
+    return true;
+}
+
 /* One item at the beginning of `bytes`; NULL when it is malformed. */
 static cbor_item_t *read_item(struct str bytes)
 {
     struct cbor_load_result result = {0};
-    if (!bytes.n)
+    const uint8_t *p = (const uint8_t *)bytes.p;
+    if (!bytes.n || !skip_item(&p, p + bytes.n, 0))
         return NULL;
     cbor_item_t *item = cbor_load((cbor_data)bytes.p, bytes.n, &result);
     return item;

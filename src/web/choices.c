@@ -194,6 +194,10 @@ static json_t *view_question(struct visit *v, const struct choice *c)
         consent && (consent->status == CONSENT_REFUSED || consent->status == CONSENT_WITHDRAWN);
     set_true(view, "said_yes", yes);
     set_true(view, "said_no", no);
+    set_true(view, "refused", no && consent->status == CONSENT_REFUSED);
+    set_true(view, "withdrawn", no && consent->status == CONSENT_WITHDRAWN);
+    /* The reason where the answer does not say it already. */
+    set_true(view, "tell_reason", !c->permitted && !no && consent != NULL);
     set_true(view, "unanswered", !yes && !no);
     set_true(view, "needs_answer", yes && !c->permitted);
     if (consent) {

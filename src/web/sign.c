@@ -188,7 +188,7 @@ static int hash_later(struct visit *v, struct entry *e, http_handler *then)
 /* The session that this browser has until now, which ends when another begins. */
 static int find_old(struct visit *v, struct entry *e, struct err *err)
 {
-    struct str old = http_cookie(v->call, v->web->secure ? "__Host-lov-session" : "lov-session");
+    struct str old = visit_cookie(v, "lov-session");
     struct sha256 digest = sha256_of(old);
     struct db *db;
     if (!old.n)

@@ -248,7 +248,9 @@ bool visit_begin(struct http_call *call, struct visit *v)
         return false;
     }
     v->signed_in = true;
-    keep_alive(v);
+    /* What a page that lies open asks by itself is no visit. */
+    if (!http_header(call, "Lov-Live").n && call->route->handler != streams_get)
+        keep_alive(v);
     set_true(v->view, "signed_in", true);
     set_text(v->view, "consumer", v->consumer);
     set_text(v->view, "csrf", form_token(v, "session", v->token));

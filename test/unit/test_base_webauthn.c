@@ -323,6 +323,32 @@ static void test_damaged_objects_are_refused(void **state)
     }
 }
 
+/* Lengths that a few bytes claim, nesting, and what CTAP2 does not write: all cost nothing. */
+static void test_objects_that_claim_too_much_are_refused(void **state)
+{
+    (void)state;
+    _cleanup_arena struct arena arena = {0};
+    _cleanup_buf struct buf client = {0}, deep = {0};
+    struct webauthn_credential out = {0};
+    client_data("webauthn.create", "https://shop.example", &client);
+    for (int i = 0; i < 4000; i++)
+        buf_char(&deep, (char)0x81);
+    buf_char(&deep, 0);
+    const struct str bad[] = {
+        {"\xba\x00\xd1\xad\x00", 5},
+        {"\xbb\xff\xff\xff\xff\xff\xff\xff\xff", 9},
+        {"\x9a\xff\xff\xff\xff", 5},
+        {"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", 9},
+        {"\xbf\xff", 2},
+        {"\xc0\xa0", 2},
+        {"\x9f", 1},
+        buf_view(&deep),
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_not_equal(
+            webauthn_register(buf_view(&client), bad[i], &expected, &arena, &out, NULL), 0);
+}
+
 static void test_client_data_is_read_strictly(void **state)
 {
     (void)state;
@@ -353,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_another_key_does_not_sign_in),
         cmocka_unit_test(test_only_ones_own_credential_is_enrolled),
         cmocka_unit_test(test_damaged_objects_are_refused),
+        cmocka_unit_test(test_objects_that_claim_too_much_are_refused),
         cmocka_unit_test(test_client_data_is_read_strictly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
