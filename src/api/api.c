@@ -463,7 +463,7 @@ static void *keep_house(void *arg)
     bool worked = true, deleted = true, reminded = true;
     int64_t second = 0;
     do {
-        if (second % AGGREGATE_SECONDS == 0)
+        if (second % api->aggregate_seconds == 0)
             aggregate(api);
         keep_log(api, second++);
         worked = expire(api, worked);
@@ -533,6 +533,8 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
     api->checkpoint_seconds =
         options && options->checkpoint_seconds ? options->checkpoint_seconds : CHECKPOINT_SECONDS;
     api->audit_seconds = options && options->audit_seconds ? options->audit_seconds : AUDIT_SECONDS;
+    api->aggregate_seconds =
+        options && options->aggregate_seconds ? options->aggregate_seconds : AGGREGATE_SECONDS;
     api->public_entries = options && options->public_entries;
     if (options && options->witnesses_path)
         api->witnesses_path = str_dup(str_of(options->witnesses_path));

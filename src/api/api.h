@@ -26,6 +26,7 @@ struct api_options {
     bool public_entries;         /* anybody may read the log's entries */
     unsigned checkpoint_seconds; /* how often housekeeping publishes what is new; 0: 10 */
     unsigned audit_seconds;      /* how often it audits the ledger; 0: 60 */
+    unsigned aggregate_seconds;  /* how often new records are summed up; 0: 60 */
 };
 
 /* Reads the keys. The engine must outlive the api. */

@@ -33,6 +33,7 @@ static void write_category(struct jw *w, const struct policy *p, const struct po
     jw_bool_member(w, "sensitive", c->sensitive);
     jw_str_member(w, "dpv", c->dpv);
     jw_optional_member(w, "fdx", c->fdx);
+    jw_int_member(w, "retention_days", policy_retention_days(p, c));
     jw_array_member(w, "fields");
     for (size_t i = 0; i < c->field_count; i++) {
         const struct policy_field *f = &c->fields[i];

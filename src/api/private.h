@@ -89,7 +89,7 @@ struct api {
     struct http_app app;
     char *base_url, *witnesses_path;
     bool public_entries;
-    int64_t checkpoint_seconds, audit_seconds;
+    int64_t checkpoint_seconds, audit_seconds, aggregate_seconds;
     struct http_server *_Atomic server;
     struct keys *keys;
     struct vault *vault;

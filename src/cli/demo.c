@@ -41,7 +41,7 @@ static int read_customers(const struct cli *c, struct demo_customers *out, struc
         err->code = LOV_EUNAVAILABLE;
         return err->code;
     }
-    return demo_customers_parse(buf_view(&text), (size_t)limit, out, err);
+    return demo_customers_parse(&text, (size_t)limit, out, err);
 }
 
 /* The policy as POST /v1/policy takes it. */
@@ -106,15 +106,18 @@ static int give_name(const char *making, const char *dir, struct err *err)
 
 static void print_text(const char *dir, const struct demo_counts *n, const char *key)
 {
-    printf("made a demo company in %s: %lld consumers with %lld consents\n"
+    printf("made a demo company in %s: %lld consumers with %lld purchases and %lld consents\n"
            "(%lld given, of which %lld were withdrawn and %lld ran out; %lld refused).\n"
            "The purchases are real and public, the consents are invented. Try:\n\n",
-           dir, (long long)n->consumers, (long long)n->consents, (long long)n->given,
-           (long long)n->withdrawn, (long long)n->expired, (long long)n->refused);
+           dir, (long long)n->consumers, (long long)n->records, (long long)n->consents,
+           (long long)n->given, (long long)n->withdrawn, (long long)n->expired,
+           (long long)n->refused);
     printf("  lov check --dir %s --recipient marketing --purpose personal_offers \\\n"
            "      --category purchases --consumer 00001\n"
+           "  lov read --dir %s 00001 purchases --recipient customer_service \\\n"
+           "      --purpose customer_support\n"
            "  lov consent list --dir %s --consumer 00001\n",
-           dir, dir);
+           dir, dir, dir);
     if (n->first.n)
         printf("  lov consent withdraw --dir %s %s\n", dir, n->first.p);
     printf("  lov log verify --dir %s\n"
@@ -135,6 +138,7 @@ static void print_json(const char *dir, const struct demo_counts *n, const char 
     jw_object_start(&w);
     jw_cstr_member(&w, "dir", dir);
     jw_int_member(&w, "consumers", n->consumers);
+    jw_int_member(&w, "records", n->records);
     jw_int_member(&w, "consents", n->consents);
     jw_int_member(&w, "given", n->given);
     jw_int_member(&w, "refused", n->refused);

@@ -12,14 +12,23 @@ enum { DEMO_CUSTOMERS_MAX = 99999 }; /* ids of five digits */
 
 /* ---- cdnow.c ---- */
 
+struct demo_purchase {
+    unsigned customer, cds;
+    int32_t day;
+    struct str dollars; /* "11.77"; borrowed from the file */
+};
 /* How many purchases each customer made: the customer "00001" is number 1. */
 struct demo_customers {
-    unsigned *purchases; /* by number; [0] is not used */
-    size_t count;        /* the highest number */
+    unsigned *purchases;        /* by number; [0] is not used */
+    size_t count;               /* the highest number */
+    struct demo_purchase *list; /* by customer, then by day */
+    size_t listed, cap;
+    int32_t last_day;
+    struct buf text; /* the file */
 };
 /* Reads CDNOW_master.txt: a header, then customer, yyyymmdd, number of CDs and dollars, apart by
- * blanks. At most `limit` customers. LOV_EINVAL names the line. */
-int demo_customers_parse(struct str text, size_t limit, struct demo_customers *out,
+ * blanks. At most `limit` customers. Takes over `text`. LOV_EINVAL names the line. */
+int demo_customers_parse(struct buf *text, size_t limit, struct demo_customers *out,
                          struct err *err);
 void demo_customers_free(struct demo_customers *customers);
 
@@ -42,10 +51,17 @@ struct demo_answer {
 struct demo_answer demo_draw(const struct demo_person *person, const struct policy_activity *a,
                              enum policy_basis basis);
 
+/* What the customer's n-th purchase (from 0) was, and at what second of its day. */
+struct demo_goods {
+    const char *department;
+    unsigned seconds;
+};
+struct demo_goods demo_goods(const struct demo_person *person, unsigned n);
+
 /* ---- demo_load.c ---- */
 
 struct demo_counts {
-    int64_t consumers, consents, given, refused, withdrawn, expired;
+    int64_t consumers, records, consents, given, refused, withdrawn, expired;
     struct buf first; /* id of the consent of 00001 for personal_offers */
 };
 int demo_load(struct engine *e, const struct demo_customers *customers, struct demo_counts *out,

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cli/demo.h"
+#include "vault/vault.h"
 
 enum { SLOTS = 1000, EXPIRE_AT_ONCE = 1000 };
 
@@ -20,12 +21,16 @@ struct slot {
     struct loader *loader;
     struct slot *next;
     bool withdraw, is_first;
+    size_t records;
 };
 
 struct loader {
     struct engine *e;
     const struct policy *policy;
-    struct demo_counts *counts; /* under lock */
+    struct demo_counts *counts;             /* under lock */
+    const struct policy_category *category; /* of purchases; NULL: the policy has none */
+    const struct demo_customers *customers;
+    size_t next_purchase; /* of the customers' list */
     int64_t today;
     struct progress progress;
     pthread_mutex_t lock;
@@ -56,6 +61,7 @@ static struct slot *take_slot(struct loader *l)
     if (failed)
         return NULL;
     s->withdraw = s->is_first = false;
+    s->records = 0;
     s->w = (struct engine_write){
         .actor = STR("local"),
         .arena = &s->arena,
@@ -84,6 +90,7 @@ static void count(struct loader *l, const struct slot *s)
         return;
     }
     n->consumers += w->kind == WRITE_CONSUMER;
+    n->records += w->kind == WRITE_OTHER ? (int64_t)s->records : 0;
     n->consents += w->kind == WRITE_GIVE || w->kind == WRITE_REFUSE;
     n->given += w->kind == WRITE_GIVE;
     n->refused += w->kind == WRITE_REFUSE;
@@ -177,10 +184,60 @@ static bool load_answer(struct loader *l, const struct demo_person *p,
     return true;
 }
 
+/* The dates are moved by whole days, so that the last purchase of all was yesterday. */
+static int64_t moved(const struct loader *l, const struct demo_purchase *bought, unsigned seconds)
+{
+    int64_t day = bought->day - l->customers->last_day - 1;
+    return l->today + day * DAY_MS + seconds * INT64_C(1000);
+}
+
+/* False where the policy's category is not the demo's: then nothing is stored. */
+static bool check_purchase(struct loader *l, const struct demo_person *p, unsigned n,
+                           const struct demo_purchase *bought, struct arena *arena,
+                           struct vault_content *out)
+{
+    struct demo_goods goods = demo_goods(p, n);
+    _cleanup_buf struct buf when = {0};
+    char order[32], *dollars = arena_cstr(arena, bought->dollars);
+    int64_t at = moved(l, bought, goods.seconds);
+    time_format(at, &when);
+    snprintf(order, sizeof order, "%s-%u", p->id, n + 1);
+    _cleanup_json json_t *data =
+        json_pack("{s:s,s:s,s:s,s:s,s:i,s:{s:s,s:s}}", "order_id", order, "bought_at", when.p,
+                  "product", "CD", "department", goods.department, "quantity", (int)bought->cds,
+                  "amount", "amount", dollars, "currency", "USD");
+    *out = (struct vault_content){
+        .source = STR("cdnow"), .observed_at = at, .retention_end = TIME_NONE};
+    return vault_check(l->category, data, arena, out, NULL) == 0;
+}
+
+static bool load_purchases(struct loader *l, const struct demo_person *p)
+{
+    const struct demo_purchase *list = l->customers->list + l->next_purchase;
+    unsigned count = p->purchases;
+    l->next_purchase += count;
+    if (!l->category || !count)
+        return true;
+    struct slot *s = take_slot(l);
+    if (!s)
+        return false;
+    struct vault_change *change = arena_alloc(&s->arena, sizeof *change);
+    change->category = l->category->id;
+    change->items = arena_array(&s->arena, count, sizeof *change->items);
+    for (unsigned i = 0; i < count; i++)
+        if (check_purchase(l, p, i, &list[i], &s->arena, &change->items[change->count]))
+            change->count++;
+    s->records = change->count;
+    s->w.consumer = arena_str(&s->arena, str_of(p->id));
+    vault_put(&s->w, change);
+    submit(s);
+    return true;
+}
+
 static bool load_person(struct loader *l, const struct demo_person *p)
 {
     const struct policy_law *law = policy_law_of(l->policy, str_of(p->residence));
-    bool ok = load_consumer(l, p);
+    bool ok = load_consumer(l, p) && load_purchases(l, p);
     for (size_t i = 0; i < l->policy->activity_count && ok; i++) {
         const struct policy_activity *a = &l->policy->activities[i];
         struct demo_answer answer = demo_draw(p, a, a->basis[law->index]);
@@ -213,13 +270,30 @@ static int expire(struct loader *l, struct err *err)
     return 0;
 }
 
+/* So that there are sums to ask for at once. */
+static int aggregate(struct loader *l, struct err *err)
+{
+    struct vault *vault;
+    int64_t blocks;
+    int rc = vault_open(l->e, &vault, err);
+    if (rc)
+        return rc;
+    do
+        rc = vault_aggregate(vault, &blocks, err);
+    while (rc == 0 && blocks);
+    vault_close(vault);
+    return rc;
+}
+
 static struct loader *loader_new(struct engine *e, const struct policy *policy,
-                                 struct demo_counts *counts)
+                                 const struct demo_customers *customers, struct demo_counts *counts)
 {
     struct loader *l = mem_zero(sizeof *l);
     l->e = e;
     l->policy = policy;
     l->counts = counts;
+    l->customers = customers;
+    l->category = policy_category(policy, STR("purchases"));
     l->today = clock_now() / DAY_MS * DAY_MS;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->returned, NULL);
@@ -239,7 +313,7 @@ int demo_load(struct engine *e, const struct demo_customers *customers, struct d
     struct rules *rules = engine_rules(e);
     if (!rules)
         return err_reason(err, LOV_EUNAVAILABLE, "no_policy", "the demo policy is not in force");
-    struct loader *l = loader_new(e, rules_policy(rules), out);
+    struct loader *l = loader_new(e, rules_policy(rules), customers, out);
     bool ok = true;
     for (unsigned number = 1; number <= customers->count && ok; number++) {
         struct demo_person p = demo_person(customers, number);
@@ -253,6 +327,8 @@ int demo_load(struct engine *e, const struct demo_customers *customers, struct d
         *err = l->failed;
     if (rc == 0)
         rc = expire(l, err);
+    if (rc == 0)
+        rc = aggregate(l, err);
     pthread_cond_destroy(&l->returned);
     pthread_mutex_destroy(&l->lock);
     free(l);

@@ -1,4 +1,5 @@
-/* demo_rule.c - what the demo company's customers answered. It is invented: docs/cli.md describes
+/* demo_rule.c - what the demo company's customers answered, and in which department they bought. It
+ * is invented: docs/cli.md describes
  * the rule and says so. Each draw comes from splitmix64 (Steele, Lea and Flood, 2014) seeded with
  * the FNV-1a hash of "<customer>/<what is drawn>", so it is the same on every machine, whatever
  * else is drawn before it. */
@@ -128,4 +129,17 @@ struct demo_answer demo_draw(const struct demo_person *person, const struct poli
     answer.days_ago = 1 + draw(&state, DAYS);
     answer.seconds = draw(&state, DAY_SECONDS);
     return answer;
+}
+
+/* ---- purchases ---- */
+
+struct demo_goods demo_goods(const struct demo_person *person, unsigned n)
+{
+    static const char *const departments[] = {"food", "clothes", "home", "electronics", "garden"};
+    char what[32];
+    snprintf(what, sizeof what, "purchase/%u", n);
+    uint64_t state = seed(person->id, str_of(what));
+    struct demo_goods goods = {.department = departments[draw(&state, 5)]};
+    goods.seconds = draw(&state, DAY_SECONDS);
+    return goods;
 }

@@ -474,7 +474,7 @@ const struct cli_command cmd_import_records = {
         "was imported before from the same file is not stored twice. The exit code is 1 when rows\n"
         "were refused.\n"
         "\n"
-        "  lov import records CDNOW_master.txt --mapping data/cdnow.yaml",
+        "  lov import records data/records.example.csv --mapping data/records.example.yaml",
     CLI_OPTIONS(options),
     .run = run_records,
 };

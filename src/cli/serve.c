@@ -20,7 +20,7 @@ struct serving {
     struct api *api;
     struct http_server *server;
     struct http_options options;
-    unsigned checkpoint_seconds, audit_seconds;
+    unsigned checkpoint_seconds, audit_seconds, aggregate_seconds;
 };
 
 /* ---- settings ---- */
@@ -49,12 +49,15 @@ static int read_numbers(struct cli *c, struct http_options *o, struct err *err)
 
 static int read_intervals(struct serving *s, struct err *err)
 {
-    int64_t checkpoint = 0, audit = 0;
+    int64_t checkpoint = 0, audit = 0, aggregate = 0;
     int rc = cli_number(s->c, "checkpoint-seconds", 1, 86400, &checkpoint, err);
     if (rc == 0)
         rc = cli_number(s->c, "audit-seconds", 1, 86400, &audit, err);
+    if (rc == 0)
+        rc = cli_number(s->c, "aggregate-seconds", 1, 86400, &aggregate, err);
     s->checkpoint_seconds = (unsigned)checkpoint;
     s->audit_seconds = (unsigned)audit;
+    s->aggregate_seconds = (unsigned)aggregate;
     return rc;
 }
 
@@ -138,6 +141,7 @@ static int start(struct serving *s, struct err *err)
         .public_entries = cli_value(s->c, "public-entries") != NULL,
         .checkpoint_seconds = s->checkpoint_seconds,
         .audit_seconds = s->audit_seconds,
+        .aggregate_seconds = s->aggregate_seconds,
     };
     int rc = cli_open_engine(s->c, s->dir, &s->engine, err);
     if (rc == 0)
@@ -248,6 +252,8 @@ static const struct cli_option options[] = {
     {"log-level", "LEVEL", "what is logged; info when not given", "error warn info debug", false},
     {"checkpoint-seconds", "N", "how often what is new is signed; 10 when not given", NULL, false},
     {"audit-seconds", "N", "how often the ledger is audited; 60 when not given", NULL, false},
+    {"aggregate-seconds", "N", "how often new records are summed up; 60 when not given", NULL,
+     false},
     {"public-entries", NULL, "let anybody read the entries of the log", NULL, false},
     {"base-url", "URL", "what callers reach the server by, for its metadata", NULL, false},
 };

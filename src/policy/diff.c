@@ -188,6 +188,16 @@ static void diff_fields(struct buf *out, const struct policy_activity *a,
                    b->view_field_count);
 }
 
+static void diff_privacy(struct buf *out, const struct policy_privacy *a,
+                         const struct policy_privacy *b)
+{
+    diff_int(out, "privacy.epsilon", a->epsilon, b->epsilon, " thousandths");
+    diff_int(out, "privacy.budget", a->budget, b->budget, " thousandths");
+    diff_int(out, "privacy.days", a->days, b->days, " days");
+    diff_int(out, "privacy.records", a->records, b->records, "");
+    diff_int(out, "privacy.most", a->most, b->most, "");
+}
+
 static void diff_activity(struct buf *out, const struct policy *before,
                           const struct policy_activity *a, const struct policy *after,
                           const struct policy_activity *b)
@@ -198,6 +208,7 @@ static void diff_activity(struct buf *out, const struct policy *before,
     diff_str(out, "view", str_of(view_form_name(a->view)), str_of(view_form_name(b->view)));
     diff_int(out, "k", a->aggregate_k, b->aggregate_k, "");
     diff_fields(out, a, b);
+    diff_privacy(out, &a->privacy, &b->privacy);
     diff_int(out, "retention", a->retention_days, b->retention_days, " days");
     diff_int(out, "consent_duration", a->consent_days, b->consent_days, " days");
     diff_str(out, "notice", a->notice ? a->notice->id : (struct str){0},
@@ -406,6 +417,9 @@ static void diff_category(struct buf *out, const struct policy *before,
 {
     diff_text(out, "label", before, &a->label, after, &b->label);
     diff_bool(out, "sensitive", a->sensitive, b->sensitive);
+    /* What is older is deleted as soon as the policy is in force. */
+    diff_int(out, "records are kept", policy_retention_days(before, a),
+             policy_retention_days(after, b), " days");
     diff_str(out, "dpv", a->dpv, b->dpv);
     diff_str(out, "fdx", a->fdx, b->fdx);
     for (size_t i = 0; i < b->field_count; i++) {

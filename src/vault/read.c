@@ -27,6 +27,7 @@ void vault_close(struct vault *v)
 
 struct reading {
     struct vault *v;
+    struct str consumer_id; /* the controller's */
     const struct engine_write *access;
     struct viewer viewer;
     struct identity_row who;
@@ -73,8 +74,9 @@ static int give_row(struct reading *x, const struct record *r)
     bool identified = x->viewer.activity->view == VIEW_IDENTIFIED;
     struct vault_item item = {
         .seq = r->seq,
+        .category = r->category,
         .id = buf_view(&x->id),
-        .consumer = identified ? x->access->question.consumer : buf_view(&x->consumer),
+        .consumer = identified ? x->consumer_id : buf_view(&x->consumer),
         .whole = identified && x->viewer.part->whole,
         .version = r->version,
         .observed_at = r->observed_at,
@@ -131,7 +133,7 @@ static int find_key(struct reading *x)
 {
     struct db *identities;
     const struct identity *who = engine_identity(x->v->engine);
-    struct hash128 lookup = identity_lookup(who, x->access->question.consumer);
+    struct hash128 lookup = identity_lookup(who, x->consumer_id);
     int rc = db_pool_get(engine_identities(x->v->engine), &identities, x->err);
     if (rc)
         return rc;
@@ -230,7 +232,94 @@ int read_for_sums(struct vault *v, const struct sums_reader *reader, const struc
     return rc;
 }
 
-/* ---- the door ---- */
+/* ---- the consumer's own ---- */
+
+static int record_disclosure(struct engine_write *w, struct write_scope *scope, struct err *err)
+{
+    const struct str *reason = w->input;
+    _cleanup_buf struct buf body = {0};
+    struct jw j = {.out = &body};
+    if (!scope->who)
+        return err_reason(err, LOV_ENOTFOUND, "unknown_consumer", "there is no such consumer");
+    jw_object_start(&j);
+    jw_str_member(&j, "reason", *reason);
+    jw_object_end(&j);
+    return engine_append(scope, "record.disclose", (struct str){0}, buf_view(&body), &w->out_seq,
+                         err);
+}
+
+void vault_record_disclosure(struct engine_write *w, const struct str *reason)
+{
+    w->kind = WRITE_OTHER;
+    w->other = record_disclosure;
+    w->input = reason;
+}
+
+static int own_row(struct reading *x, const struct record *r, const struct policy *policy)
+{
+    static const struct policy_activity own = {.view = VIEW_IDENTIFIED};
+    static const struct policy_view_part whole = {.whole = true};
+    x->viewer = (struct viewer){
+        .activity = &own,
+        .part = &whole,
+        .category = policy ? policy_category(policy, r->category) : NULL,
+    };
+    return give_row(x, r);
+}
+
+static int own_rows(struct reading *x, struct db *lov, const struct policy *policy)
+{
+    static const char sql[] = "select " RECORD_COLUMNS " from record where shard = $1 and cid = $2 "
+                              "order by category, seq";
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, x->who.shard);
+    db_bind_blob(s, 2, uid_str(&x->who.cid));
+    int rc;
+    while ((rc = db_step(s, x->err)) == 1) {
+        struct record r;
+        rc = record_from_row(s, x->who.shard, &r)
+                 ? own_row(x, &r, policy)
+                 : err_set(x->err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
+        if (rc)
+            break;
+    }
+    if (rc)
+        db_done(s);
+    return rc;
+}
+
+/* ---- the doors ---- */
+
+static void reading_free(struct reading *x)
+{
+    struct buf *const bufs[] = {&x->plain, &x->data, &x->id, &x->consumer};
+    viewer_wipe(&x->viewer);
+    secret_wipe(&x->key);
+    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
+        buf_free(bufs[i]);
+}
+
+int vault_disclose(struct vault *v, const struct engine_write *recorded, vault_row *row, void *ctx,
+                   struct err *err)
+{
+    if (recorded->kind != WRITE_OTHER || recorded->other != record_disclosure ||
+        recorded->job.rc != 0)
+        bug("records are disclosed without a recorded disclosure");
+    struct reading x = {
+        .v = v, .consumer_id = recorded->consumer, .row = row, .ctx = ctx, .err = err};
+    struct db *lov = NULL;
+    struct rules *rules = engine_rules(v->engine);
+    int rc = find_key(&x);
+    if (rc == 1)
+        rc = db_pool_get(engine_lov(v->engine), &lov, err);
+    if (rc == 0 && lov) {
+        rc = own_rows(&x, lov, rules ? rules_policy(rules) : NULL);
+        db_pool_put(engine_lov(v->engine), lov);
+    }
+    reading_free(&x);
+    rules_unref(rules);
+    return rc;
+}
 
 int vault_read(struct vault *v, const struct engine_write *access, struct vault_page *page,
                vault_row *row, void *ctx, struct err *err)
@@ -238,17 +327,21 @@ int vault_read(struct vault *v, const struct engine_write *access, struct vault_
     if (access->kind != WRITE_ACCESS || access->job.rc != 0 || !access->decision.permit ||
         access->reported)
         bug("records are read without a permitted access");
-    struct reading x = {.v = v, .access = access, .page = page, .row = row, .ctx = ctx, .err = err};
+    struct reading x = {
+        .v = v,
+        .consumer_id = access->question.consumer,
+        .access = access,
+        .page = page,
+        .row = row,
+        .ctx = ctx,
+        .err = err,
+    };
     struct rules *rules = engine_rules(v->engine);
     page->more = false;
     int rc = find_activity(&x, rules);
     if (rc == 0)
         rc = read_for(&x, rules_policy(rules));
-    viewer_wipe(&x.viewer);
-    secret_wipe(&x.key);
-    struct buf *const bufs[] = {&x.plain, &x.data, &x.id, &x.consumer};
-    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
-        buf_free(bufs[i]);
+    reading_free(&x);
     rules_unref(rules);
     return rc;
 }

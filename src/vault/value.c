@@ -144,8 +144,7 @@ const char *value_expected(enum field_type type)
         [FIELD_STRING] = "text of 1 to 4096 bytes",
         [FIELD_INTEGER] = "a whole number within 2^53",
         [FIELD_DECIMAL] =
-            "a decimal number as text, such as \"12.50\", of at most 12 digits before "
-            "and 6 behind the point",
+            "a decimal number as text such as \"12.50\", of 12 digits and 6 behind the point",
         [FIELD_DATE] = "a date such as \"2026-11-24\"",
         [FIELD_TIMESTAMP] = "a time such as \"2026-11-24T09:30:00Z\"",
         [FIELD_BOOLEAN] = "true or false",

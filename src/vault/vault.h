@@ -69,6 +69,7 @@ void vault_delete(struct engine_write *w, struct vault_change *change);
 
 struct vault_item {
     int64_t seq;
+    struct str category;
     struct str id;       /* hexadecimal; of a pseudonymous view one of the recipient's own */
     struct str consumer; /* the controller's id, or the pseudonym of the recipient */
     bool whole;          /* the view leaves the record as it is: what follows may be told too */
@@ -89,6 +90,15 @@ typedef int vault_row(void *ctx, const struct vault_item *item);
  * under: decide again. */
 int vault_read(struct vault *v, const struct engine_write *access, struct vault_page *page,
                vault_row *row, void *ctx, struct err *err);
+
+/* To the consumer, on their own request: everything, whole. First the write that records it, of the
+ * consumer that it names: the event "record.disclose" with `reason`, a short text of ours such as
+ * the request's id, which stays until the write is done. Refusals: unknown_consumer, erased. */
+void vault_record_disclosure(struct engine_write *w, const struct str *reason);
+/* Then, when that write is durable (anything else is a bug), what there is: in order of category
+ * and seq, those that a policy has forgotten or that are due, too. */
+int vault_disclose(struct vault *v, const struct engine_write *recorded, vault_row *row, void *ctx,
+                   struct err *err);
 
 /* Has the consumer any record of the category? 1 or 0. `lov` is a reading connection. Says nothing
  * of what is in them, and is for leaving out those of whom there is nothing to read. */

@@ -31,6 +31,10 @@ static const struct {
     {"POST", "/access/v1/search/resource"},
     {"POST", "/access/v1/search/action"},
     {"POST", "/v1/keys"},
+    {"POST", "/v1/consumers/00003/records/purchases"},
+    {"POST", "/v1/consumers/00003/records/contact"},
+    {"PUT", "/v1/consumers/00003/records/browsing/%s"},
+    {"POST", "/v1/aggregates"},
 };
 enum { TARGETS = sizeof targets / sizeof *targets };
 

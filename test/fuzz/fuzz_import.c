@@ -8,6 +8,21 @@
 #include "base/json.h"
 #include "cli/import.h"
 
+static void look_up(struct str text)
+{
+    struct lookup *l = NULL;
+    struct err err = {0};
+    struct str found;
+    if (lookup_load(text, "a", "b", "c", "x", &l, &err)) {
+        if (!*err.text)
+            abort();
+        return;
+    }
+    if (lookup_find(l, STR("1"), &found) && found.n > text.n)
+        abort();
+    lookup_free(l);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MEMBERS                                                                                    \
@@ -30,6 +45,15 @@ static const char numbered_mapping[] = "format: csv\nheader: false\ndelimiter: '
                                        "  - {member: consumer, column: '1'}\n"
                                        "  - {member: birth_date, column: '3', date: DD.MM.YYYY}\n"
                                        "  - {member: restricted, column: '2'}\n";
+static const char columns_mapping[] =
+    "format: columns\n"
+    "header: false\n"
+    "members:\n"
+    "  - {member: consumer, column: '1'}\n"
+    "  - {member: category, column: '2'}\n"
+    "  - {member: data.a, column: '3', type: integer}\n"
+    "  - {member: data.b, column: '4', type: amount, currency: SEK}\n"
+    "  - {member: data.c, column: '#', prefix: row-}\n";
 static const char json_mapping[] = "format: jsonl\n" MEMBERS;
 static const char small_file[] = "who,to,what\n1,r,a\n2,,\n";
 
@@ -96,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct str text = {(const char *)data + 1, size - 1};
-    switch (data[0] % 5) {
+    switch (data[0] % 8) {
     case 0:
         read_under(csv_mapping, IMPORT_CONSENTS, text);
         break;
@@ -109,8 +133,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 3:
         load_mapping(text, IMPORT_CONSENTS);
         break;
-    default:
+    case 4:
         load_mapping(text, IMPORT_CONSUMERS);
+        break;
+    case 5:
+        read_under(columns_mapping, IMPORT_RECORDS, text);
+        break;
+    case 6:
+        look_up(text);
+        break;
+    default:
+        load_mapping(text, IMPORT_RECORDS);
         break;
     }
     return 0;

@@ -238,7 +238,7 @@ def test_consumer_00001_has_consented_to_personal_offers(made):
 def test_the_demo_prints_commands_that_work(purchases, tmp_path):
     text = lov("demo", "--dir", tmp_path / "demo", "--purchases", purchases, "--consumers", 5).stdout
     commands = [line for line in text.replace("\\\n", " ").splitlines() if line.startswith("  lov ")]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         if " serve " not in command:
             lov(*command.split()[1:])

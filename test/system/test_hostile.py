@@ -42,7 +42,7 @@ class Target:
     """A server, a connection to it, and a look at its stores."""
 
     def __init__(self, folder):
-        self.server = Server(folder)
+        self.server = Server(folder, "--aggregate-seconds", 86400)
         self.key = self.server.admin.headers["Authorization"]
         self.stores = {name: sqlite3.connect(f"file:{folder}/{name}.db?mode=ro", uri=True)
                        for name in TABLES}

@@ -3,13 +3,14 @@ what happens when somebody changes the past under it."""
 
 import base64
 import hashlib
+import os
 import sqlite3
 
 import pytest
 import requests
 
 from test_cli import NO, UNAVAILABLE, lov, lov_json, serving, wait_for
-from test_http import demo, server  # noqa: F401 (fixtures)
+from test_http import ROOT, Server, demo, server  # noqa: F401 (fixtures)
 
 PURPOSES = {"reason", "status", "type", "title", "detail"}
 
@@ -189,11 +190,15 @@ def test_an_audit_without_its_means_says_what_is_missing(server, tmp_path):  # n
     lov("log", "audit", "--against", tmp_path / "none", directory=server.folder, code=None)
 
 
-def test_a_store_of_an_older_version_is_brought_up_to_date(server, tmp_path):  # noqa: F811
+def test_a_store_of_an_older_version_is_brought_up_to_date(tmp_path):
+    lov("init", "--dir", tmp_path / "lov", "--policy", os.path.join(ROOT, "policy"))
+    server = Server(tmp_path / "lov")  # it has no records, as no store of that version had
+    assert server.give().status_code == 201
     shard = publish(server)
     server.stop()
     with sqlite3.connect(server.folder + "/lov.db") as store:
         store.executescript("drop table tile; drop table checkpoint; drop table cosignature;"
+                            "drop table record; drop table aggregate_block; drop table aggregate_use;"
                             "delete from migration where number >= 2; delete from meta;")
     path = tmp_path / "checkpoint"
     path.write_text(shard["checkpoint"], encoding="utf-8")

@@ -21,6 +21,7 @@ BORN = "1987-06-05"
 EVIDENCE = "evidence-that-nobody-may-read-8261"
 GUARDIAN = "guardian-of-the-victim-5528"
 DETAIL = "detail-of-a-use-9917"
+BOUGHT = "bought-by-the-victim-3306"
 CRYPTO = ctypes.CDLL(ctypes.util.find_library("crypto"))
 
 
@@ -65,7 +66,8 @@ class Victim:
         assert len(self.key) == 32
         self.nowhere = {
             "id": VICTIM.encode(), "birth date": BORN.encode(), "evidence": EVIDENCE.encode(),
-            "guardian": GUARDIAN.encode(), "detail": DETAIL.encode(), "sealed id": sealed_id[:16],
+            "guardian": GUARDIAN.encode(), "detail": DETAIL.encode(),
+            "record": BOUGHT.encode(), "sealed id": sealed_id[:16],
             "sealed data key": sealed_key[:16], "end of sealed data key": sealed_key[-16:],
             "data key": self.key[:16], "data key in hexadecimal": self.key[:16].hex().encode(),
             "cid in hexadecimal": self.cid.hex().encode(),
@@ -114,6 +116,24 @@ def add_people(server, first, count):
     assert answer.status_code == 200, answer.text
 
 
+def add_record(server, consumer, product):
+    """The id of a record, and a part of what is sealed in its row, which only its row has."""
+    answer = server.admin.post(f"{server.url}/v1/consumers/{consumer}/records/purchases", timeout=20,
+                               json={"data": {"order_id": "1", "bought_at": "2026-11-20T10:15:30Z",
+                                              "product": product * 20, "amount": {
+                                                  "amount": "1", "currency": "SEK"}}})
+    assert answer.status_code == 201, answer.text
+    db = read_only(f"{server.folder}/lov.db")
+    [sealed] = db.execute("select sealed from record order by seq desc limit 1").fetchone()
+    db.close()
+    assert len(sealed) > 200
+    return answer.json()["id"], sealed[100:132]
+
+
+def holds(needle, *folders):
+    return [path for path in files_below(*folders) if needle in content_of(path)]
+
+
 def add_victim(server):
     server.admin.put(f"{server.url}/v1/consumers/{VICTIM}", timeout=20,
                      json={"birth_date": BORN, "residence": "SE"}).raise_for_status()
@@ -127,6 +147,7 @@ def add_victim(server):
     victim.nowhere["hash of the request"] = hashlib.sha256(
         b"POST\0/v1/consents\0" + request).digest()
     assert answer.status_code == 201, answer.text
+    victim.sealed_records = [add_record(server, VICTIM, BOUGHT)[1] for _ in range(30)]
     use = {"consumer": VICTIM, "recipient": "marketing", "purpose": "personal_offers",
            "category": "purchases", "detail": DETAIL}
     server.admin.post(server.url + "/v1/accesses", json={"items": [use]},
@@ -160,6 +181,7 @@ def test_nothing_of_a_shredded_consumer_is_left_anywhere(server, tmp_path):
     told = json.loads(lov("consumer", "shred", VICTIM, "--dir", server.folder, "--json"))
     assert told["erased"] and told["overwritten"]
     assert findings(victim, server.folder, server.folder + ".log") == []
+    assert [r for r in victim.sealed_records if holds(r, server.folder)] == []
     assert server.reason(VICTIM) == "erased"
     assert server.admin.get(f"{server.url}/v1/consents/{consent}", timeout=20).status_code == 404
     lov("log", "verify", "--dir", server.folder)
@@ -186,6 +208,7 @@ def test_an_old_backup_beside_the_current_identities_knows_nothing_of_them(serve
         kinds = [k for k, in db.execute("select kind from event where cid = ? order by seq",
                                         (victim.cid,))]
         rows = db.execute("select (select count(*) from consumer where cid = ?1) + "
+                          "(select count(*) from record where cid = ?1) + "
                           "(select count(*) from consent where cid = ?1)", (victim.cid,)).fetchone()
     assert kinds[0] == "consumer.add" and kinds[-1] == "consumer.erase"
     assert rows == (0,)
@@ -216,6 +239,21 @@ def test_who_was_erased_in_the_ledger_is_erased_in_older_identities(server, tmp_
     assert restored.reason("person-00007") == "permitted"
     restored.stop()
     lov("log", "verify", "--dir", tmp_path / "new")
+
+
+def test_what_is_sealed_in_a_deleted_or_corrected_record_is_overwritten(server):
+    add_people(server, 300, 100)
+    records = [add_record(server, f"person-{n:05d}", f"thing-{n}") for n in range(20)]
+    for n, (record, sealed) in enumerate(records):
+        assert holds(sealed, server.folder)
+        url = f"{server.url}/v1/consumers/person-{n:05d}/records/purchases/{record}"
+        answer = server.admin.delete(url, timeout=20) if n % 2 else server.admin.put(
+            url, timeout=20, json={"data": {"order_id": "2", "bought_at": "2026-11-20T10:15:30Z",
+                                            "product": "x", "amount": {
+                                                "amount": "1", "currency": "SEK"}}})
+        assert answer.status_code == 200, answer.text
+    wait_until(lambda: not [r for _, r in records if holds(r, server.folder)])
+    lov("log", "verify", "--dir", server.folder)
 
 
 def test_a_reader_delays_the_overwriting_and_nothing_else(server):

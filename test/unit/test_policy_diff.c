@@ -99,11 +99,26 @@ static void test_a_change_of_an_activity_is_told_in_detail(void **state)
                  "record: on_request\n    automated_decision: allowed");
     compare();
     const struct policy_change *c =
-        only(POLICY_CHANGED, "activity", "credit_scoring_by_risk",
-             "retention 90 -> 180 days; record always -> on_request; automated_decision forbidden "
-             "-> allowed");
+        find_change(POLICY_CHANGED, "activity", "credit_scoring_by_risk");
+    assert_non_null(c);
+    assert_true(str_is(c->detail, "retention 90 -> 180 days; record always -> on_request; "
+                                  "automated_decision forbidden -> allowed"));
     assert_true(str_is(c->recipient, "risk"));
     assert_true(str_is(c->purpose, "credit_scoring"));
+    /* No other activity keeps credit details that long. */
+    c = find_change(POLICY_CHANGED, "category", "credit");
+    assert_non_null(c);
+    assert_true(str_is(c->detail, "records are kept 90 -> 180 days"));
+}
+
+static void test_a_view_that_cuts_more_or_less_is_told(void **state)
+{
+    (void)state;
+    fixture_edit(&after, "activities.yaml", "points, band: 1000", "points, band: 500");
+    compare();
+    only(POLICY_CHANGED, "activity", "bonus_programme_by_nordbank",
+         "field loyalty.points in bands of 500 added; "
+         "field loyalty.points in bands of 1000 removed");
 }
 
 static void test_a_basis_that_changes_under_one_law_is_told(void **state)
@@ -251,6 +266,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_same_policy_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_first_policy_is_all_new, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_change_of_an_activity_is_told_in_detail, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_view_that_cuts_more_or_less_is_told, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_basis_that_changes_under_one_law_is_told, set_up,
                                         tear_down),

@@ -430,6 +430,48 @@ static void test_erasure_leaves_nothing_of_a_record(void **state)
     assert_false(records_verify(w, &report));
 }
 
+static int count_item(void *ctx, const struct vault_item *item)
+{
+    struct buf *out = ctx;
+    buf_printf(out, "%.*s %.*s %.*s\n", STR_ARG(item->category), STR_ARG(item->consumer),
+               STR_ARG(item->data));
+    return 0;
+}
+
+static void test_the_consumer_gets_everything_whole_and_it_is_recorded(void **state)
+{
+    struct world *w = *state;
+    char id[33];
+    struct vault *v;
+    struct err err = {0};
+    struct str reason = STR("request 7");
+    _cleanup_buf struct buf out = {0};
+    _cleanup_arena struct arena arena = {0};
+    put(w, PURCHASES, PURCHASE("A-17"), id);
+    put(w, "/v1/consumers/00001/records/contact", "{\"data\":{\"name\":\"Ada\"}}", id);
+    put(w, "/v1/consumers/00002/records/contact", "{\"data\":{\"name\":\"Bob\"}}", id);
+    struct engine_write write = {.actor = STR("test"),
+                                 .arena = &arena,
+                                 .consumer = STR("nobody"),
+                                 .expires_at = TIME_NONE,
+                                 .given_at = TIME_NONE};
+    vault_record_disclosure(&write, &reason);
+    assert_int_equal(engine_run(w->e, &write, &err), LOV_ENOTFOUND);
+    write.consumer = STR("00001");
+    assert_int_equal(engine_run(w->e, &write, &err), 0);
+    assert_int_equal(vault_open(w->e, &v, &err), 0);
+    assert_int_equal(vault_disclose(v, &write, count_item, &out, &err), 0);
+    vault_close(v);
+    const char *first = "contact 00001 {\"name\":\"Ada\"}\npurchases 00001 {";
+    assert_int_equal(strncmp(out.p, first, strlen(first)), 0);
+    assert_non_null(strstr(out.p, "\"store\":\"Lund\""));
+    assert_null(strstr(out.p, "Bob"));
+    _cleanup_answer struct answer history = ask(w, NULL, "GET", "/v1/consumers/00001/history", "");
+    char path[40];
+    snprintf(path, sizeof path, "items.%zu.kind", items(&history) - 1);
+    assert_string_equal(text_at(&history, path), "record.disclose");
+}
+
 /* ---- retention ---- */
 
 static int64_t expire(struct world *w)
@@ -543,7 +585,7 @@ static void test_a_record_ends_when_it_was_told_to(void **state)
     give(w, GIVE("00001"), consent);
     _cleanup_buf struct buf end = {0};
     time_format(clock_now() + 300, &end);
-    snprintf(body, sizeof body, "{\"retention_end\":\"%s\",%s", end.p, PURCHASE("A-1") + 1);
+    snprintf(body, sizeof body, "{\"retention_end\":\"%s\",%s", end.p, &PURCHASE("A-1")[1]);
     put(w, PURCHASES, body, id);
     put(w, PURCHASES, PURCHASE("A-2"), id);
     int64_t deadline = clock_now() + 10000, deleted = 0;
@@ -569,6 +611,7 @@ int main(void)
         WITH_POLICY(test_a_deleted_record_is_gone),
         WITH_POLICY(test_recipients_read_and_write_for_themselves_only),
         WITH_POLICY(test_a_record_that_the_ledger_did_not_make_is_found),
+        WITH_POLICY(test_the_consumer_gets_everything_whole_and_it_is_recorded),
         WITH_POLICY(test_erasure_leaves_nothing_of_a_record),
         WITH_POLICY(test_an_activity_sees_nothing_older_than_its_own_retention),
         WITH_POLICY(test_what_is_due_is_deleted_and_recorded_when_the_policy_says_so),

@@ -27,7 +27,10 @@ static const char *const departments[] = {"food", "clothes", "home", "electronic
 /* stock_planning_by_operations with another view. */
 static void apply_view(struct world *w, const char *view)
 {
-    static const char from[] = "view: {form: aggregate, k: 20}";
+    static const char from[] = "view:\n      form: aggregate\n      k: 20\n      fields:\n"
+                               "        - {field: purchases.department, group: true}\n"
+                               "        - {field: purchases.bought_at, to: month, group: true}\n"
+                               "        - purchases.quantity\n        - purchases.amount\n";
     struct err err = {0};
     struct policy_bundle bundle = {0};
     _cleanup_arena struct arena arena = {0};
@@ -36,7 +39,7 @@ static void apply_view(struct world *w, const char *view)
         struct policy_file *file = &bundle.files[i];
         const char *start = strstr(file->text.p, from);
         if (start && str_is(file->path, "activities.yaml"))
-            file->text = arena_printf(&bundle.arena, "%.*s%s%s", (int)(start - file->text.p),
+            file->text = arena_printf(&bundle.arena, "%.*s%s\n%s", (int)(start - file->text.p),
                                       file->text.p, view, start + strlen(from));
     }
     struct engine_write write = {
