@@ -26,6 +26,7 @@ CALLERS = {
         "src/identity/identity.c", "src/identity/rotate.c",  # by the key-encryption key
         "src/consent/sealed.c",  # evidence of consents, birthdays
         "src/api/search.c", "src/api/records.c",  # cursors, by a key of their own
+        "src/rights/notify.c",  # the name that a recipient is told, by a key of its own
         READER,
     },
     r"\bidentity_data_key\s*\(": {
