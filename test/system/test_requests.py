@@ -195,3 +195,24 @@ def test_an_export_of_a_thousand_records_is_fast(server):
     print(f"export of 1000 records: {seconds * 1000:.0f} ms")
     assert len(json.loads(file.read("records/purchases.json"))) == 1000
     assert seconds < 5  # not the target, which a busy machine would miss: it does not grow by squares
+
+
+def test_requests_are_handled_by_command(server, tmp_path):
+    known(server, "r-cli", residence="SE")
+    at = ["--dir", str(server.folder)]
+    line = lov("request", "open", "--consumer", "r-cli", "--right", "access", "--detail", SECRET, *at)
+    request = line.split()[0]
+    assert request in lov("request", "list", *at)
+    lov("request", "verify-identity", request, "--note", "BankID", *at)
+    path = tmp_path / "export.zip"
+    lov("request", "export", request, str(path), *at)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert zipfile.ZipFile(path).testzip() is None
+    refused = subprocess.run([LOV, "request", "export", request, str(path), *at], capture_output=True,
+                             text=True, check=False)
+    assert refused.returncode == 3 and "export.zip" in refused.stderr
+    shown = lov("request", "show", request, *at)
+    assert SECRET in shown and "BankID" in shown
+    lov("request", "fulfil", request, "--note", "sent", *at)
+    assert request not in lov("request", "list", *at)
+    assert request in lov("request", "list", "--consumer", "r-cli", *at)
