@@ -21,7 +21,7 @@ B := build$(if $(VARIANT),/$(VARIANT))
 
 # ---- flags ----
 
-LIBRARIES = libmicrohttpd gnutls jansson sqlite3 libcrypto libcyaml yaml-0.1 libcmark libcurl libqrencode libargon2 libcbor
+LIBRARIES = libmicrohttpd gnutls jansson sqlite3 libcrypto libcyaml yaml-0.1 libcmark libcurl libqrencode libargon2 libcbor libarchive
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wformat=2 -Wundef
@@ -87,7 +87,7 @@ FORMATTED = $(wildcard src/*/*.[ch] include/*.h test/unit/*.[ch] test/fuzz/*.[ch
 
 PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev \
 	libsqlite3-dev libssl-dev libcyaml-dev libyaml-dev libcmark-dev libcurl4-openssl-dev libqrencode-dev \
-	libargon2-dev libcbor-dev \
+	libargon2-dev libcbor-dev libarchive-dev \
 	binutils python3 python3-pip ca-certificates
 TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
 	python3-pyld zbar-tools chromium chromium-driver python3-selenium fonts-dejavu-core poppler-utils \

@@ -49,6 +49,7 @@ enum permission {
     MAY_WRITE_HOLDS = 1 << 21,
     MAY_BE_TOLD = 1 << 22, /* notifications; a recipient: its own */
     MAY_OPEN_REQUESTS = 1 << 23,
+    MAY_EXPORT = 1 << 24, /* all there is of one consumer, at their request */
 };
 
 struct principal {
@@ -193,7 +194,8 @@ http_handler policy_get, policy_history, policy_apply, policy_check, policy_comp
 http_handler issues_list, consumers_issues, issues_settle;
 http_handler accesses_report;
 http_handler records_create, records_list, records_correct, records_delete;
-http_handler requests_create, requests_list, requests_get, requests_step, requests_of_consumer;
+http_handler requests_create, requests_list, requests_get, requests_step, requests_of_consumer,
+    requests_export;
 http_handler holds_create, holds_list, holds_release, notifications_list, notifications_acknowledge;
 http_handler consumers_signal, gpc_support;
 http_handler retention_list, aggregates_ask, audience_read;

@@ -33,6 +33,7 @@ const struct cli_command *const cli_commands[] = {
     &cmd_request_open,
     &cmd_request_list,
     &cmd_request_show,
+    &cmd_request_export,
     &cmd_request_ask,
     &cmd_request_verify,
     &cmd_request_extend,

@@ -1,6 +1,7 @@
 /* request.c - lov request ..., lov hold ...: what consumers have asked for. */
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "cli/cli.h"
 
@@ -142,6 +143,47 @@ const struct cli_command cmd_request_show = {
     .run = run_show,
 };
 
+/* ---- export ---- */
+
+static int run_export(struct cli *c)
+{
+    struct err err = {0};
+    _cleanup_buf struct buf target = {0};
+    _cleanup_answer struct cli_answer a = {0};
+    buf_cstr(&target, "/v1/requests/");
+    target_add(&target, str_of(c->args[0]));
+    buf_cstr(&target, "/export");
+    if (cli_value(c, "language"))
+        buf_printf(&target, "?language=%s", cli_value(c, "language"));
+    struct cli_request request = {.method = "GET", .target = target.p, .text = true};
+    int rc = cli_open(c, &err);
+    if (rc == 0)
+        rc = cli_call(c, &request, &a, &err);
+    if (rc)
+        return cli_fail(c, &err);
+    if (a.status != 200)
+        return cli_problem(c, &a);
+    rc = file_create(c->args[1], 0600, buf_view(&a.body), &err);
+    return rc ? cli_fail(c, &err) : CLI_YES;
+}
+
+static const struct cli_option export_options[] = {
+    {"language", "CODE", "of index.html; that of the consumer's newest notice when not given",
+     "sv en", false},
+};
+const struct cli_command cmd_request_export = {
+    .name = "request export",
+    .arguments = "REQUEST FILE",
+    .least = 2,
+    .most = 2,
+    .summary = "save all that there is of the consumer, as a ZIP",
+    .text =
+        "Of a request for access or portability whose identity is verified. FILE is made for its\n"
+        "owner alone, and may not be there before. The ledger says that it was made.",
+    CLI_OPTIONS(export_options),
+    .run = run_export,
+};
+
 /* ---- steps ---- */
 
 static int run_step(struct cli *c)
@@ -155,7 +197,7 @@ static int run_step(struct cli *c)
     jw_object_start(&w);
     if (cli_value(c, "note"))
         jw_str_member(&w, "note", cli_text(c, "note"));
-    if (cli_value(c, "reason"))
+    if (c->command == &cmd_request_refuse)
         jw_str_member(&w, "reason", cli_text(c, "reason"));
     jw_object_end(&w);
     int code = cli_ask(c, "POST", target.p, buf_view(&body), &a);

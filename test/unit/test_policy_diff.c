@@ -84,11 +84,12 @@ static void test_a_first_policy_is_all_new(void **state)
         find_change(POLICY_ADDED, "activity", "stock_planning_by_operations");
     assert_true(str_is(c->recipient, "operations"));
     assert_true(str_is(c->purpose, "stock_planning"));
-    assert_true(str_is(c->detail,
-                       "categories purchases; basis under ccpa legitimate_interest; basis under "
-                       "cpa legitimate_interest; basis under fadp legitimate_interest; basis under "
-                       "gdpr legitimate_interest; basis under lgpd legitimate_interest; basis under "
-                       "uk_gdpr legitimate_interest; basis under vcdpa legitimate_interest; view aggregate; k 20; retention 730 days"));
+    assert_true(str_is(
+        c->detail,
+        "categories purchases; basis under ccpa legitimate_interest; basis under "
+        "cpa legitimate_interest; basis under fadp legitimate_interest; basis under "
+        "gdpr legitimate_interest; basis under lgpd legitimate_interest; basis under "
+        "uk_gdpr legitimate_interest; basis under vcdpa legitimate_interest; view aggregate; k 20; retention 730 days"));
 }
 
 static void test_a_change_of_an_activity_is_told_in_detail(void **state)
