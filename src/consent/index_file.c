@@ -414,8 +414,9 @@ int index_open(const struct index_options *o, struct index **out, enum index_fou
  * this process. Who reads the mapping sees it at once. */
 static void beat(struct index *ix)
 {
-    uint64_t now = (uint64_t)permit_ticks();
-    ssize_t ignored = pwrite(ix->fd, &now, sizeof now, offsetof(struct permit_header, heartbeat));
+    const uint64_t clocks[2] = {permit_ticks(), permit_wall()};
+    ssize_t ignored =
+        pwrite(ix->fd, clocks, sizeof clocks, offsetof(struct permit_header, heartbeat));
     (void)ignored;
 }
 

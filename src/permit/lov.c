@@ -1,21 +1,17 @@
 /* lov.c - the public calls. A decision reads the policy's epoch and the table's generation before
  * and after (the latter in permit_find), and starts again when one moved: its answer was true at
  * one instant in between. What is rare (another policy, another file) happens in one place under a
- * lock; else nothing is written and nothing waited for. */
+ * lock; else nothing is written and nothing waited for.
+ *
+ * How fast a decision is depends on how many of them the processor can look ahead while memory
+ * comes: some 400 instructions. So what is usual is inlined into one short run of them, and
+ * everything else is kept apart. */
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "permit/mapping.h"
+#include "permit/handle.h"
 
-enum { BATCH = 32, TRIES = 64, LOOK_AGAIN_MS = 100, LONGEST_ID = 128, LONGEST_NAME = 128 };
-
-struct lov {
-    char *path;
-    uint64_t boot;
-    _Atomic(struct mapping *) mapping;
-    pthread_mutex_t lock;      /* who replaces mapping or policy */
-    _Atomic int64_t looked_at; /* ticks: when the path was last looked at for a new file */
-};
+enum { BATCH = 32, TRIES = 64, LOOK_AGAIN_NS = 100000000, LONGEST_ID = 128 };
 
 int lov_open(const char *path, struct lov **out, char *error, size_t size)
 {
@@ -53,22 +49,29 @@ void lov_close(struct lov *lov)
 
 /* ---- the file and the policy as they are now ---- */
 
-static bool is_alive(const struct lov *lov, const struct mapping *m)
+/* Which start of the machine it is never changes while this process lives, so it is asked until it
+ * was right once. A mapping cut short is all zeros, and so not live. */
+static bool is_alive(const struct lov *lov, struct mapping *m, uint64_t ticks)
 {
     const struct permit_header *h = m->map.header;
     if (atomic_load_explicit(&h->state, memory_order_acquire) != PERMIT_LIVE)
         return false;
-    int64_t silence = permit_ticks() - (int64_t)word_get(&h->heartbeat);
-    return lov->boot != 0 && word_get(&h->boot) == lov->boot && silence > -PERMIT_DEAD_MS &&
-           silence < PERMIT_DEAD_MS && !atomic_load_explicit(&m->broken, memory_order_acquire);
+    /* Silence, either way. */
+    if (ticks - word_get(&h->heartbeat) + PERMIT_DEAD_NS > 2 * PERMIT_DEAD_NS)
+        return false;
+    if (__builtin_expect(atomic_load_explicit(&m->is_ours, memory_order_relaxed), 1))
+        return true;
+    if (lov->boot == 0 || word_get(&h->boot) != lov->boot)
+        return false;
+    atomic_store_explicit(&m->is_ours, true, memory_order_relaxed);
+    return true;
 }
 
 /* The server may have made the file anew. Looked for now and then only, by one thread. */
-static struct mapping *look_for_another(struct lov *lov, struct mapping *m)
+static struct mapping *look_for_another(struct lov *lov, struct mapping *m, uint64_t now)
 {
-    int64_t now = permit_ticks();
-    int64_t last = atomic_load_explicit(&lov->looked_at, memory_order_relaxed);
-    if (now - last < LOOK_AGAIN_MS || !atomic_compare_exchange_strong(&lov->looked_at, &last, now))
+    uint64_t last = atomic_load_explicit(&lov->looked_at, memory_order_relaxed);
+    if (now - last < LOOK_AGAIN_NS || !atomic_compare_exchange_strong(&lov->looked_at, &last, now))
         return m;
     pthread_mutex_lock(&lov->lock);
     struct mapping *fresh = NULL, *current = atomic_load(&lov->mapping);
@@ -87,13 +90,14 @@ static struct mapping *look_for_another(struct lov *lov, struct mapping *m)
 static struct mapping *live_mapping(struct lov *lov)
 {
     struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
-    if (is_alive(lov, m))
+    uint64_t ticks = permit_ticks();
+    if (is_alive(lov, m, ticks))
         return m;
-    m = look_for_another(lov, m);
-    return is_alive(lov, m) ? m : NULL;
+    m = look_for_another(lov, m, ticks);
+    return is_alive(lov, m, ticks) ? m : NULL;
 }
 
-static const struct reading_policy *policy_of(struct lov *lov, struct mapping *m)
+const struct reading_policy *lov_policy(struct lov *lov, struct mapping *m)
 {
     struct reading_policy *p = atomic_load_explicit(&m->policy, memory_order_acquire);
     if (p && p->epoch == atomic_load_explicit(&m->map.header->epoch, memory_order_acquire))
@@ -112,6 +116,20 @@ static bool clock_is_sane(const struct mapping *m, int64_t now)
            atomic_load_explicit(&m->map.header->latest, memory_order_relaxed);
 }
 
+/* ---- what is asked ---- */
+
+struct lov_question {
+    struct lov *lov;
+    char *names[3];
+    _Atomic(const struct named_use *) use; /* in the policy as it was last; NULL: none */
+};
+
+struct asking {
+    const char *recipient, *purpose, *category;
+    struct lov_question *question; /* NULL: the names are the caller's */
+    int64_t at;
+};
+
 /* What many decisions share: taken before them, checked after them. */
 struct view {
     struct mapping *m;
@@ -122,10 +140,68 @@ struct view {
     int64_t at;
 };
 
-struct asking {
-    struct str recipient, purpose, category;
-    int64_t at;
-};
+#define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline))
+
+INLINE struct str text(const char *s, size_t most)
+{
+    return s ? (struct str){s, strnlen(s, most + 1)} : (struct str){"", 0};
+}
+
+/* Where a policy remembers what is asked with these texts. */
+INLINE size_t hint_of(const struct asking *a)
+{
+    uint64_t mixed =
+        (uintptr_t)a->recipient + (uintptr_t)a->purpose * 5 + (uintptr_t)a->category * 25;
+    return (size_t)(mixed * 0x9E3779B97F4A7C15u >> 58) % HINTS;
+}
+
+INLINE const struct named_use *use_asked(const struct reading_policy *p, const struct asking *a)
+{
+    const struct named_use *u;
+    if (a->question) {
+        u = atomic_load_explicit(&a->question->use, memory_order_acquire);
+        return u && u->policy == p ? u : NULL;
+    }
+    /* Texts that are not there never became a hint. */
+    u = atomic_load_explicit(&p->hints[hint_of(a)], memory_order_acquire);
+    if (!u || !a->recipient || !a->purpose || !a->category)
+        return NULL;
+    bool same = strcmp(u->category, a->category) == 0 && strcmp(u->purpose, a->purpose) == 0 &&
+                strcmp(u->recipient, a->recipient) == 0;
+    return same ? u : NULL;
+}
+
+static void remember(const struct reading_policy *p, const struct asking *a,
+                     const struct image_use *use)
+{
+    const struct named_use *u = &p->named[use - IMAGE_AT(p->image, uses, struct image_use)];
+    if (a->question)
+        atomic_store_explicit(&a->question->use, u, memory_order_release);
+    else
+        atomic_store_explicit(&((struct reading_policy *)(uintptr_t)p)->hints[hint_of(a)], u,
+                              memory_order_release);
+}
+
+/* As things mostly are: the server lives, the policy is the one of the last time, and the use is
+ * one that was asked for before. False where anything is not so, or is to be said more exactly. */
+INLINE bool take_usual_view(struct lov *lov, struct mapping *m, const struct asking *a,
+                            struct view *v)
+{
+    const struct permit_header *h = m->map.header;
+    const struct reading_policy *p = atomic_load_explicit(&m->policy, memory_order_acquire);
+    uint64_t ticks = permit_ticks();
+    int64_t now = permit_instant(ticks + word_get(&h->wall));
+    if (!is_alive(lov, m, ticks) || !clock_is_sane(m, now) || !p ||
+        p->epoch != atomic_load_explicit(&h->epoch, memory_order_acquire))
+        return false;
+    const struct named_use *u = use_asked(p, a);
+    *v = (struct view){.m = m, .policy = p, .image = p->image, .at = a->at ? a->at : now};
+    if (!u || v->at >= u->usable_until)
+        return false;
+    v->use = u->use;
+    return true;
+}
 
 static void take_view(struct lov *lov, const struct asking *a, struct view *v)
 {
@@ -134,90 +210,90 @@ static void take_view(struct lov *lov, const struct asking *a, struct view *v)
     v->m = live_mapping(lov);
     if (!v->m || !clock_is_sane(v->m, now))
         return;
-    v->policy = policy_of(lov, v->m);
+    v->policy = lov_policy(lov, v->m);
     if (!v->policy || !v->policy->image)
         return;
     v->image = v->policy->image;
-    v->reason = permit_policy(v->image, a->recipient, a->purpose, a->category, v->at, &v->use);
+    v->reason = permit_policy(v->image, text(a->recipient, LONGEST_NAME),
+                              text(a->purpose, LONGEST_NAME), text(a->category, LONGEST_NAME),
+                              v->at, &v->use);
+    if (v->reason == LOV_PERMITTED)
+        remember(v->policy, a, v->use);
 }
 
-static bool still_holds(const struct view *v)
+INLINE bool still_holds(const struct view *v)
 {
     if (!v->m || !v->policy)
         return true;
     /* The reads of the table come before these. */
     atomic_thread_fence(memory_order_acquire);
     const struct permit_header *h = v->m->map.header;
-    return word_get(&h->epoch) == v->policy->epoch && word_get(&h->state) == PERMIT_LIVE &&
-           !atomic_load_explicit(&v->m->broken, memory_order_acquire);
+    return word_get(&h->epoch) == v->policy->epoch && word_get(&h->state) == PERMIT_LIVE;
 }
 
 /* ---- deciding ---- */
 
-static struct str text(const char *s, size_t most)
+INLINE void decide_one(const struct view *v, const struct hash128 *lookup, struct lov_decision *out)
 {
-    return s ? (struct str){s, strnlen(s, most + 1)} : (struct str){"", 0};
-}
-
-static void decide_one(const struct view *v, const struct hash128 *lookup, struct lov_decision *out)
-{
-    struct permit_answer answer;
-    if (v->reason != LOV_PERMITTED) {
+    if (v->reason == LOV_PERMITTED)
+        permit_decide(&v->m->map, v->image, v->use, lookup, v->at, out);
+    else
         *out = permit_denied(v->reason, v->image, v->at);
-        return;
-    }
-    enum permit_found found = permit_find(&v->m->map, lookup, v->use->key, &answer);
-    if (found == PERMIT_BUSY) {
-        *out = permit_denied(LOV_UNAVAILABLE, v->image, v->at);
-        return;
-    }
-    permit_judge(&v->m->map, v->image, v->use, found == PERMIT_SOMEBODY ? &answer : NULL, v->at,
-                 out);
 }
 
-/* The keyed hash of the id; memory is on its way before the whole of it is there. */
-static struct hash128 lookup_in(const struct mapping *m, struct str consumer)
+/* The keyed hash of the id; memory is on its way from here on. */
+INLINE struct hash128 lookup_in(const struct mapping *m, struct str consumer)
 {
-    struct siphash state;
-    struct hash128 out;
-    uint64_t half[2];
-    half[0] = siphash128_first(&state, m->map.header->fixed.lookup_key, consumer.p, consumer.n);
-    permit_prefetch(&m->map, (uint32_t)half[0]);
-    half[1] = siphash128_second(&state);
-    memcpy(out.b, half, sizeof out.b);
+    struct hash128 out = cmac_short(&m->lookup_key, consumer.p, consumer.n);
+    permit_prefetch(&m->map, lookup_address(&out));
     return out;
 }
 
-static struct asking asking_of(const char *recipient, const char *purpose, const char *category,
-                               int64_t at)
+/* Whatever is not as usual. */
+APART int decide_anew(struct lov *lov, const struct asking *a, struct str id,
+                      struct lov_decision *out)
 {
-    return (struct asking){text(recipient, LONGEST_NAME), text(purpose, LONGEST_NAME),
-                           text(category, LONGEST_NAME), at};
-}
-
-int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
-               const char *consumer, int64_t at, struct lov_decision *out)
-{
-    struct lov_decision own;
-    if (!out)
-        out = &own;
-    struct str id = text(consumer, LONGEST_ID);
     bool holds = false;
     for (int i = 0; lov && i < TRIES && !holds; i++) {
         struct view v;
-        /* First of all, so that memory comes while the rest is looked at. */
-        struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
-        struct hash128 lookup = lookup_in(m, id);
-        struct asking asking = asking_of(recipient, purpose, category, at);
-        take_view(lov, &asking, &v);
-        if (v.m && v.m != m)
+        struct hash128 lookup = {{0}};
+        take_view(lov, a, &v);
+        if (v.reason == LOV_PERMITTED)
             lookup = lookup_in(v.m, id);
         decide_one(&v, &lookup, out);
         holds = still_holds(&v);
     }
     if (!holds)
-        *out = permit_denied(LOV_UNAVAILABLE, NULL, at);
+        *out = permit_denied(LOV_UNAVAILABLE, NULL, a->at);
     return out->permit;
+}
+
+INLINE int decide(struct lov *lov, const struct asking *a, const char *consumer,
+                  struct lov_decision *out)
+{
+    struct lov_decision own;
+    struct str id = text(consumer, LONGEST_ID);
+    struct view v;
+    if (!out)
+        out = &own;
+    if (!lov)
+        return decide_anew(lov, a, id, out);
+    /* First of all, so that memory comes while the rest is looked at. */
+    struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
+    struct hash128 lookup = lookup_in(m, id);
+    if (__builtin_expect(!take_usual_view(lov, m, a, &v), 0))
+        return decide_anew(lov, a, id, out);
+    permit_decide(&m->map, v.image, v.use, &lookup, v.at, out);
+    if (__builtin_expect(!still_holds(&v), 0))
+        return decide_anew(lov, a, id, out);
+    return out->permit;
+}
+
+int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
+               const char *consumer, int64_t at, struct lov_decision *out)
+{
+    const struct asking a = {recipient, purpose, category, NULL, at};
+    return decide(lov, &a, consumer, out);
 }
 
 /* One batch under one view: first every line is asked for, then each is read. */
@@ -235,11 +311,9 @@ static size_t decide_batch(const struct view *v, const char *const *consumers, s
     return permits;
 }
 
-size_t lov_decide_many(struct lov *lov, const char *recipient, const char *purpose,
-                       const char *category, const char *const *consumers, size_t count, int64_t at,
-                       struct lov_decision *out)
+static size_t decide_many(struct lov *lov, const struct asking *a, const char *const *consumers,
+                          size_t count, struct lov_decision *out)
 {
-    struct asking asking = asking_of(recipient, purpose, category, at);
     size_t permits = 0;
     if (!out || (count && !consumers))
         return 0;
@@ -248,126 +322,84 @@ size_t lov_decide_many(struct lov *lov, const char *recipient, const char *purpo
         bool holds = false;
         for (int i = 0; lov && i < TRIES && !holds; i++) {
             struct view v;
-            take_view(lov, &asking, &v);
+            struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
+            if (!take_usual_view(lov, m, a, &v))
+                take_view(lov, a, &v);
             won = decide_batch(&v, consumers + from, n, out + from);
             holds = still_holds(&v);
         }
         for (size_t i = 0; i < n && !holds; i++)
-            out[from + i] = permit_denied(LOV_UNAVAILABLE, NULL, at);
+            out[from + i] = permit_denied(LOV_UNAVAILABLE, NULL, a->at);
         permits += holds ? won : 0;
     }
     return permits;
 }
 
-/* ---- explaining ---- */
-
-struct writing {
-    char *out;
-    size_t size, n;
-};
-
-static void add(struct writing *w, const char *p, size_t n)
+size_t lov_decide_many(struct lov *lov, const char *recipient, const char *purpose,
+                       const char *category, const char *const *consumers, size_t count, int64_t at,
+                       struct lov_decision *out)
 {
-    for (size_t i = 0; i < n; i++, w->n++)
-        if (w->n + 1 < w->size)
-            w->out[w->n] = p[i];
+    const struct asking a = {recipient, purpose, category, NULL, at};
+    return decide_many(lov, &a, consumers, count, out);
 }
 
-static void add_text(struct writing *w, const char *text)
+/* ---- a question that is asked again and again ---- */
+
+static struct asking asked_by(struct lov_question *q, int64_t at)
 {
-    add(w, text, strlen(text));
+    return (struct asking){q->names[0], q->names[1], q->names[2], q, at};
 }
 
-static void add_number(struct writing *w, int64_t v)
+int lov_prepare(struct lov *lov, const char *recipient, const char *purpose, const char *category,
+                struct lov_question **out)
 {
-    char digits[24];
-    int i = sizeof digits;
-    uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    do
-        digits[--i] = (char)('0' + left % 10);
-    while (left /= 10);
-    if (v < 0)
-        digits[--i] = '-';
-    add(w, digits + i, sizeof digits - (size_t)i);
-}
-
-/* Names and sentences of ours: nothing in them needs escaping but what image.c would refuse. */
-static void add_member(struct writing *w, const char *name, const char *p, size_t n)
-{
-    add_text(w, ",\"");
-    add_text(w, name);
-    add_text(w, "\":");
-    if (!p) {
-        add_text(w, "null");
-        return;
+    const char *const names[] = {recipient, purpose, category};
+    if (!lov || !out)
+        return LOV_EINVAL;
+    struct lov_question *q = calloc(1, sizeof *q);
+    if (!q)
+        return LOV_EIO;
+    q->lov = lov;
+    for (int i = 0; i < 3; i++) {
+        /* One byte more than any name has: what is too long stays unknown. */
+        q->names[i] = strndup(names[i] ? names[i] : "", LONGEST_NAME + 1);
+        if (!q->names[i]) {
+            lov_question_free(q);
+            return LOV_EIO;
+        }
     }
-    add_text(w, "\"");
-    for (size_t i = 0; i < n; i++) {
-        char c = p[i];
-        if (c == '"' || c == '\\')
-            add(w, "\\", 1);
-        if ((unsigned char)c >= ' ')
-            add(w, &c, 1);
-    }
-    add_text(w, "\"");
+    *out = q;
+    return 0;
 }
 
-static void add_image_member(struct writing *w, const char *name, const struct image *image,
-                             const struct image_text *t)
+void lov_question_free(struct lov_question *q)
 {
-    const char *p = t ? (const char *)image + image->strings.offset + t->offset : NULL;
-    add_member(w, name, p, t ? t->length : 0);
+    for (int i = 0; q && i < 3; i++)
+        free(q->names[i]);
+    free(q);
 }
 
-/* Numbers of a decision made under another version mean nothing now. */
-static void add_policy(struct writing *w, const struct image *image, const struct lov_decision *d)
+int lov_ask(struct lov_question *q, const char *consumer, int64_t at, struct lov_decision *out)
 {
-    const struct image_activity *a = NULL;
-    const struct image_law *law = NULL;
-    const struct image_text *basis = NULL;
-    if (image && (int32_t)image->version == d->policy_version) {
-        if (d->activity >= 0 && (uint32_t)d->activity < image->activities.count)
-            a = IMAGE_AT(image, activities, struct image_activity) + d->activity;
-        if (d->law >= 0 && (uint32_t)d->law < image->laws.count)
-            law = IMAGE_AT(image, laws, struct image_law) + d->law;
-        if (d->basis > 0 && d->basis < IMAGE_BASES)
-            basis = &image->basis_names[d->basis];
-    }
-    add_image_member(w, "basis", image, basis);
-    add_image_member(w, "law", image, law ? &law->id : NULL);
-    add_image_member(w, "activity", image, a ? &a->id : NULL);
-    if (a && d->permit == 1) {
-        add_text(w, ",\"obligations\":");
-        add(w, (const char *)image + image->strings.offset + a->obligations.offset,
-            a->obligations.length);
-    }
-}
-
-size_t lov_explain(struct lov *lov, const struct lov_decision *d, char *out, size_t size)
-{
-    struct writing w = {out, out ? size : 0, 0};
-    const struct reading_policy *policy = NULL;
-    if (!d)
+    struct lov_decision own;
+    if (!q) {
+        *(out ? out : &own) = permit_denied(LOV_UNAVAILABLE, NULL, at);
         return 0;
-    struct mapping *m = lov ? atomic_load_explicit(&lov->mapping, memory_order_acquire) : NULL;
-    if (m)
-        policy = policy_of(lov, m);
-    const char *name = lov_reason_name(d->reason), *sentence = lov_reason_text(d->reason);
-    add_text(&w, d->permit == 1 ? "{\"permit\":true" : "{\"permit\":false");
-    add_member(&w, "reason", name, name ? strlen(name) : 0);
-    add_member(&w, "reason_text", sentence, sentence ? strlen(sentence) : 0);
-    add_policy(&w, policy ? policy->image : NULL, d);
-    add_text(&w, ",\"consent\":");
-    if (d->consent < 0)
-        add_text(&w, "null");
-    else
-        add_number(&w, d->consent);
-    add_text(&w, ",\"policy_version\":");
-    add_number(&w, d->policy_version);
-    add_text(&w, "}");
-    if (w.size)
-        w.out[w.n < w.size ? w.n : w.size - 1] = '\0';
-    return w.n;
+    }
+    const struct asking a = asked_by(q, at);
+    return decide(q->lov, &a, consumer, out);
+}
+
+size_t lov_ask_many(struct lov_question *q, const char *const *consumers, size_t count, int64_t at,
+                    struct lov_decision *out)
+{
+    if (!q) {
+        for (size_t i = 0; out && i < count; i++)
+            out[i] = permit_denied(LOV_UNAVAILABLE, NULL, at);
+        return 0;
+    }
+    const struct asking a = asked_by(q, at);
+    return decide_many(q->lov, &a, consumers, count, out);
 }
 
 const char *lov_version(void)

@@ -12,22 +12,42 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "base/cmac.h"
 #include "permit/permit.h"
+
+enum { HINTS = 64, /* a power of two */ LONGEST_NAME = 128 };
+
+/* A use of the policy and what is asked for it: NUL-terminated, since callers' texts are. */
+struct reading_policy;
+struct named_use {
+    const struct reading_policy *policy;
+    const struct image_use *use;
+    int64_t usable_until; /* before it nothing of the recipient's stands in the way */
+    const char *recipient, *purpose, *category;
+};
 
 /* A policy as of one epoch; image NULL: none, or damaged. */
 struct reading_policy {
     uint64_t epoch;
     struct image *image;
+    struct named_use *named; /* one for each of the image's uses */
+    char *names;
     struct reading_policy *older;
+    /* What was asked for lately, by where the caller's texts lie: callers mostly ask with the same
+     * ones. A hint only, since what lies there may have changed: who takes one compares the
+     * texts. */
+    _Atomic(const struct named_use *) hints[HINTS];
 };
 
 struct mapping {
+    struct cmac_key lookup_key;
     void *base;
     size_t size;
     struct permit_map map;
     dev_t device;
     ino_t inode;
-    atomic_bool broken; /* cut short under us */
+    atomic_bool broken;  /* cut short under us */
+    atomic_bool is_ours; /* seen live in this start of the machine; it can't become another's */
     _Atomic(struct reading_policy *) policy;
     struct mapping *older;
 };

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/siphash.h"
+#include "base/hash128.h"
 #include "base/str.h"
 #include "lov.h"
 #include "permit/format.h"
@@ -35,8 +35,17 @@ int permit_map_init(const void *base, size_t size, struct permit_map *out, const
 
 /* Which start of the machine this is; 0 where that can't be known. Opens a file of /proc. */
 uint64_t permit_boot(void);
-/* CLOCK_MONOTONIC to a tick of the kernel, ms. */
-int64_t permit_ticks(void);
+/* CLOCK_MONOTONIC to a tick of the kernel, ns. */
+uint64_t permit_ticks(void);
+/* What to add to permit_ticks() for the wall clock, ns. */
+uint64_t permit_wall(void);
+/* A wall clock of the last tick, in ns, as the instant that is decided for, in ms: a tick later, so
+ * that a consent is never honoured after its end, at most a tick less. */
+static inline int64_t permit_instant(uint64_t coarse)
+{
+    enum { TICK_MS = 10 }; /* of the slowest kernel configuration */
+    return (int64_t)coarse / 1000000 + TICK_MS;
+}
 /* The wall clock, ms UTC, or up to 10 ms later: never earlier. */
 int64_t permit_now(void);
 
@@ -67,10 +76,16 @@ void permit_prefetch(const struct permit_map *m, uint32_t address);
 /* Rules 2 and 3. LOV_PERMITTED and *use, or why not. */
 enum lov_reason permit_policy(const struct image *image, struct str recipient, struct str purpose,
                               struct str category, int64_t at, const struct image_use **use);
+/* The first instant at which rule 2 refuses a recipient; INT64_MIN: at every one. */
+int64_t permit_usable_until(const struct image_recipient *r);
 /* Rules 4 and 5. `answer` is NULL for a consumer who is not known. Sets all of *out but `at`. */
 void permit_judge(const struct permit_map *m, const struct image *image,
                   const struct image_use *use, const struct permit_answer *answer, int64_t at,
                   struct lov_decision *out);
+/* Both in one: for a consumer known by their keyed hash. Sets all of *out. */
+void permit_decide(const struct permit_map *m, const struct image *image,
+                   const struct image_use *use, const struct hash128 *lookup, int64_t at,
+                   struct lov_decision *out);
 /* A decision without a consumer: denied. */
 struct lov_decision permit_denied(enum lov_reason reason, const struct image *image, int64_t at);
 
