@@ -414,7 +414,7 @@ int index_open(const struct index_options *o, struct index **out, enum index_fou
  * this process. Who reads the mapping sees it at once. */
 static void beat(struct index *ix)
 {
-    const uint64_t clocks[2] = {permit_ticks(), permit_wall()};
+    const uint64_t clocks[2] = {permit_ticks(), (uint64_t)permit_now()};
     ssize_t ignored =
         pwrite(ix->fd, clocks, sizeof clocks, offsetof(struct permit_header, heartbeat));
     (void)ignored;

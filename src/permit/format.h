@@ -69,7 +69,7 @@ struct permit_header {
     /* One cache line, all that a decision needs from here. */
     _Atomic uint64_t state;
     _Atomic uint64_t heartbeat;  /* CLOCK_MONOTONIC, ns */
-    _Atomic uint64_t wall;       /* what to add to CLOCK_MONOTONIC for UTC, ns; as of `heartbeat` */
+    _Atomic int64_t now;         /* ms UTC, as of `heartbeat` */
     _Atomic uint64_t generation; /* of the table */
     _Atomic uint64_t lines[2];   /* homes in each table section */
     _Atomic uint64_t epoch;      /* of the policy; 0: none */
@@ -85,7 +85,7 @@ struct permit_header {
 };
 _Static_assert(sizeof(struct permit_fixed) <= 512, "room of the fixed part");
 _Static_assert(offsetof(struct permit_header, state) == 512, "a cache line of its own");
-_Static_assert(offsetof(struct permit_header, wall) ==
+_Static_assert(offsetof(struct permit_header, now) ==
                    offsetof(struct permit_header, heartbeat) + sizeof(uint64_t),
                "written at once");
 _Static_assert(sizeof(struct permit_header) == 512 + 64 + 128 + 16 * PERMIT_SHARDS, "no padding");

@@ -8,6 +8,7 @@
  * everything else is kept apart. */
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "permit/handle.h"
 
@@ -49,22 +50,15 @@ void lov_close(struct lov *lov)
 
 /* ---- the file and the policy as they are now ---- */
 
-/* Which start of the machine it is never changes while this process lives, so it is asked until it
- * was right once. A mapping cut short is all zeros, and so not live. */
-static bool is_alive(const struct lov *lov, struct mapping *m, uint64_t ticks)
+static bool is_alive(const struct lov *lov, const struct mapping *m, uint64_t ticks,
+                     uint64_t silence)
 {
     const struct permit_header *h = m->map.header;
     if (atomic_load_explicit(&h->state, memory_order_acquire) != PERMIT_LIVE)
         return false;
-    /* Silence, either way. */
-    if (ticks - word_get(&h->heartbeat) + PERMIT_DEAD_NS > 2 * PERMIT_DEAD_NS)
-        return false;
-    if (__builtin_expect(atomic_load_explicit(&m->is_ours, memory_order_relaxed), 1))
-        return true;
-    if (lov->boot == 0 || word_get(&h->boot) != lov->boot)
-        return false;
-    atomic_store_explicit(&m->is_ours, true, memory_order_relaxed);
-    return true;
+    /* Either way: a heartbeat out of the future is none. */
+    return lov->boot != 0 && word_get(&h->boot) == lov->boot &&
+           ticks - word_get(&h->heartbeat) + silence <= 2 * silence;
 }
 
 /* The server may have made the file anew. Looked for now and then only, by one thread. */
@@ -91,10 +85,10 @@ static struct mapping *live_mapping(struct lov *lov)
 {
     struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
     uint64_t ticks = permit_ticks();
-    if (is_alive(lov, m, ticks))
+    if (is_alive(lov, m, ticks, PERMIT_DEAD_NS))
         return m;
     m = look_for_another(lov, m, ticks);
-    return is_alive(lov, m, ticks) ? m : NULL;
+    return is_alive(lov, m, ticks, PERMIT_DEAD_NS) ? m : NULL;
 }
 
 const struct reading_policy *lov_policy(struct lov *lov, struct mapping *m)
@@ -183,33 +177,60 @@ static void remember(const struct reading_policy *p, const struct asking *a,
                               memory_order_release);
 }
 
-/* As things mostly are: the server lives, the policy is the one of the last time, and the use is
- * one that was asked for before. False where anything is not so, or is to be said more exactly. */
-INLINE bool take_usual_view(struct lov *lov, struct mapping *m, const struct asking *a,
-                            struct view *v)
+/* What took several looks to find out holds for the rest of a second: that the server lives, in this
+ * start of the machine. So the usual decision looks at no clock but time(3), which is one word, and
+ * is true of every instant in that second. */
+struct usual_view {
+    const struct reading_policy *policy;
+    const struct named_use *named;
+    int64_t from, until, at;
+};
+
+/* False where anything is not as usual, or is to be said more exactly. */
+INLINE bool take_usual_view(const struct mapping *m, const struct asking *a, struct usual_view *v)
 {
+    enum { LATEST_MS = 1000 + PERMIT_BEAT_MS + 10 }; /* `at` below, at most, after its second */
     const struct permit_header *h = m->map.header;
-    const struct reading_policy *p = atomic_load_explicit(&m->policy, memory_order_acquire);
-    uint64_t ticks = permit_ticks();
-    int64_t now = permit_instant(ticks + word_get(&h->wall));
-    if (!is_alive(lov, m, ticks) || !clock_is_sane(m, now) || !p ||
-        p->epoch != atomic_load_explicit(&h->epoch, memory_order_acquire))
+    const int64_t second = time(NULL), start = second * 1000;
+    if (atomic_load_explicit(&h->state, memory_order_acquire) != PERMIT_LIVE ||
+        second != atomic_load_explicit(&m->second, memory_order_relaxed) ||
+        /* The same second may come twice, when the wall clock is set back: not to the heart. */
+        word_get(&h->heartbeat) - atomic_load_explicit(&m->beat, memory_order_relaxed) >
+            PERMIT_DEAD_NS ||
+        start + PERMIT_CLOCK_BACK_MS < atomic_load_explicit(&h->latest, memory_order_relaxed))
         return false;
-    const struct named_use *u = use_asked(p, a);
-    *v = (struct view){.m = m, .policy = p, .image = p->image, .at = a->at ? a->at : now};
-    if (!u || v->at >= u->usable_until)
+    v->policy = atomic_load_explicit(&m->policy, memory_order_acquire);
+    if (!v->policy ||
+        v->policy->epoch != atomic_load_explicit(&h->epoch, memory_order_acquire))
         return false;
-    v->use = u->use;
-    return true;
+    v->named = use_asked(v->policy, a);
+    v->from = a->at ? a->at : start;
+    v->until = a->at ? a->at : start + LATEST_MS;
+    v->at = a->at ? a->at
+                  : atomic_load_explicit(&h->now, memory_order_relaxed) + PERMIT_BEAT_MS;
+    return v->named && v->until < v->named->usable_until;
+}
+
+/* Makes the next decisions of this second usual ones. */
+static void remember_second(const struct lov *lov, struct mapping *m, int64_t second)
+{
+    uint64_t beat = word_get(&m->map.header->heartbeat);
+    /* Alive enough to count as that until the second is over. */
+    if (!is_alive(lov, m, permit_ticks(), PERMIT_DEAD_NS - 1000000000))
+        return;
+    atomic_store_explicit(&m->beat, beat, memory_order_relaxed);
+    atomic_store_explicit(&m->second, second, memory_order_relaxed);
 }
 
 static void take_view(struct lov *lov, const struct asking *a, struct view *v)
 {
-    int64_t now = permit_now();
+    int64_t second = time(NULL), now = permit_now();
     *v = (struct view){.reason = LOV_UNAVAILABLE, .at = a->at ? a->at : now};
     v->m = live_mapping(lov);
     if (!v->m || !clock_is_sane(v->m, now))
         return;
+    if (second != atomic_load_explicit(&v->m->second, memory_order_relaxed))
+        remember_second(lov, v->m, second);
     v->policy = lov_policy(lov, v->m);
     if (!v->policy || !v->policy->image)
         return;
@@ -221,19 +242,22 @@ static void take_view(struct lov *lov, const struct asking *a, struct view *v)
         remember(v->policy, a, v->use);
 }
 
-INLINE bool still_holds(const struct view *v)
+INLINE bool is_still(const struct mapping *m, const struct reading_policy *p)
 {
-    if (!v->m || !v->policy)
-        return true;
     /* The reads of the table come before these. */
     atomic_thread_fence(memory_order_acquire);
-    const struct permit_header *h = v->m->map.header;
-    return word_get(&h->epoch) == v->policy->epoch && word_get(&h->state) == PERMIT_LIVE;
+    const struct permit_header *h = m->map.header;
+    return word_get(&h->epoch) == p->epoch && word_get(&h->state) == PERMIT_LIVE;
+}
+
+static bool still_holds(const struct view *v)
+{
+    return !v->m || !v->policy || is_still(v->m, v->policy);
 }
 
 /* ---- deciding ---- */
 
-INLINE void decide_one(const struct view *v, const struct hash128 *lookup, struct lov_decision *out)
+static void decide_one(const struct view *v, const struct hash128 *lookup, struct lov_decision *out)
 {
     if (v->reason == LOV_PERMITTED)
         permit_decide(&v->m->map, v->image, v->use, lookup, v->at, out);
@@ -241,25 +265,32 @@ INLINE void decide_one(const struct view *v, const struct hash128 *lookup, struc
         *out = permit_denied(v->reason, v->image, v->at);
 }
 
-/* The keyed hash of the id; memory is on its way from here on. */
 INLINE struct hash128 lookup_in(const struct mapping *m, struct str consumer)
 {
-    struct hash128 out = cmac_short(&m->lookup_key, consumer.p, consumer.n);
-    permit_prefetch(&m->map, lookup_address(&out));
-    return out;
+    return cmac_short(&m->lookup_key, consumer.p, consumer.n);
+}
+
+INLINE bool decide_usually(const struct mapping *m, const struct usual_view *v,
+                           const struct hash128 *lookup, struct lov_decision *out)
+{
+    return permit_usual(&m->map, v->policy->image, v->named->use, v->named->usual, lookup, v->from,
+                        v->until, v->at, out);
 }
 
 /* Whatever is not as usual. */
-APART int decide_anew(struct lov *lov, const struct asking *a, struct str id,
+APART int decide_anew(struct lov *lov, const struct asking *a, const char *consumer,
                       struct lov_decision *out)
 {
+    struct lov_decision own;
     bool holds = false;
+    if (!out)
+        out = &own;
     for (int i = 0; lov && i < TRIES && !holds; i++) {
         struct view v;
         struct hash128 lookup = {{0}};
         take_view(lov, a, &v);
         if (v.reason == LOV_PERMITTED)
-            lookup = lookup_in(v.m, id);
+            lookup = lookup_in(v.m, text(consumer, LONGEST_ID));
         decide_one(&v, &lookup, out);
         holds = still_holds(&v);
     }
@@ -271,22 +302,16 @@ APART int decide_anew(struct lov *lov, const struct asking *a, struct str id,
 INLINE int decide(struct lov *lov, const struct asking *a, const char *consumer,
                   struct lov_decision *out)
 {
-    struct lov_decision own;
-    struct str id = text(consumer, LONGEST_ID);
-    struct view v;
-    if (!out)
-        out = &own;
-    if (!lov)
-        return decide_anew(lov, a, id, out);
-    /* First of all, so that memory comes while the rest is looked at. */
-    struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
-    struct hash128 lookup = lookup_in(m, id);
-    if (__builtin_expect(!take_usual_view(lov, m, a, &v), 0))
-        return decide_anew(lov, a, id, out);
-    permit_decide(&m->map, v.image, v.use, &lookup, v.at, out);
-    if (__builtin_expect(!still_holds(&v), 0))
-        return decide_anew(lov, a, id, out);
-    return out->permit;
+    struct usual_view v;
+    if (!lov || !consumer || !out)
+        return decide_anew(lov, a, consumer, out);
+    const struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
+    const struct hash128 lookup = lookup_in(m, text(consumer, LONGEST_ID));
+    if (__builtin_expect(take_usual_view(m, a, &v) && decide_usually(m, &v, &lookup, out) &&
+                             is_still(m, v.policy),
+                         1))
+        return 1;
+    return decide_anew(lov, a, consumer, out);
 }
 
 int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
@@ -296,18 +321,30 @@ int lov_decide(struct lov *lov, const char *recipient, const char *purpose, cons
     return decide(lov, &a, consumer, out);
 }
 
-/* One batch under one view: first every line is asked for, then each is read. */
-static size_t decide_batch(const struct view *v, const char *const *consumers, size_t count,
-                           struct lov_decision *out)
+/* One batch under one view: first every line is asked for, then each is read. Returns how many are
+ * permitted; who is not is decided anew, with all there is to say about it. */
+static size_t decide_batch(struct lov *lov, const struct asking *a, const char *const *consumers,
+                           size_t count, struct lov_decision *out)
 {
+    const struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
     struct hash128 lookup[BATCH];
+    struct usual_view v;
     size_t permits = 0;
-    for (size_t i = 0; v->reason == LOV_PERMITTED && i < count; i++)
-        lookup[i] = lookup_in(v->m, text(consumers[i], LONGEST_ID));
+    uint64_t usual = 0; /* a bit each */
     for (size_t i = 0; i < count; i++) {
-        decide_one(v, &lookup[i], &out[i]);
-        permits += (size_t)out[i].permit;
+        lookup[i] = lookup_in(m, text(consumers[i], LONGEST_ID));
+        permit_prefetch(&m->map, lookup_address(&lookup[i]));
     }
+    if (take_usual_view(m, a, &v)) {
+        for (size_t i = 0; i < count; i++)
+            usual |= (uint64_t)decide_usually(m, &v, &lookup[i], &out[i]) << i;
+        if (!is_still(m, v.policy))
+            usual = 0;
+    }
+    permits = (size_t)__builtin_popcountll(usual);
+    for (size_t i = 0; permits < count && i < count; i++)
+        if (!(usual >> i & 1))
+            permits += (size_t)decide_anew(lov, a, consumers[i], &out[i]);
     return permits;
 }
 
@@ -317,20 +354,11 @@ static size_t decide_many(struct lov *lov, const struct asking *a, const char *c
     size_t permits = 0;
     if (!out || (count && !consumers))
         return 0;
-    for (size_t from = 0; from < count; from += BATCH) {
-        size_t n = count - from < BATCH ? count - from : BATCH, won = 0;
-        bool holds = false;
-        for (int i = 0; lov && i < TRIES && !holds; i++) {
-            struct view v;
-            struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
-            if (!take_usual_view(lov, m, a, &v))
-                take_view(lov, a, &v);
-            won = decide_batch(&v, consumers + from, n, out + from);
-            holds = still_holds(&v);
-        }
-        for (size_t i = 0; i < n && !holds; i++)
-            out[from + i] = permit_denied(LOV_UNAVAILABLE, NULL, a->at);
-        permits += holds ? won : 0;
+    for (size_t i = 0; !lov && i < count; i++)
+        out[i] = permit_denied(LOV_UNAVAILABLE, NULL, a->at);
+    for (size_t from = 0; lov && from < count; from += BATCH) {
+        size_t n = count - from < BATCH ? count - from : BATCH;
+        permits += decide_batch(lov, a, consumers + from, n, out + from);
     }
     return permits;
 }

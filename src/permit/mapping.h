@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 #include "base/cmac.h"
-#include "permit/permit.h"
+#include "permit/usual.h"
 
 enum { HINTS = 64, /* a power of two */ LONGEST_NAME = 128 };
 
@@ -22,6 +22,7 @@ struct reading_policy;
 struct named_use {
     const struct reading_policy *policy;
     const struct image_use *use;
+    struct usual usual;
     int64_t usable_until; /* before it nothing of the recipient's stands in the way */
     const char *recipient, *purpose, *category;
 };
@@ -47,7 +48,10 @@ struct mapping {
     dev_t device;
     ino_t inode;
     atomic_bool broken;  /* cut short under us */
-    atomic_bool is_ours; /* seen live in this start of the machine; it can't become another's */
+    /* The second of the wall clock in which everything was found in order, and the heartbeat of
+     * then; 0: it was not. */
+    _Atomic int64_t second;
+    _Atomic uint64_t beat;
     _Atomic(struct reading_policy *) policy;
     struct mapping *older;
 };

@@ -37,15 +37,6 @@ int permit_map_init(const void *base, size_t size, struct permit_map *out, const
 uint64_t permit_boot(void);
 /* CLOCK_MONOTONIC to a tick of the kernel, ns. */
 uint64_t permit_ticks(void);
-/* What to add to permit_ticks() for the wall clock, ns. */
-uint64_t permit_wall(void);
-/* A wall clock of the last tick, in ns, as the instant that is decided for, in ms: a tick later, so
- * that a consent is never honoured after its end, at most a tick less. */
-static inline int64_t permit_instant(uint64_t coarse)
-{
-    enum { TICK_MS = 10 }; /* of the slowest kernel configuration */
-    return (int64_t)coarse / 1000000 + TICK_MS;
-}
 /* The wall clock, ms UTC, or up to 10 ms later: never earlier. */
 int64_t permit_now(void);
 

@@ -102,7 +102,7 @@ static void make_live(uint8_t *file)
     h->state = PERMIT_LIVE;
     h->boot = permit_boot();
     h->heartbeat = permit_ticks();
-    h->wall = permit_wall();
+    h->now = permit_now();
     h->epoch = 2;
     h->lines[0] = h->lines[1] = 64;
     memcpy(file + POLICY_AT, valid.p, valid.n);
