@@ -76,21 +76,36 @@ static inline __m128i cmac_encrypt(const struct cmac_key *k, __m128i block)
 }
 #endif
 
-static inline struct hash128 cmac_short(const struct cmac_key *k, const char *p, size_t n)
+/* The same in two words. */
+struct cmac_words {
+    uint64_t low, high;
+};
+static inline __attribute__((always_inline)) struct cmac_words
+cmac_words(const struct cmac_key *k, const char *p, size_t n)
 {
+    struct cmac_words w;
 #if defined(__x86_64__)
     if (__builtin_expect(n <= CMAC_BLOCK && k->hardware, 1)) {
-        struct hash128 out;
-        uint64_t low, high;
-        cmac_pad(p, n, &low, &high);
+        cmac_pad(p, n, &w.low, &w.high);
         const void *mask = n == CMAC_BLOCK ? k->whole : k->part;
-        __m128i block = _mm_set_epi64x((long long)high, (long long)low);
+        __m128i block = _mm_set_epi64x((long long)w.high, (long long)w.low);
         block = cmac_encrypt(k, _mm_xor_si128(block, _mm_loadu_si128((const __m128i *)mask)));
-        _mm_storeu_si128((__m128i *)(void *)out.b, block);
-        return out;
+        w.low = (uint64_t)_mm_cvtsi128_si64(block);
+        w.high = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(block, block));
+        return w;
     }
 #endif
-    return cmac_of(k, p, n);
+    struct hash128 h = cmac_of(k, p, n);
+    memcpy(&w, h.b, sizeof w);
+    return w;
+}
+
+static inline struct hash128 cmac_short(const struct cmac_key *k, const char *p, size_t n)
+{
+    struct cmac_words w = cmac_words(k, p, n);
+    struct hash128 out;
+    memcpy(out.b, &w, sizeof out.b);
+    return out;
 }
 
 #endif

@@ -142,6 +142,34 @@ INLINE struct str text(const char *s, size_t most)
     return s ? (struct str){s, strnlen(s, most + 1)} : (struct str){"", 0};
 }
 
+#if defined(__SANITIZE_ADDRESS__) || !defined(__x86_64__)
+#define WHOLE_BLOCKS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define WHOLE_BLOCKS 0
+#endif
+#endif
+#ifndef WHOLE_BLOCKS
+#define WHOLE_BLOCKS 1
+#endif
+
+/* The length of an id, up to one more than any has. It mostly ends in the aligned 16 bytes in which
+ * it begins, or in the next: those can be read as a whole, as strlen(3) does. */
+INLINE size_t id_length(const char *s)
+{
+#if WHOLE_BLOCKS
+    const uintptr_t into = (uintptr_t)s & 15;
+    const __m128i *block = (const __m128i *)(const void *)(s - into), zero = _mm_setzero_si128();
+    unsigned ends = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(block), zero));
+    if ((ends >>= into))
+        return (size_t)__builtin_ctz(ends);
+    ends = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(block + 1), zero));
+    if (ends)
+        return 16 - into + (size_t)__builtin_ctz(ends);
+#endif
+    return strnlen(s, LONGEST_ID + 1);
+}
+
 /* Where a policy remembers what is asked with these texts. */
 INLINE size_t hint_of(const struct asking *a)
 {
@@ -152,18 +180,20 @@ INLINE size_t hint_of(const struct asking *a)
 
 INLINE const struct named_use *use_asked(const struct reading_policy *p, const struct asking *a)
 {
-    const struct named_use *u;
-    if (a->question) {
-        u = atomic_load_explicit(&a->question->use, memory_order_acquire);
-        return u && u->policy == p ? u : NULL;
-    }
     /* Texts that are not there never became a hint. */
-    u = atomic_load_explicit(&p->hints[hint_of(a)], memory_order_acquire);
+    const struct named_use *u =
+        atomic_load_explicit(&p->hints[hint_of(a)], memory_order_acquire);
     if (!u || !a->recipient || !a->purpose || !a->category)
         return NULL;
     bool same = strcmp(u->category, a->category) == 0 && strcmp(u->purpose, a->purpose) == 0 &&
                 strcmp(u->recipient, a->recipient) == 0;
     return same ? u : NULL;
+}
+
+INLINE const struct named_use *use_prepared(const struct reading_policy *p, struct lov_question *q)
+{
+    const struct named_use *u = atomic_load_explicit(&q->use, memory_order_acquire);
+    return u && u->policy == p ? u : NULL;
 }
 
 static void remember(const struct reading_policy *p, const struct asking *a,
@@ -186,8 +216,10 @@ struct usual_view {
     int64_t from, until, at;
 };
 
-/* False where anything is not as usual, or is to be said more exactly. */
-INLINE bool take_usual_view(const struct mapping *m, const struct asking *a, struct usual_view *v)
+/* False where anything is not as usual, or is to be said more exactly. `prepared` is known where this
+ * is inlined: the question is one, or the texts are to be compared. */
+INLINE bool take_usual_view(const struct mapping *m, const struct asking *a, bool prepared,
+                            struct usual_view *v)
 {
     enum { LATEST_MS = 1000 + PERMIT_BEAT_MS + 10 }; /* `at` below, at most, after its second */
     const struct permit_header *h = m->map.header;
@@ -203,7 +235,7 @@ INLINE bool take_usual_view(const struct mapping *m, const struct asking *a, str
     if (!v->policy ||
         v->policy->epoch != atomic_load_explicit(&h->epoch, memory_order_acquire))
         return false;
-    v->named = use_asked(v->policy, a);
+    v->named = prepared ? use_prepared(v->policy, a->question) : use_asked(v->policy, a);
     v->from = a->at ? a->at : start;
     v->until = a->at ? a->at : start + LATEST_MS;
     v->at = a->at ? a->at
@@ -265,20 +297,15 @@ static void decide_one(const struct view *v, const struct hash128 *lookup, struc
         *out = permit_denied(v->reason, v->image, v->at);
 }
 
-INLINE struct hash128 lookup_in(const struct mapping *m, struct str consumer)
-{
-    return cmac_short(&m->lookup_key, consumer.p, consumer.n);
-}
-
 INLINE bool decide_usually(const struct mapping *m, const struct usual_view *v,
-                           const struct hash128 *lookup, struct lov_decision *out)
+                           struct cmac_words lookup, struct lov_decision *out)
 {
-    return permit_usual(&m->map, v->policy->image, v->named->use, v->named->usual, lookup, v->from,
+    return permit_usual(&m->map, &v->named->usual, (uint32_t)lookup.low, lookup.high, v->from,
                         v->until, v->at, out);
 }
 
 /* Whatever is not as usual. */
-APART int decide_anew(struct lov *lov, const struct asking *a, const char *consumer,
+static int decide_anew(struct lov *lov, const struct asking *a, const char *consumer,
                       struct lov_decision *out)
 {
     struct lov_decision own;
@@ -290,7 +317,10 @@ APART int decide_anew(struct lov *lov, const struct asking *a, const char *consu
         struct hash128 lookup = {{0}};
         take_view(lov, a, &v);
         if (v.reason == LOV_PERMITTED)
-            lookup = lookup_in(v.m, text(consumer, LONGEST_ID));
+            {
+            struct str id = text(consumer, LONGEST_ID);
+            lookup = cmac_short(&v.m->lookup_key, id.p, id.n);
+        }
         decide_one(&v, &lookup, out);
         holds = still_holds(&v);
     }
@@ -299,26 +329,32 @@ APART int decide_anew(struct lov *lov, const struct asking *a, const char *consu
     return out->permit;
 }
 
-INLINE int decide(struct lov *lov, const struct asking *a, const char *consumer,
-                  struct lov_decision *out)
+/* True: permitted, as *out says. */
+INLINE bool decide(struct lov *lov, const struct asking *a, bool prepared, const char *consumer,
+                   struct lov_decision *out)
 {
     struct usual_view v;
-    if (!lov || !consumer || !out)
-        return decide_anew(lov, a, consumer, out);
     const struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
-    const struct hash128 lookup = lookup_in(m, text(consumer, LONGEST_ID));
-    if (__builtin_expect(take_usual_view(m, a, &v) && decide_usually(m, &v, &lookup, out) &&
-                             is_still(m, v.policy),
-                         1))
-        return 1;
-    return decide_anew(lov, a, consumer, out);
+    const struct cmac_words lookup = cmac_words(&m->lookup_key, consumer, id_length(consumer));
+    return take_usual_view(m, a, prepared, &v) && decide_usually(m, &v, lookup, out) &&
+           is_still(m, v.policy);
+}
+
+APART int decide_named_anew(struct lov *lov, const char *recipient, const char *purpose,
+                            const char *category, const char *consumer, int64_t at,
+                            struct lov_decision *out)
+{
+    const struct asking a = {recipient, purpose, category, NULL, at};
+    return decide_anew(lov, &a, consumer, out);
 }
 
 int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
                const char *consumer, int64_t at, struct lov_decision *out)
 {
     const struct asking a = {recipient, purpose, category, NULL, at};
-    return decide(lov, &a, consumer, out);
+    if (__builtin_expect(lov && consumer && out && decide(lov, &a, false, consumer, out), 1))
+        return 1;
+    return decide_named_anew(lov, recipient, purpose, category, consumer, at, out);
 }
 
 /* One batch under one view: first every line is asked for, then each is read. Returns how many are
@@ -327,17 +363,18 @@ static size_t decide_batch(struct lov *lov, const struct asking *a, const char *
                            size_t count, struct lov_decision *out)
 {
     const struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
-    struct hash128 lookup[BATCH];
+    struct cmac_words lookup[BATCH];
     struct usual_view v;
     size_t permits = 0;
     uint64_t usual = 0; /* a bit each */
     for (size_t i = 0; i < count; i++) {
-        lookup[i] = lookup_in(m, text(consumers[i], LONGEST_ID));
-        permit_prefetch(&m->map, lookup_address(&lookup[i]));
+        const char *id = consumers[i] ? consumers[i] : "";
+        lookup[i] = cmac_words(&m->lookup_key, id, id_length(id));
+        permit_prefetch(&m->map, (uint32_t)lookup[i].low);
     }
-    if (take_usual_view(m, a, &v)) {
+    if (a->question ? take_usual_view(m, a, true, &v) : take_usual_view(m, a, false, &v)) {
         for (size_t i = 0; i < count; i++)
-            usual |= (uint64_t)decide_usually(m, &v, &lookup[i], &out[i]) << i;
+            usual |= (uint64_t)decide_usually(m, &v, lookup[i], &out[i]) << i;
         if (!is_still(m, v.policy))
             usual = 0;
     }
@@ -407,15 +444,19 @@ void lov_question_free(struct lov_question *q)
     free(q);
 }
 
+APART int ask_anew(struct lov_question *q, const char *consumer, int64_t at,
+                   struct lov_decision *out)
+{
+    const struct asking a = q ? asked_by(q, at) : (struct asking){.at = at};
+    return decide_anew(q ? q->lov : NULL, &a, consumer, out);
+}
+
 int lov_ask(struct lov_question *q, const char *consumer, int64_t at, struct lov_decision *out)
 {
-    struct lov_decision own;
-    if (!q) {
-        *(out ? out : &own) = permit_denied(LOV_UNAVAILABLE, NULL, at);
-        return 0;
-    }
-    const struct asking a = asked_by(q, at);
-    return decide(q->lov, &a, consumer, out);
+    const struct asking a = {.question = q, .at = at};
+    if (__builtin_expect(q && consumer && out && decide(q->lov, &a, true, consumer, out), 1))
+        return 1;
+    return ask_anew(q, consumer, at, out);
 }
 
 size_t lov_ask_many(struct lov_question *q, const char *const *consumers, size_t count, int64_t at,

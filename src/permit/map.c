@@ -121,6 +121,8 @@ int permit_map_init(const void *base, size_t size, struct permit_map *out, const
     for (int i = 0; i < 2; i++) {
         out->table[i] = (const void *)(bytes + s[SECTION_TABLE_0 + i].offset);
         out->table_lines[i] = s[SECTION_TABLE_0 + i].size / (LINE_WORDS * 8);
+        out->table_homes[i] =
+            out->table_lines[i] > PERMIT_SLACK ? out->table_lines[i] - PERMIT_SLACK : 0;
         out->policy[i] = (const void *)(bytes + s[SECTION_POLICY_0 + i].offset);
         out->policy_room[i] = s[SECTION_POLICY_0 + i].size;
     }

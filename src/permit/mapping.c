@@ -197,7 +197,7 @@ static bool name_uses(struct reading_policy *p)
         p->named[k] = (struct named_use){
             .policy = p,
             .use = u,
-            .usual = usual_of(u),
+            .usual = usual_of(i, u),
             .usable_until = permit_usable_until(&r[u->recipient]),
             .recipient = name(i, &r[u->recipient].name, &at),
             .purpose = name(i, &u->purpose, &at),

@@ -26,6 +26,7 @@ struct permit_map {
     const struct permit_header *header;
     size_t size;
     const _Atomic uint64_t *table[2], *policy[2], *terms, *overflow, *residences;
+    uint64_t table_homes[2]; /* more lines than this are no homes, but their slack */
     uint64_t table_lines[2], policy_room[2], term_limit, overflow_units, residence_limit;
 };
 
