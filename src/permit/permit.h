@@ -62,6 +62,13 @@ enum permit_found permit_find(const struct permit_map *m, const struct hash128 *
 /* The same for a consumer known by number and address (see format.h). */
 enum permit_found permit_find_number(const struct permit_map *m, uint32_t address, uint32_t number,
                                      uint32_t key, struct permit_answer *out);
+/* The first line of the table in use and how many homes it has; NULL where it is none. */
+static inline const _Atomic uint64_t *permit_table(const struct permit_map *m, uint64_t *lines)
+{
+    const uint64_t g = atomic_load_explicit(&m->header->generation, memory_order_acquire) & 1;
+    *lines = word_get(&m->header->lines[g]);
+    return *lines < m->table_homes[g] ? m->table[g] : NULL;
+}
 /* Starts fetching what permit_find() will read first. */
 void permit_prefetch(const struct permit_map *m, uint32_t address);
 
