@@ -6,7 +6,8 @@
  * The index is filled through its writer's own functions, under the policy in policy/. One consumer
  * has one consent. The floor is what a program would write for itself: an open-addressing table in
  * anonymous memory with huge pages, 32 bytes a slot at load 0.70, found by a cheap hash of the id,
- * which checks state, end and notice version. With `floor` it is the only peer. Prints one JSON object a line. */
+ * which checks state, end and notice version. With `floor` it is the only peer. Prints one JSON
+ * object a line. */
 #include <lmdb.h>
 #include <math.h>
 #include <sqlite3.h>
@@ -294,8 +295,8 @@ static void fill_sqlite(struct bench *b)
 
 /* ---- asking ---- */
 
-/* Each asks for ids until the time is over and returns decisions a second of processor time; all must be permitted,
- * but for those that the writer of the last measurement takes back. */
+/* Each asks for ids until the time is over and returns decisions a second of processor time; all
+ * must be permitted, but for those that the writer of the last measurement takes back. */
 typedef double ask(struct bench *b);
 
 static double ask_floor(struct bench *b)

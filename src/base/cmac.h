@@ -23,7 +23,8 @@ enum { CMAC_BLOCK = 16, CMAC_ROUNDS = 10 };
 
 struct cmac_key {
     _Alignas(16) uint8_t round[CMAC_ROUNDS + 1][CMAC_BLOCK];
-    uint8_t whole[CMAC_BLOCK], part[CMAC_BLOCK]; /* K1, K2 of §2.3: the last block is full, or not */
+    uint8_t whole[CMAC_BLOCK],
+        part[CMAC_BLOCK]; /* K1, K2 of §2.3: the last block is full, or not */
     bool hardware;
 };
 /* `key` is 16 secret random bytes. `hardware` false: without the processor's instructions, for
@@ -80,8 +81,8 @@ static inline __m128i cmac_encrypt(const struct cmac_key *k, __m128i block)
 struct cmac_words {
     uint64_t low, high;
 };
-static inline __attribute__((always_inline)) struct cmac_words
-cmac_words(const struct cmac_key *k, const char *p, size_t n)
+static inline __attribute__((always_inline)) struct cmac_words cmac_words(const struct cmac_key *k,
+                                                                          const char *p, size_t n)
 {
     struct cmac_words w;
 #if defined(__x86_64__)

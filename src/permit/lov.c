@@ -181,8 +181,7 @@ INLINE size_t hint_of(const struct asking *a)
 INLINE const struct named_use *use_asked(const struct reading_policy *p, const struct asking *a)
 {
     /* Texts that are not there never became a hint. */
-    const struct named_use *u =
-        atomic_load_explicit(&p->hints[hint_of(a)], memory_order_acquire);
+    const struct named_use *u = atomic_load_explicit(&p->hints[hint_of(a)], memory_order_acquire);
     if (!u || !a->recipient || !a->purpose || !a->category)
         return NULL;
     bool same = strcmp(u->category, a->category) == 0 && strcmp(u->purpose, a->purpose) == 0 &&
@@ -207,17 +206,17 @@ static void remember(const struct reading_policy *p, const struct asking *a,
                               memory_order_release);
 }
 
-/* What took several looks to find out holds for the rest of a second: that the server lives, in this
- * start of the machine. So the usual decision looks at no clock but time(3), which is one word, and
- * is true of every instant in that second. */
+/* What took several looks to find out holds for the rest of a second: that the server lives, in
+ * this start of the machine. So the usual decision looks at no clock but time(3), which is one
+ * word, and is true of every instant in that second. */
 struct usual_view {
     const struct reading_policy *policy;
     const struct named_use *named;
     int64_t from, until, at;
 };
 
-/* False where anything is not as usual, or is to be said more exactly. `prepared` is known where this
- * is inlined: the question is one, or the texts are to be compared. */
+/* False where anything is not as usual, or is to be said more exactly. `prepared` is known where
+ * this is inlined: the question is one, or the texts are to be compared. */
 INLINE bool take_usual_view(const struct mapping *m, const struct asking *a, bool prepared,
                             struct usual_view *v)
 {
@@ -232,14 +231,12 @@ INLINE bool take_usual_view(const struct mapping *m, const struct asking *a, boo
         start + PERMIT_CLOCK_BACK_MS < atomic_load_explicit(&h->latest, memory_order_relaxed))
         return false;
     v->policy = atomic_load_explicit(&m->policy, memory_order_acquire);
-    if (!v->policy ||
-        v->policy->epoch != atomic_load_explicit(&h->epoch, memory_order_acquire))
+    if (!v->policy || v->policy->epoch != atomic_load_explicit(&h->epoch, memory_order_acquire))
         return false;
     v->named = prepared ? use_prepared(v->policy, a->question) : use_asked(v->policy, a);
     v->from = a->at ? a->at : start;
     v->until = a->at ? a->at : start + LATEST_MS;
-    v->at = a->at ? a->at
-                  : atomic_load_explicit(&h->now, memory_order_relaxed) + PERMIT_BEAT_MS;
+    v->at = a->at ? a->at : atomic_load_explicit(&h->now, memory_order_relaxed) + PERMIT_BEAT_MS;
     return v->named && v->until < v->named->usable_until;
 }
 
@@ -267,9 +264,9 @@ static void take_view(struct lov *lov, const struct asking *a, struct view *v)
     if (!v->policy || !v->policy->image)
         return;
     v->image = v->policy->image;
-    v->reason = permit_policy(v->image, text(a->recipient, LONGEST_NAME),
-                              text(a->purpose, LONGEST_NAME), text(a->category, LONGEST_NAME),
-                              v->at, &v->use);
+    v->reason =
+        permit_policy(v->image, text(a->recipient, LONGEST_NAME), text(a->purpose, LONGEST_NAME),
+                      text(a->category, LONGEST_NAME), v->at, &v->use);
     if (v->reason == LOV_PERMITTED)
         remember(v->policy, a, v->use);
 }
@@ -306,7 +303,7 @@ INLINE bool decide_usually(const struct mapping *m, const struct usual_view *v,
 
 /* Whatever is not as usual. */
 static int decide_anew(struct lov *lov, const struct asking *a, const char *consumer,
-                      struct lov_decision *out)
+                       struct lov_decision *out)
 {
     struct lov_decision own;
     bool holds = false;
@@ -316,8 +313,7 @@ static int decide_anew(struct lov *lov, const struct asking *a, const char *cons
         struct view v;
         struct hash128 lookup = {{0}};
         take_view(lov, a, &v);
-        if (v.reason == LOV_PERMITTED)
-            {
+        if (v.reason == LOV_PERMITTED) {
             struct str id = text(consumer, LONGEST_ID);
             lookup = cmac_short(&v.m->lookup_key, id.p, id.n);
         }

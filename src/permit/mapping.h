@@ -47,7 +47,7 @@ struct mapping {
     struct permit_map map;
     dev_t device;
     ino_t inode;
-    atomic_bool broken;  /* cut short under us */
+    atomic_bool broken; /* cut short under us */
     /* The second of the wall clock in which everything was found in order, and the heartbeat of
      * then; 0: it was not. */
     _Atomic int64_t second;

@@ -1,8 +1,8 @@
 /*
- * usual.h - the most frequent decision, in as few instructions as it can be said: a consent that was
- * given, covers the category, has not ended, under a notice that suffices, by somebody who is old
- * enough beyond doubt. Whatever is not exactly so is left to permit_decide(), so this adds no rule:
- * where it says yes, permit_decide() says the same of every instant from `from` to `until`
+ * usual.h - the most frequent decision, in as few instructions as it can be said: a consent that
+ * was given, covers the category, has not ended, under a notice that suffices, by somebody who is
+ * old enough beyond doubt. Whatever is not exactly so is left to permit_decide(), so this adds no
+ * rule: where it says yes, permit_decide() says the same of every instant from `from` to `until`
  * (test_the_usual_way_says_nothing_else).
  *
  * A processor looks some 400 instructions ahead of a read of memory that it waits for. How many
@@ -57,7 +57,7 @@ static inline __attribute__((always_inline)) bool
 permit_usual(const struct permit_map *m, const struct usual *u, uint32_t address, uint64_t tag,
              int64_t from, int64_t until, int64_t at, struct lov_decision *out)
 {
-    enum { LOOKED_AT = 8, BASIS_CONSENT = 1 };
+    enum { LOOKED_AT = 8, BY_CONSENT = 1 };
     const struct permit_header *h = m->header;
     const uint64_t g = atomic_load_explicit(&h->generation, memory_order_acquire);
     const uint64_t lines = word_get(&h->lines[g & 1]);
@@ -91,12 +91,12 @@ permit_usual(const struct permit_map *m, const struct usual *u, uint32_t address
     const int64_t adult = (int64_t)born - 1 + BORN_FIRST + ((int64_t)r.guardian_below + 1) * 366;
     if ((low & u->mask) != u->want || (uint32_t)high != u->notice ||
         (int32_t)(high >> 32) < u->notice_from || (int64_t)ends <= until ||
-        u->bases[r.law] != BASIS_CONSENT || (born != 0 && adult * DAY_MS > from))
+        u->bases[r.law] != BY_CONSENT || (born != 0 && adult * DAY_MS > from))
         return false;
     /* Field by field: as a whole it becomes an instruction that nothing overtakes. */
     out->permit = 1;
     out->reason = LOV_PERMITTED;
-    out->basis = BASIS_CONSENT;
+    out->basis = BY_CONSENT;
     out->law = r.law;
     out->activity = u->activity;
     out->policy_version = u->version;
