@@ -91,7 +91,7 @@ size_t lov_explain(struct lov *lov, const struct lov_decision *d, char *out, siz
         return 0;
     struct mapping *m = lov ? atomic_load_explicit(&lov->mapping, memory_order_acquire) : NULL;
     if (m)
-        policy = lov_policy(lov, m);
+        policy = handle_policy(lov, m);
     const char *name = lov_reason_name(d->reason), *sentence = lov_reason_text(d->reason);
     add_text(&w, d->permit == 1 ? "{\"permit\":true" : "{\"permit\":false");
     add_member(&w, "reason", name, name ? strlen(name) : 0);

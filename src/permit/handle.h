@@ -18,6 +18,6 @@ struct lov {
 
 /* The policy in force, copied out of the mapping where it is a new one; NULL as
  * mapping_read_policy(). */
-const struct reading_policy *lov_policy(struct lov *lov, struct mapping *m);
+const struct reading_policy *handle_policy(struct lov *lov, struct mapping *m);
 
 #endif

@@ -91,7 +91,7 @@ static struct mapping *live_mapping(struct lov *lov)
     return is_alive(lov, m, ticks, PERMIT_DEAD_NS) ? m : NULL;
 }
 
-const struct reading_policy *lov_policy(struct lov *lov, struct mapping *m)
+const struct reading_policy *handle_policy(struct lov *lov, struct mapping *m)
 {
     struct reading_policy *p = atomic_load_explicit(&m->policy, memory_order_acquire);
     if (p && p->epoch == atomic_load_explicit(&m->map.header->epoch, memory_order_acquire))
@@ -260,7 +260,7 @@ static void take_view(struct lov *lov, const struct asking *a, struct view *v)
         return;
     if (second != atomic_load_explicit(&v->m->second, memory_order_relaxed))
         remember_second(lov, v->m, second);
-    v->policy = lov_policy(lov, v->m);
+    v->policy = handle_policy(lov, v->m);
     if (!v->policy || !v->policy->image)
         return;
     v->image = v->policy->image;
