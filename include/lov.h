@@ -91,11 +91,10 @@ struct lov_decision {
 int lov_open(const char *path, struct lov **out, char *error, size_t size);
 void lov_close(struct lov *lov); /* NULL is nothing */
 
-/* May `recipient` use `category` of `consumer` for `purpose` at `at` (ms since 1970 UTC; 0: now,
- *, to
- * about a tenth of a second as `at` of the decision says it; what ends within a second or so is
- *held to the exact clock: a consent is never honoured after its end)? 1 yes, 0 no. `out` may be
- *NULL. Never anything else: what can't be answered is no. */
+/* May `recipient` use `category` of `consumer` for `purpose` at `at` (ms since 1970 UTC; 0: now)?
+ * 1 yes, 0 no. `out` may be NULL. Never anything else: what can't be answered is no.
+ * With 0, `at` of the decision says when to about a tenth of a second; what ends within a second or
+ * so is held to the exact clock: a consent is never honoured after its end. */
 int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
                const char *consumer, int64_t at, struct lov_decision *out);
 
