@@ -74,7 +74,7 @@ FUZZERS := $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 # liblov: the reading half of the permit index, from the same objects as the server.
 LOV_ABI = 1
-LOV_SOURCES := $(wildcard src/permit/*.c) src/base/siphash.c src/base/civil.c
+LOV_SOURCES := $(wildcard src/permit/*.c) src/base/cmac.c src/base/civil.c
 LOV_OBJECTS := $(LOV_SOURCES:%.c=$(B)/obj/%.o)
 LOV_SHARED := $(B)/liblov.so.$(LOV_ABI)
 LOV_STATIC := $(B)/liblov.a
@@ -232,7 +232,7 @@ $(LIBRARY): $(OBJECTS)
 $(LOV_OBJECTS): HARDENING := $(filter-out -fPIE,$(HARDENING)) -fPIC
 # A decision is a dozen small functions in as many files: liblov is optimised as one.
 ifeq ($(VARIANT),)
-LOV_LTO = -O3 -flto=auto -ffat-lto-objects
+LOV_LTO = -O3 -fno-plt -flto=auto -ffat-lto-objects
 $(LOV_OBJECTS): OPTIMISE += $(LOV_LTO)
 endif
 

@@ -65,6 +65,7 @@ enum lov_reason {
 };
 
 struct lov;
+struct lov_question;
 
 /* 64 bytes, the same on every machine that Lov runs on. */
 struct lov_decision {
@@ -91,9 +92,10 @@ struct lov_decision {
 int lov_open(const char *path, struct lov **out, char *error, size_t size);
 void lov_close(struct lov *lov); /* NULL is nothing */
 
-/* May `recipient` use `category` of `consumer` for `purpose` at `at` (ms since 1970 UTC; 0: now,
- * or up to 10 ms later: a consent is never honoured after its end)?
- * 1 yes, 0 no. `out` may be NULL. Never anything else: what can't be answered is no. */
+/* May `recipient` use `category` of `consumer` for `purpose` at `at` (ms since 1970 UTC; 0: now)?
+ * 1 yes, 0 no. `out` may be NULL. Never anything else: what can't be answered is no.
+ * With 0, `at` of the decision says when to about a tenth of a second; what ends within a second or
+ * so is held to the exact clock: a consent is never honoured after its end. */
 int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
                const char *consumer, int64_t at, struct lov_decision *out);
 
@@ -102,6 +104,20 @@ int lov_decide(struct lov *lov, const char *recipient, const char *purpose, cons
 size_t lov_decide_many(struct lov *lov, const char *recipient, const char *purpose,
                        const char *category, const char *const *consumers, size_t count, int64_t at,
                        struct lov_decision *out);
+
+/* A question that is asked of many consumers, one after the other: what the policy says about it is
+ * looked up once, and again when the policy changes. For any number of threads; it must be freed
+ * before its handle is closed. 0 and *out, LOV_EINVAL where `lov` or `out` is NULL, LOV_EIO where
+ * memory is short. Names that the policy does not know are no error: their answer is no, until a
+ * policy knows them. */
+int lov_prepare(struct lov *lov, const char *recipient, const char *purpose, const char *category,
+                struct lov_question **out);
+void lov_question_free(struct lov_question *question); /* NULL is nothing */
+/* As lov_decide() and lov_decide_many() answer it. */
+int lov_ask(struct lov_question *question, const char *consumer, int64_t at,
+            struct lov_decision *out);
+size_t lov_ask_many(struct lov_question *question, const char *const *consumers, size_t count,
+                    int64_t at, struct lov_decision *out);
 
 /* Writes what a decision says as a JSON object: permit, reason, reason_text, basis, law, activity,
  * consent (event), policy_version, and for a permit its obligations. At most `size` bytes with the

@@ -34,12 +34,13 @@ static inline void sip_rounds(uint64_t v[4], int rounds)
     }
 }
 
-uint64_t siphash128_first(struct siphash *s, const uint8_t key[16], const void *data, size_t n)
+struct hash128 siphash128_of(const uint8_t key[16], const void *data, size_t n)
 {
-    uint64_t k0 = load64(key), k1 = load64(key + 8);
+    uint64_t k0 = load64(key), k1 = load64(key + 8), half[2];
     uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d ^ 0xee,
                      k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573};
     const uint8_t *p = data;
+    struct hash128 out;
     size_t left = n;
     for (; left >= 8; left -= 8, p += 8) {
         uint64_t m = load64(p);
@@ -55,24 +56,10 @@ uint64_t siphash128_first(struct siphash *s, const uint8_t key[16], const void *
     v[0] ^= last;
     v[2] ^= 0xee;
     sip_rounds(v, 4);
-    memcpy(s->v, v, sizeof v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
-uint64_t siphash128_second(struct siphash *s)
-{
-    uint64_t v[4] = {s->v[0], s->v[1] ^ 0xdd, s->v[2], s->v[3]};
+    half[0] = v[0] ^ v[1] ^ v[2] ^ v[3];
+    v[1] ^= 0xdd;
     sip_rounds(v, 4);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
-struct hash128 siphash128_of(const uint8_t key[16], const void *data, size_t n)
-{
-    struct siphash s;
-    struct hash128 out;
-    uint64_t half[2];
-    half[0] = siphash128_first(&s, key, data, n);
-    half[1] = siphash128_second(&s);
+    half[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
     memcpy(out.b, half, sizeof out.b);
     return out;
 }

@@ -190,16 +190,19 @@ static int map_file(struct index *ix, const char *path, struct err *err)
     struct stat st;
     const char *what = "";
     ix->fd = open(path, O_RDWR | O_CLOEXEC);
-    if (ix->fd < 0 || fstat(ix->fd, &st) != 0)
-        return err_set(err, errno == ENOENT ? LOV_ENOTFOUND : LOV_EIO, "cannot open %s: %s", path,
-                       strerror(errno));
+    if (ix->fd < 0 || fstat(ix->fd, &st) != 0) {
+        const int code = errno == ENOENT ? LOV_ENOTFOUND : LOV_EIO;
+        err_set(err, code, "cannot open %s: %s", path, strerror(errno));
+        return code;
+    }
     if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(struct permit_header))
         return LOV_ECORRUPT;
     ix->size = (size_t)st.st_size;
     ix->base = mmap(NULL, ix->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ix->fd, 0);
     if (ix->base == MAP_FAILED) {
         ix->base = NULL;
-        return err_set(err, LOV_EIO, "cannot map %s: %s", path, strerror(errno));
+        err_set(err, LOV_EIO, "cannot map %s: %s", path, strerror(errno));
+        return LOV_EIO;
     }
     madvise(ix->base, ix->size, MADV_DONTDUMP);
     ix->h = (struct permit_header *)(void *)ix->base;
@@ -416,8 +419,9 @@ int index_open(const struct index_options *o, struct index **out, enum index_fou
  * this process. Who reads the mapping sees it at once. */
 static void beat(struct index *ix)
 {
-    uint64_t now = (uint64_t)permit_ticks();
-    ssize_t ignored = pwrite(ix->fd, &now, sizeof now, offsetof(struct permit_header, heartbeat));
+    const uint64_t clocks[2] = {permit_ticks(), (uint64_t)permit_now()};
+    ssize_t ignored =
+        pwrite(ix->fd, clocks, sizeof clocks, offsetof(struct permit_header, heartbeat));
     (void)ignored;
 }
 

@@ -103,7 +103,7 @@ static struct identity *new_identity(const struct identity_keys *keys, uint32_t 
 static void take_root(struct identity *who, struct identity **out)
 {
     _cleanup_secret struct secret lookup = identity_secret(who, "lookup");
-    memcpy(who->lookup_key, lookup.b, sizeof who->lookup_key);
+    cmac_key_init(&who->lookup_key, lookup.b, true);
     *out = who;
 }
 
@@ -170,7 +170,7 @@ struct str identity_hash_str(const struct hash128 *h)
 
 struct hash128 identity_lookup(const struct identity *who, struct str id)
 {
-    return siphash128(who->lookup_key, id);
+    return cmac_short(&who->lookup_key, id.p, id.n);
 }
 
 uint32_t identity_shard(const struct identity *who, const struct hash128 *lookup)

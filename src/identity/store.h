@@ -6,11 +6,12 @@
 
 #include <pthread.h>
 
+#include "base/cmac.h"
 #include "identity/identity.h"
 
 struct identity {
     struct secret root, log;
-    uint8_t lookup_key[16];
+    struct cmac_key lookup_key;
     uint32_t shards;
     pthread_rwlock_t lock; /* guards keys, which a rotation changes */
     struct identity_keys keys;

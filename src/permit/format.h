@@ -1,5 +1,5 @@
 /*
- * format.h - the layout of the permit index, version 1 (docs/index-format.md), and the few lines
+ * format.h - the layout of the permit index, version 2 (docs/index-format.md), and the few lines
  * that take its words apart. Shared by the writer (consent/index*.c) and the readers (this module).
  *
  * Everything that changes while readers look is read and written as whole 64-bit atomic words.
@@ -14,15 +14,14 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/siphash.h"
+#include "base/hash128.h"
 
 #define PERMIT_MAGIC "LOVPERM"
 enum {
-    PERMIT_FORMAT = 1,
+    PERMIT_FORMAT = 2,
     PERMIT_SHARDS = 256,
     PERMIT_SLACK = 1024,        /* lines behind the last home: probing never wraps round */
     PERMIT_BEAT_MS = 100,       /* how often the writer shows that it lives */
-    PERMIT_DEAD_MS = 2000,      /* silence after which it counts as dead */
     PERMIT_CLOCK_BACK_MS = 5000 /* a wall clock further behind the ledger is not trusted */
 };
 
@@ -69,8 +68,8 @@ struct permit_header {
     };
     /* One cache line, all that a decision needs from here. */
     _Atomic uint64_t state;
-    _Atomic uint64_t boot;       /* which start of the machine `heartbeat` counts from */
-    _Atomic uint64_t heartbeat;  /* CLOCK_MONOTONIC, ms */
+    _Atomic uint64_t heartbeat;  /* CLOCK_MONOTONIC, ns */
+    _Atomic int64_t now;         /* ms UTC, as of `heartbeat` */
     _Atomic uint64_t generation; /* of the table */
     _Atomic uint64_t lines[2];   /* homes in each table section */
     _Atomic uint64_t epoch;      /* of the policy; 0: none */
@@ -80,13 +79,19 @@ struct permit_header {
     _Atomic uint64_t clean;    /* closed in order: `content` holds */
     _Atomic uint64_t changing; /* not 0: inside a change */
     _Atomic uint64_t content;  /* checksum of all that is in use, as of closing */
-    uint64_t spare[7];
+    _Atomic uint64_t boot;     /* which start of the machine `heartbeat` counts from */
+    uint64_t spare[6];
     struct permit_applied applied[PERMIT_SHARDS];
 };
 _Static_assert(sizeof(struct permit_fixed) <= 512, "room of the fixed part");
 _Static_assert(offsetof(struct permit_header, state) == 512, "a cache line of its own");
+_Static_assert(offsetof(struct permit_header, now) ==
+                   offsetof(struct permit_header, heartbeat) + sizeof(uint64_t),
+               "written at once");
 _Static_assert(sizeof(struct permit_header) == 512 + 64 + 128 + 16 * PERMIT_SHARDS, "no padding");
 _Static_assert(sizeof(_Atomic uint64_t) == 8, "atomic words are plain words in the file");
+
+static const uint64_t PERMIT_DEAD_NS = 2000000000; /* silence after which it counts as dead */
 
 uint64_t permit_checksum(const void *data, size_t n);
 

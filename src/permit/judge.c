@@ -54,6 +54,17 @@ static enum lov_reason check_recipient(const struct image_recipient *r, int64_t 
     return LOV_PERMITTED;
 }
 
+int64_t permit_usable_until(const struct image_recipient *r)
+{
+    const int64_t ends[] = {r->contract_end, r->safeguards_end, r->training_end};
+    /* A successor has a first instant too; there are few. */
+    int64_t until = r->suspended || r->begins != INT64_MIN ? INT64_MIN : INT64_MAX;
+    for (int i = 0; i < 3; i++)
+        if (ends[i] != INT64_MIN && ends[i] < until)
+            until = ends[i];
+    return until;
+}
+
 static const struct image_use *find_use(const struct image *i, struct str recipient,
                                         struct str purpose, struct str category)
 {
@@ -273,4 +284,16 @@ void permit_judge(const struct permit_map *m, const struct image *image,
         .consent = answer->answered && asked && !restricted ? answer->consent : -1,
         .at = at,
     };
+}
+
+void permit_decide(const struct permit_map *m, const struct image *image,
+                   const struct image_use *use, const struct hash128 *lookup, int64_t at,
+                   struct lov_decision *out)
+{
+    struct permit_answer answer;
+    enum permit_found found = permit_find(m, lookup, use->key, &answer);
+    if (found == PERMIT_BUSY)
+        *out = permit_denied(LOV_UNAVAILABLE, image, at);
+    else
+        permit_judge(m, image, use, found == PERMIT_SOMEBODY ? &answer : NULL, at, out);
 }

@@ -1,21 +1,18 @@
 /* lov.c - the public calls. A decision reads the policy's epoch and the table's generation before
  * and after (the latter in permit_find), and starts again when one moved: its answer was true at
  * one instant in between. What is rare (another policy, another file) happens in one place under a
- * lock; else nothing is written and nothing waited for. */
+ * lock; else nothing is written and nothing waited for.
+ *
+ * How fast a decision is depends on how many of them the processor can look ahead while memory
+ * comes: some 400 instructions. So what is usual is inlined into one short run of them, and
+ * everything else is kept apart. */
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
-#include "permit/mapping.h"
+#include "permit/handle.h"
 
-enum { BATCH = 32, TRIES = 64, LOOK_AGAIN_MS = 100, LONGEST_ID = 128, LONGEST_NAME = 128 };
-
-struct lov {
-    char *path;
-    uint64_t boot;
-    _Atomic(struct mapping *) mapping;
-    pthread_mutex_t lock;      /* who replaces mapping or policy */
-    _Atomic int64_t looked_at; /* ticks: when the path was last looked at for a new file */
-};
+enum { BATCH = 64, TRIES = 64, LOOK_AGAIN_NS = 100000000, LONGEST_ID = 128 };
 
 int lov_open(const char *path, struct lov **out, char *error, size_t size)
 {
@@ -53,22 +50,22 @@ void lov_close(struct lov *lov)
 
 /* ---- the file and the policy as they are now ---- */
 
-static bool is_alive(const struct lov *lov, const struct mapping *m)
+static bool is_alive(const struct lov *lov, const struct mapping *m, uint64_t ticks,
+                     uint64_t silence)
 {
     const struct permit_header *h = m->map.header;
     if (atomic_load_explicit(&h->state, memory_order_acquire) != PERMIT_LIVE)
         return false;
-    int64_t silence = permit_ticks() - (int64_t)word_get(&h->heartbeat);
-    return lov->boot != 0 && word_get(&h->boot) == lov->boot && silence > -PERMIT_DEAD_MS &&
-           silence < PERMIT_DEAD_MS && !atomic_load_explicit(&m->broken, memory_order_acquire);
+    /* Either way: a heartbeat out of the future is none. */
+    return lov->boot != 0 && word_get(&h->boot) == lov->boot &&
+           ticks - word_get(&h->heartbeat) + silence <= 2 * silence;
 }
 
 /* The server may have made the file anew. Looked for now and then only, by one thread. */
-static struct mapping *look_for_another(struct lov *lov, struct mapping *m)
+static struct mapping *look_for_another(struct lov *lov, struct mapping *m, uint64_t now)
 {
-    int64_t now = permit_ticks();
-    int64_t last = atomic_load_explicit(&lov->looked_at, memory_order_relaxed);
-    if (now - last < LOOK_AGAIN_MS || !atomic_compare_exchange_strong(&lov->looked_at, &last, now))
+    uint64_t last = atomic_load_explicit(&lov->looked_at, memory_order_relaxed);
+    if (now - last < LOOK_AGAIN_NS || !atomic_compare_exchange_strong(&lov->looked_at, &last, now))
         return m;
     pthread_mutex_lock(&lov->lock);
     struct mapping *fresh = NULL, *current = atomic_load(&lov->mapping);
@@ -87,13 +84,14 @@ static struct mapping *look_for_another(struct lov *lov, struct mapping *m)
 static struct mapping *live_mapping(struct lov *lov)
 {
     struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
-    if (is_alive(lov, m))
+    uint64_t ticks = permit_ticks();
+    if (is_alive(lov, m, ticks, PERMIT_DEAD_NS))
         return m;
-    m = look_for_another(lov, m);
-    return is_alive(lov, m) ? m : NULL;
+    m = look_for_another(lov, m, ticks);
+    return is_alive(lov, m, ticks, PERMIT_DEAD_NS) ? m : NULL;
 }
 
-static const struct reading_policy *policy_of(struct lov *lov, struct mapping *m)
+const struct reading_policy *handle_policy(struct lov *lov, struct mapping *m)
 {
     struct reading_policy *p = atomic_load_explicit(&m->policy, memory_order_acquire);
     if (p && p->epoch == atomic_load_explicit(&m->map.header->epoch, memory_order_acquire))
@@ -112,6 +110,20 @@ static bool clock_is_sane(const struct mapping *m, int64_t now)
            atomic_load_explicit(&m->map.header->latest, memory_order_relaxed);
 }
 
+/* ---- what is asked ---- */
+
+struct lov_question {
+    struct lov *lov;
+    char *names[3];
+    _Atomic(const struct named_use *) use; /* in the policy as it was last; NULL: none */
+};
+
+struct asking {
+    const char *recipient, *purpose, *category;
+    struct lov_question *question; /* NULL: the names are the caller's */
+    int64_t at;
+};
+
 /* What many decisions share: taken before them, checked after them. */
 struct view {
     struct mapping *m;
@@ -122,115 +134,283 @@ struct view {
     int64_t at;
 };
 
-struct asking {
-    struct str recipient, purpose, category;
-    int64_t at;
-};
+#define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline))
 
-static void take_view(struct lov *lov, const struct asking *a, struct view *v)
-{
-    int64_t now = permit_now();
-    *v = (struct view){.reason = LOV_UNAVAILABLE, .at = a->at ? a->at : now};
-    v->m = live_mapping(lov);
-    if (!v->m || !clock_is_sane(v->m, now))
-        return;
-    v->policy = policy_of(lov, v->m);
-    if (!v->policy || !v->policy->image)
-        return;
-    v->image = v->policy->image;
-    v->reason = permit_policy(v->image, a->recipient, a->purpose, a->category, v->at, &v->use);
-}
-
-static bool still_holds(const struct view *v)
-{
-    if (!v->m || !v->policy)
-        return true;
-    /* The reads of the table come before these. */
-    atomic_thread_fence(memory_order_acquire);
-    const struct permit_header *h = v->m->map.header;
-    return word_get(&h->epoch) == v->policy->epoch && word_get(&h->state) == PERMIT_LIVE &&
-           !atomic_load_explicit(&v->m->broken, memory_order_acquire);
-}
-
-/* ---- deciding ---- */
-
-static struct str text(const char *s, size_t most)
+INLINE struct str text(const char *s, size_t most)
 {
     return s ? (struct str){s, strnlen(s, most + 1)} : (struct str){"", 0};
 }
 
+#if defined(__SANITIZE_ADDRESS__) || !defined(__x86_64__)
+#define WHOLE_BLOCKS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define WHOLE_BLOCKS 0
+#endif
+#endif
+#ifndef WHOLE_BLOCKS
+#define WHOLE_BLOCKS 1
+#endif
+
+/* The length of an id, up to one more than any has. It mostly ends in the aligned 16 bytes in which
+ * it begins, or in the next: those can be read as a whole, as strlen(3) does. */
+INLINE size_t id_length(const char *s)
+{
+#if WHOLE_BLOCKS
+    const uintptr_t into = (uintptr_t)s & 15;
+    const __m128i *block = (const __m128i *)(const void *)(s - into), zero = _mm_setzero_si128();
+    unsigned ends = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(block), zero));
+    if ((ends >>= into))
+        return (size_t)__builtin_ctz(ends);
+    ends = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(block + 1), zero));
+    if (ends)
+        return 16 - into + (size_t)__builtin_ctz(ends);
+#endif
+    return strnlen(s, LONGEST_ID + 1);
+}
+
+/* Where a policy remembers what is asked with these texts. */
+INLINE size_t hint_of(const struct asking *a)
+{
+    uint64_t mixed =
+        (uintptr_t)a->recipient + (uintptr_t)a->purpose * 5 + (uintptr_t)a->category * 25;
+    return (size_t)(mixed * 0x9E3779B97F4A7C15u >> 58) % HINTS;
+}
+
+INLINE const struct named_use *use_asked(const struct reading_policy *p, const struct asking *a)
+{
+    /* Texts that are not there never became a hint. */
+    const struct named_use *u = atomic_load_explicit(&p->hints[hint_of(a)], memory_order_acquire);
+    if (!u || !a->recipient || !a->purpose || !a->category)
+        return NULL;
+    bool same = strcmp(u->category, a->category) == 0 && strcmp(u->purpose, a->purpose) == 0 &&
+                strcmp(u->recipient, a->recipient) == 0;
+    return same ? u : NULL;
+}
+
+INLINE const struct named_use *use_prepared(const struct reading_policy *p, struct lov_question *q)
+{
+    const struct named_use *u = atomic_load_explicit(&q->use, memory_order_acquire);
+    return u && u->policy == p ? u : NULL;
+}
+
+static void remember(const struct reading_policy *p, const struct asking *a,
+                     const struct image_use *use)
+{
+    const struct named_use *u = &p->named[use - IMAGE_AT(p->image, uses, struct image_use)];
+    if (a->question)
+        atomic_store_explicit(&a->question->use, u, memory_order_release);
+    else
+        atomic_store_explicit(&((struct reading_policy *)(uintptr_t)p)->hints[hint_of(a)], u,
+                              memory_order_release);
+}
+
+/* What took several looks to find out holds for the rest of a second: that the server lives, in
+ * this start of the machine. So the usual decision looks at no clock but time(3), which is one
+ * word, and is true of every instant in that second. */
+struct usual_view {
+    const struct reading_policy *policy;
+    const struct named_use *named;
+    int64_t from, until, at;
+};
+
+/* False where anything is not as usual, or is to be said more exactly. `prepared` is known where
+ * this is inlined: the question is one, or the texts are to be compared. */
+INLINE bool take_usual_view(const struct mapping *m, const struct asking *a, bool prepared,
+                            struct usual_view *v)
+{
+    enum { LATEST_MS = 1000 + PERMIT_BEAT_MS + 10 }; /* `at` below, at most, after its second */
+    const struct permit_header *h = m->map.header;
+    const int64_t second = time(NULL), start = second * 1000;
+    if (atomic_load_explicit(&h->state, memory_order_acquire) != PERMIT_LIVE ||
+        second != atomic_load_explicit(&m->second, memory_order_relaxed) ||
+        /* The same second may come twice, when the wall clock is set back: not to the heart. */
+        word_get(&h->heartbeat) - atomic_load_explicit(&m->beat, memory_order_relaxed) >
+            PERMIT_DEAD_NS ||
+        start + PERMIT_CLOCK_BACK_MS < atomic_load_explicit(&h->latest, memory_order_relaxed))
+        return false;
+    v->policy = atomic_load_explicit(&m->policy, memory_order_acquire);
+    if (!v->policy || v->policy->epoch != atomic_load_explicit(&h->epoch, memory_order_acquire))
+        return false;
+    v->named = prepared ? use_prepared(v->policy, a->question) : use_asked(v->policy, a);
+    v->from = a->at ? a->at : start;
+    v->until = a->at ? a->at : start + LATEST_MS;
+    v->at = a->at ? a->at : atomic_load_explicit(&h->now, memory_order_relaxed) + PERMIT_BEAT_MS;
+    return v->named && v->until < v->named->usable_until;
+}
+
+/* Makes the next decisions of this second usual ones. */
+static void remember_second(const struct lov *lov, struct mapping *m, int64_t second)
+{
+    uint64_t beat = word_get(&m->map.header->heartbeat);
+    /* Alive enough to count as that until the second is over. */
+    if (!is_alive(lov, m, permit_ticks(), PERMIT_DEAD_NS - 1000000000))
+        return;
+    atomic_store_explicit(&m->beat, beat, memory_order_relaxed);
+    atomic_store_explicit(&m->second, second, memory_order_relaxed);
+}
+
+static void take_view(struct lov *lov, const struct asking *a, struct view *v)
+{
+    int64_t second = time(NULL), now = permit_now();
+    *v = (struct view){.reason = LOV_UNAVAILABLE, .at = a->at ? a->at : now};
+    v->m = live_mapping(lov);
+    if (!v->m || !clock_is_sane(v->m, now))
+        return;
+    if (second != atomic_load_explicit(&v->m->second, memory_order_relaxed))
+        remember_second(lov, v->m, second);
+    v->policy = handle_policy(lov, v->m);
+    if (!v->policy || !v->policy->image)
+        return;
+    v->image = v->policy->image;
+    v->reason =
+        permit_policy(v->image, text(a->recipient, LONGEST_NAME), text(a->purpose, LONGEST_NAME),
+                      text(a->category, LONGEST_NAME), v->at, &v->use);
+    if (v->reason == LOV_PERMITTED)
+        remember(v->policy, a, v->use);
+}
+
+INLINE bool is_still(const struct mapping *m, const struct reading_policy *p)
+{
+    /* The reads of the table come before these. */
+    atomic_thread_fence(memory_order_acquire);
+    const struct permit_header *h = m->map.header;
+    return word_get(&h->epoch) == p->epoch && word_get(&h->state) == PERMIT_LIVE;
+}
+
+static bool still_holds(const struct view *v)
+{
+    return !v->m || !v->policy || is_still(v->m, v->policy);
+}
+
+/* ---- deciding ---- */
+
 static void decide_one(const struct view *v, const struct hash128 *lookup, struct lov_decision *out)
 {
-    struct permit_answer answer;
-    if (v->reason != LOV_PERMITTED) {
+    if (v->reason == LOV_PERMITTED)
+        permit_decide(&v->m->map, v->image, v->use, lookup, v->at, out);
+    else
         *out = permit_denied(v->reason, v->image, v->at);
-        return;
-    }
-    enum permit_found found = permit_find(&v->m->map, lookup, v->use->key, &answer);
-    if (found == PERMIT_BUSY) {
-        *out = permit_denied(LOV_UNAVAILABLE, v->image, v->at);
-        return;
-    }
-    permit_judge(&v->m->map, v->image, v->use, found == PERMIT_SOMEBODY ? &answer : NULL, v->at,
-                 out);
 }
 
-/* The keyed hash of the id; memory is on its way before the whole of it is there. */
-static struct hash128 lookup_in(const struct mapping *m, struct str consumer)
+INLINE bool decide_usually(const struct mapping *m, const struct usual_view *v,
+                           struct cmac_words lookup, struct lov_decision *out)
 {
-    struct siphash state;
-    struct hash128 out;
-    uint64_t half[2];
-    half[0] = siphash128_first(&state, m->map.header->fixed.lookup_key, consumer.p, consumer.n);
-    permit_prefetch(&m->map, (uint32_t)half[0]);
-    half[1] = siphash128_second(&state);
-    memcpy(out.b, half, sizeof out.b);
-    return out;
+    return permit_usual(&m->map, &v->named->usual, (uint32_t)lookup.low, lookup.high, v->from,
+                        v->until, v->at, out);
 }
 
-static struct asking asking_of(const char *recipient, const char *purpose, const char *category,
-                               int64_t at)
+/* Whatever is not as usual. */
+static int decide_anew(struct lov *lov, const struct asking *a, const char *consumer,
+                       struct lov_decision *out)
 {
-    return (struct asking){text(recipient, LONGEST_NAME), text(purpose, LONGEST_NAME),
-                           text(category, LONGEST_NAME), at};
+    struct lov_decision own;
+    bool holds = false;
+    if (!out)
+        out = &own;
+    for (int i = 0; lov && i < TRIES && !holds; i++) {
+        struct view v;
+        struct hash128 lookup = {{0}};
+        take_view(lov, a, &v);
+        if (v.reason == LOV_PERMITTED) {
+            struct str id = text(consumer, LONGEST_ID);
+            lookup = cmac_short(&v.m->lookup_key, id.p, id.n);
+        }
+        decide_one(&v, &lookup, out);
+        holds = still_holds(&v);
+    }
+    if (!holds)
+        *out = permit_denied(LOV_UNAVAILABLE, NULL, a->at);
+    return out->permit;
+}
+
+/* True: permitted, as *out says. */
+INLINE bool decide(struct lov *lov, const struct asking *a, bool prepared, const char *consumer,
+                   struct lov_decision *out)
+{
+    struct usual_view v;
+    const struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
+    const struct cmac_words lookup = cmac_words(&m->lookup_key, consumer, id_length(consumer));
+    return take_usual_view(m, a, prepared, &v) && decide_usually(m, &v, lookup, out) &&
+           is_still(m, v.policy);
+}
+
+APART int decide_named_anew(struct lov *lov, const char *recipient, const char *purpose,
+                            const char *category, const char *consumer, int64_t at,
+                            struct lov_decision *out)
+{
+    const struct asking a = {recipient, purpose, category, NULL, at};
+    return decide_anew(lov, &a, consumer, out);
 }
 
 int lov_decide(struct lov *lov, const char *recipient, const char *purpose, const char *category,
                const char *consumer, int64_t at, struct lov_decision *out)
 {
-    struct lov_decision own;
-    if (!out)
-        out = &own;
-    struct str id = text(consumer, LONGEST_ID);
-    bool holds = false;
-    for (int i = 0; lov && i < TRIES && !holds; i++) {
-        struct view v;
-        /* First of all, so that memory comes while the rest is looked at. */
-        struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
-        struct hash128 lookup = lookup_in(m, id);
-        struct asking asking = asking_of(recipient, purpose, category, at);
-        take_view(lov, &asking, &v);
-        if (v.m && v.m != m)
-            lookup = lookup_in(v.m, id);
-        decide_one(&v, &lookup, out);
-        holds = still_holds(&v);
-    }
-    if (!holds)
-        *out = permit_denied(LOV_UNAVAILABLE, NULL, at);
-    return out->permit;
+    const struct asking a = {recipient, purpose, category, NULL, at};
+    if (__builtin_expect(lov && consumer && out && decide(lov, &a, false, consumer, out), 1))
+        return 1;
+    return decide_named_anew(lov, recipient, purpose, category, consumer, at, out);
 }
 
-/* One batch under one view: first every line is asked for, then each is read. */
-static size_t decide_batch(const struct view *v, const char *const *consumers, size_t count,
-                           struct lov_decision *out)
+/* Has every line on its way before the first is looked at, and then the next lines of those who are
+ * not at home. In loops this short, so that the processor has as many reads under way as it can. */
+INLINE void fetch_lines(const struct permit_map *map, const struct cmac_words *lookup, size_t count)
 {
-    struct hash128 lookup[BATCH];
+    const _Atomic uint64_t *line[BATCH];
+    uint64_t lines;
+    const _Atomic uint64_t *table = permit_table(map, &lines);
+    for (size_t i = 0; table && i < count; i++) {
+        line[i] = table + home_of((uint32_t)lookup[i].low, lines) * LINE_WORDS;
+        __builtin_prefetch((const void *)line[i]);
+    }
+    for (size_t i = 0; table && i < count; i++) {
+        uint64_t one = word_get(line[i] + 1) ^ lookup[i].high,
+                 two = word_get(line[i] + 2) ^ lookup[i].high;
+        bool home = opaque((one == 0) | (two == 0));
+        __builtin_prefetch((const void *)(line[i] + (home ? 0 : LINE_WORDS)));
+    }
+}
+
+/* One batch under one view: first every line is asked for, then each is read. Returns how many are
+ * permitted; who is not is decided anew, with all there is to say about it. */
+static size_t decide_batch(struct lov *lov, const struct asking *a, const char *const *consumers,
+                           size_t count, struct lov_decision *out)
+{
+    const struct mapping *m = atomic_load_explicit(&lov->mapping, memory_order_acquire);
+    struct cmac_words lookup[BATCH];
+    struct usual_view v;
     size_t permits = 0;
-    for (size_t i = 0; v->reason == LOV_PERMITTED && i < count; i++)
-        lookup[i] = lookup_in(v->m, text(consumers[i], LONGEST_ID));
+    uint64_t usual = 0; /* a bit each */
     for (size_t i = 0; i < count; i++) {
-        decide_one(v, &lookup[i], &out[i]);
-        permits += (size_t)out[i].permit;
+        const char *id = consumers[i] ? consumers[i] : "";
+        lookup[i] = cmac_words(&m->lookup_key, id, id_length(id));
+    }
+    fetch_lines(&m->map, lookup, count);
+    if (a->question ? take_usual_view(m, a, true, &v) : take_usual_view(m, a, false, &v)) {
+        for (size_t i = 0; i < count; i++)
+            usual |= (uint64_t)decide_usually(m, &v, lookup[i], &out[i]) << i;
+        if (!is_still(m, v.policy))
+            usual = 0;
+    }
+    permits = (size_t)__builtin_popcountll(usual);
+    for (size_t i = 0; permits < count && i < count; i++)
+        if (!(usual >> i & 1))
+            permits += (size_t)decide_anew(lov, a, consumers[i], &out[i]);
+    return permits;
+}
+
+static size_t decide_many(struct lov *lov, const struct asking *a, const char *const *consumers,
+                          size_t count, struct lov_decision *out)
+{
+    size_t permits = 0;
+    if (!out || (count && !consumers))
+        return 0;
+    for (size_t i = 0; !lov && i < count; i++)
+        out[i] = permit_denied(LOV_UNAVAILABLE, NULL, a->at);
+    for (size_t from = 0; lov && from < count; from += BATCH) {
+        size_t n = count - from < BATCH ? count - from : BATCH;
+        permits += decide_batch(lov, a, consumers + from, n, out + from);
     }
     return permits;
 }
@@ -239,135 +419,71 @@ size_t lov_decide_many(struct lov *lov, const char *recipient, const char *purpo
                        const char *category, const char *const *consumers, size_t count, int64_t at,
                        struct lov_decision *out)
 {
-    struct asking asking = asking_of(recipient, purpose, category, at);
-    size_t permits = 0;
-    if (!out || (count && !consumers))
-        return 0;
-    for (size_t from = 0; from < count; from += BATCH) {
-        size_t n = count - from < BATCH ? count - from : BATCH, won = 0;
-        bool holds = false;
-        for (int i = 0; lov && i < TRIES && !holds; i++) {
-            struct view v;
-            take_view(lov, &asking, &v);
-            won = decide_batch(&v, consumers + from, n, out + from);
-            holds = still_holds(&v);
+    const struct asking a = {recipient, purpose, category, NULL, at};
+    return decide_many(lov, &a, consumers, count, out);
+}
+
+/* ---- a question that is asked again and again ---- */
+
+static struct asking asked_by(struct lov_question *q, int64_t at)
+{
+    return (struct asking){q->names[0], q->names[1], q->names[2], q, at};
+}
+
+int lov_prepare(struct lov *lov, const char *recipient, const char *purpose, const char *category,
+                struct lov_question **out)
+{
+    const char *const names[] = {recipient, purpose, category};
+    if (!lov || !out)
+        return LOV_EINVAL;
+    struct lov_question *q = calloc(1, sizeof *q);
+    if (!q)
+        return LOV_EIO;
+    q->lov = lov;
+    for (int i = 0; i < 3; i++) {
+        /* One byte more than any name has: what is too long stays unknown. */
+        q->names[i] = strndup(names[i] ? names[i] : "", LONGEST_NAME + 1);
+        if (!q->names[i]) {
+            lov_question_free(q);
+            return LOV_EIO;
         }
-        for (size_t i = 0; i < n && !holds; i++)
-            out[from + i] = permit_denied(LOV_UNAVAILABLE, NULL, at);
-        permits += holds ? won : 0;
     }
-    return permits;
+    *out = q;
+    return 0;
 }
 
-/* ---- explaining ---- */
-
-struct writing {
-    char *out;
-    size_t size, n;
-};
-
-static void add(struct writing *w, const char *p, size_t n)
+void lov_question_free(struct lov_question *q)
 {
-    for (size_t i = 0; i < n; i++, w->n++)
-        if (w->n + 1 < w->size)
-            w->out[w->n] = p[i];
+    for (int i = 0; q && i < 3; i++)
+        free(q->names[i]);
+    free(q);
 }
 
-static void add_text(struct writing *w, const char *text)
+APART int ask_anew(struct lov_question *q, const char *consumer, int64_t at,
+                   struct lov_decision *out)
 {
-    add(w, text, strlen(text));
+    const struct asking a = q ? asked_by(q, at) : (struct asking){.at = at};
+    return decide_anew(q ? q->lov : NULL, &a, consumer, out);
 }
 
-static void add_number(struct writing *w, int64_t v)
+int lov_ask(struct lov_question *q, const char *consumer, int64_t at, struct lov_decision *out)
 {
-    char digits[24];
-    int i = sizeof digits;
-    uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    do
-        digits[--i] = (char)('0' + left % 10);
-    while (left /= 10);
-    if (v < 0)
-        digits[--i] = '-';
-    add(w, digits + i, sizeof digits - (size_t)i);
+    const struct asking a = {.question = q, .at = at};
+    if (__builtin_expect(q && consumer && out && decide(q->lov, &a, true, consumer, out), 1))
+        return 1;
+    return ask_anew(q, consumer, at, out);
 }
 
-/* Names and sentences of ours: nothing in them needs escaping but what image.c would refuse. */
-static void add_member(struct writing *w, const char *name, const char *p, size_t n)
+size_t lov_ask_many(struct lov_question *q, const char *const *consumers, size_t count, int64_t at,
+                    struct lov_decision *out)
 {
-    add_text(w, ",\"");
-    add_text(w, name);
-    add_text(w, "\":");
-    if (!p) {
-        add_text(w, "null");
-        return;
-    }
-    add_text(w, "\"");
-    for (size_t i = 0; i < n; i++) {
-        char c = p[i];
-        if (c == '"' || c == '\\')
-            add(w, "\\", 1);
-        if ((unsigned char)c >= ' ')
-            add(w, &c, 1);
-    }
-    add_text(w, "\"");
-}
-
-static void add_image_member(struct writing *w, const char *name, const struct image *image,
-                             const struct image_text *t)
-{
-    const char *p = t ? (const char *)image + image->strings.offset + t->offset : NULL;
-    add_member(w, name, p, t ? t->length : 0);
-}
-
-/* Numbers of a decision made under another version mean nothing now. */
-static void add_policy(struct writing *w, const struct image *image, const struct lov_decision *d)
-{
-    const struct image_activity *a = NULL;
-    const struct image_law *law = NULL;
-    const struct image_text *basis = NULL;
-    if (image && (int32_t)image->version == d->policy_version) {
-        if (d->activity >= 0 && (uint32_t)d->activity < image->activities.count)
-            a = IMAGE_AT(image, activities, struct image_activity) + d->activity;
-        if (d->law >= 0 && (uint32_t)d->law < image->laws.count)
-            law = IMAGE_AT(image, laws, struct image_law) + d->law;
-        if (d->basis > 0 && d->basis < IMAGE_BASES)
-            basis = &image->basis_names[d->basis];
-    }
-    add_image_member(w, "basis", image, basis);
-    add_image_member(w, "law", image, law ? &law->id : NULL);
-    add_image_member(w, "activity", image, a ? &a->id : NULL);
-    if (a && d->permit == 1) {
-        add_text(w, ",\"obligations\":");
-        add(w, (const char *)image + image->strings.offset + a->obligations.offset,
-            a->obligations.length);
-    }
-}
-
-size_t lov_explain(struct lov *lov, const struct lov_decision *d, char *out, size_t size)
-{
-    struct writing w = {out, out ? size : 0, 0};
-    const struct reading_policy *policy = NULL;
-    if (!d)
+    if (!q) {
+        for (size_t i = 0; out && i < count; i++)
+            out[i] = permit_denied(LOV_UNAVAILABLE, NULL, at);
         return 0;
-    struct mapping *m = lov ? atomic_load_explicit(&lov->mapping, memory_order_acquire) : NULL;
-    if (m)
-        policy = policy_of(lov, m);
-    const char *name = lov_reason_name(d->reason), *sentence = lov_reason_text(d->reason);
-    add_text(&w, d->permit == 1 ? "{\"permit\":true" : "{\"permit\":false");
-    add_member(&w, "reason", name, name ? strlen(name) : 0);
-    add_member(&w, "reason_text", sentence, sentence ? strlen(sentence) : 0);
-    add_policy(&w, policy ? policy->image : NULL, d);
-    add_text(&w, ",\"consent\":");
-    if (d->consent < 0)
-        add_text(&w, "null");
-    else
-        add_number(&w, d->consent);
-    add_text(&w, ",\"policy_version\":");
-    add_number(&w, d->policy_version);
-    add_text(&w, "}");
-    if (w.size)
-        w.out[w.n < w.size ? w.n : w.size - 1] = '\0';
-    return w.n;
+    }
+    const struct asking a = asked_by(q, at);
+    return decide_many(q->lov, &a, consumers, count, out);
 }
 
 const char *lov_version(void)

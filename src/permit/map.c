@@ -16,27 +16,28 @@ uint64_t permit_boot(void)
     return n > 0 ? permit_checksum(text, (size_t)n) | 1 : 0;
 }
 
-static int64_t read_clock(clockid_t id)
+/* The exact clock waits for every read of memory that is under way (its instruction is ordered
+ * after them), which would cost a decision more than all else. So this is the clock of the last
+ * tick. */
+static uint64_t read_clock(clockid_t id)
 {
     struct timespec t;
     /* These clocks are always there on Linux; 0 is far from every heartbeat, and so denies. */
     if (clock_gettime(id, &t) != 0)
         return 0;
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-int64_t permit_ticks(void)
+uint64_t permit_ticks(void)
 {
     return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
-/* The exact clock waits for every read of memory that is under way (its instruction is ordered
- * after them), which would cost a decision more than all else. So this is the clock of the last
- * tick, and a tick added: a consent is never honoured after its end, at most a tick less. */
+/* A tick is added: a consent is never honoured after its end, at most a tick less. */
 int64_t permit_now(void)
 {
     enum { TICK_MS = 10 }; /* of the slowest kernel configuration */
-    return read_clock(CLOCK_REALTIME_COARSE) + TICK_MS;
+    return (int64_t)(read_clock(CLOCK_REALTIME_COARSE) / 1000000) + TICK_MS;
 }
 
 static uint64_t mix(uint64_t a, uint64_t w)
@@ -120,6 +121,8 @@ int permit_map_init(const void *base, size_t size, struct permit_map *out, const
     for (int i = 0; i < 2; i++) {
         out->table[i] = (const void *)(bytes + s[SECTION_TABLE_0 + i].offset);
         out->table_lines[i] = s[SECTION_TABLE_0 + i].size / (LINE_WORDS * 8);
+        out->table_homes[i] =
+            out->table_lines[i] > PERMIT_SLACK ? out->table_lines[i] - PERMIT_SLACK : 0;
         out->policy[i] = (const void *)(bytes + s[SECTION_POLICY_0 + i].offset);
         out->policy_room[i] = s[SECTION_POLICY_0 + i].size;
     }

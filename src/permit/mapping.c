@@ -59,9 +59,18 @@ static int map(struct mapping *m, int fd, const struct stat *st, const char **wh
     if (rc)
         return rc;
     madvise(m->base, m->size, MADV_DONTDUMP);
+    cmac_key_init(&m->lookup_key, m->map.header->fixed.lookup_key, true);
     m->device = st->st_dev;
     m->inode = st->st_ino;
     return 0;
+}
+
+static void free_policy(struct reading_policy *p)
+{
+    free(p->image);
+    free(p->named);
+    free(p->names);
+    free(p);
 }
 
 int mapping_open(const char *path, struct mapping **out, char *error, size_t size)
@@ -91,8 +100,7 @@ void mapping_close(struct mapping *m)
         struct reading_policy *p = atomic_load_explicit(&m->policy, memory_order_relaxed);
         while (p) {
             struct reading_policy *next = p->older;
-            free(p->image);
-            free(p);
+            free_policy(p);
             p = next;
         }
         if (m->base) {
@@ -146,6 +154,58 @@ static struct image *copy_image(const struct mapping *m, uint64_t epoch)
     return NULL;
 }
 
+/* ---- its uses by name ---- */
+
+/* Cut at a length that no question has: whoever looks for it compared the whole before. */
+static size_t name_length(const struct image_text *t)
+{
+    return t->length < LONGEST_NAME + 1 ? t->length : LONGEST_NAME + 1;
+}
+
+static const char *name(const struct image *i, const struct image_text *t, char **at)
+{
+    char *start = *at;
+    size_t n = name_length(t);
+    memcpy(start, (const char *)i + i->strings.offset + t->offset, n);
+    start[n] = '\0';
+    *at += n + 1;
+    return start;
+}
+
+static size_t names_size(const struct image *i)
+{
+    const struct image_use *u = IMAGE_AT(i, uses, struct image_use);
+    const struct image_recipient *r = IMAGE_AT(i, recipients, struct image_recipient);
+    size_t n = 1;
+    for (uint32_t k = 0; k < i->uses.count; k++, u++)
+        n += name_length(&r[u->recipient].name) + name_length(&u->purpose) +
+             name_length(&u->category) + 3;
+    return n;
+}
+
+/* False where memory is short. */
+static bool name_uses(struct reading_policy *p)
+{
+    const struct image *i = p->image;
+    const struct image_use *u = IMAGE_AT(i, uses, struct image_use);
+    const struct image_recipient *r = IMAGE_AT(i, recipients, struct image_recipient);
+    p->named = calloc((size_t)i->uses.count + 1, sizeof *p->named);
+    char *at = p->names = malloc(names_size(i));
+    if (!p->named || !at)
+        return false;
+    for (uint32_t k = 0; k < i->uses.count; k++, u++)
+        p->named[k] = (struct named_use){
+            .policy = p,
+            .use = u,
+            .usual = usual_of(i, u),
+            .usable_until = permit_usable_until(&r[u->recipient]),
+            .recipient = name(i, &r[u->recipient].name, &at),
+            .purpose = name(i, &u->purpose, &at),
+            .category = name(i, &u->category, &at),
+        };
+    return true;
+}
+
 struct reading_policy *mapping_read_policy(struct mapping *m)
 {
     struct reading_policy *p = calloc(1, sizeof *p);
@@ -156,13 +216,16 @@ struct reading_policy *mapping_read_policy(struct mapping *m)
         p->image = copy_image(m, epoch);
         atomic_thread_fence(memory_order_acquire);
         if (word_get(&m->map.header->epoch) == epoch) {
+            if (p->image && !name_uses(p))
+                break;
             p->epoch = epoch;
             p->older = atomic_load_explicit(&m->policy, memory_order_relaxed);
             atomic_store_explicit(&m->policy, p, memory_order_release);
             return p;
         }
         free(p->image);
+        p->image = NULL;
     }
-    free(p);
+    free_policy(p);
     return NULL;
 }

@@ -12,22 +12,46 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-#include "permit/permit.h"
+#include "base/cmac.h"
+#include "permit/usual.h"
+
+enum { HINTS = 64, /* a power of two */ LONGEST_NAME = 128 };
+
+/* A use of the policy and what is asked for it: NUL-terminated, since callers' texts are. */
+struct reading_policy;
+struct named_use {
+    const struct reading_policy *policy;
+    const struct image_use *use;
+    struct usual usual;
+    int64_t usable_until; /* before it nothing of the recipient's stands in the way */
+    const char *recipient, *purpose, *category;
+};
 
 /* A policy as of one epoch; image NULL: none, or damaged. */
 struct reading_policy {
     uint64_t epoch;
     struct image *image;
+    struct named_use *named; /* one for each of the image's uses */
+    char *names;
     struct reading_policy *older;
+    /* What was asked for lately, by where the caller's texts lie: callers mostly ask with the same
+     * ones. A hint only, since what lies there may have changed: who takes one compares the
+     * texts. */
+    _Atomic(const struct named_use *) hints[HINTS];
 };
 
 struct mapping {
+    struct cmac_key lookup_key;
     void *base;
     size_t size;
     struct permit_map map;
     dev_t device;
     ino_t inode;
     atomic_bool broken; /* cut short under us */
+    /* The second of the wall clock in which everything was found in order, and the heartbeat of
+     * then; 0: it was not. */
+    _Atomic int64_t second;
+    _Atomic uint64_t beat;
     _Atomic(struct reading_policy *) policy;
     struct mapping *older;
 };

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/siphash.h"
+#include "base/hash128.h"
 #include "base/str.h"
 #include "lov.h"
 #include "permit/format.h"
@@ -26,6 +26,7 @@ struct permit_map {
     const struct permit_header *header;
     size_t size;
     const _Atomic uint64_t *table[2], *policy[2], *terms, *overflow, *residences;
+    uint64_t table_homes[2]; /* more lines than this are no homes, but their slack */
     uint64_t table_lines[2], policy_room[2], term_limit, overflow_units, residence_limit;
 };
 
@@ -35,8 +36,8 @@ int permit_map_init(const void *base, size_t size, struct permit_map *out, const
 
 /* Which start of the machine this is; 0 where that can't be known. Opens a file of /proc. */
 uint64_t permit_boot(void);
-/* CLOCK_MONOTONIC to a tick of the kernel, ms. */
-int64_t permit_ticks(void);
+/* CLOCK_MONOTONIC to a tick of the kernel, ns. */
+uint64_t permit_ticks(void);
 /* The wall clock, ms UTC, or up to 10 ms later: never earlier. */
 int64_t permit_now(void);
 
@@ -75,6 +76,13 @@ struct permit_record {
 enum permit_found permit_find_all(const struct permit_map *m, uint32_t address, uint32_t number,
                                   struct permit_record *out, struct permit_item *items,
                                   uint32_t room);
+/* The first line of the table in use and how many homes it has; NULL where it is none. */
+static inline const _Atomic uint64_t *permit_table(const struct permit_map *m, uint64_t *lines)
+{
+    const uint64_t g = atomic_load_explicit(&m->header->generation, memory_order_acquire) & 1;
+    *lines = word_get(&m->header->lines[g]);
+    return *lines < m->table_homes[g] ? m->table[g] : NULL;
+}
 /* Starts fetching what permit_find() will read first. */
 void permit_prefetch(const struct permit_map *m, uint32_t address);
 /* When that has come: what permit_find_number() will read next. */
@@ -83,6 +91,8 @@ void permit_prefetch_blocks(const struct permit_map *m, uint32_t address);
 /* Rules 2 and 3. LOV_PERMITTED and *use, or why not. */
 enum lov_reason permit_policy(const struct image *image, struct str recipient, struct str purpose,
                               struct str category, int64_t at, const struct image_use **use);
+/* The first instant at which rule 2 refuses a recipient; INT64_MIN: at every one. */
+int64_t permit_usable_until(const struct image_recipient *r);
 /* Rules 4 and 5. `answer` is NULL for a consumer who is not known. Sets all of *out but `at`. */
 void permit_judge(const struct permit_map *m, const struct image *image,
                   const struct image_use *use, const struct permit_answer *answer, int64_t at,
@@ -91,6 +101,10 @@ void permit_judge(const struct permit_map *m, const struct image *image,
  * there. */
 struct image_residence permit_residence(const struct permit_map *m, const struct image *image,
                                         uint32_t number);
+/* Both in one: for a consumer known by their keyed hash. Sets all of *out. */
+void permit_decide(const struct permit_map *m, const struct image *image,
+                   const struct image_use *use, const struct hash128 *lookup, int64_t at,
+                   struct lov_decision *out);
 /* A decision without a consumer: denied. */
 struct lov_decision permit_denied(enum lov_reason reason, const struct image *image, int64_t at);
 

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/cmac.h"
 #include "consent/engine.h"
 
 enum { FILE_SIZE = 1 << 20, POLICY_AT = 8192, POLICY_SIZE = 128 << 10, PART = 64 << 10 };
@@ -100,7 +101,8 @@ static void make_live(uint8_t *file)
     struct permit_header *h = (struct permit_header *)(void *)file;
     h->state = PERMIT_LIVE;
     h->boot = permit_boot();
-    h->heartbeat = (uint64_t)permit_ticks();
+    h->heartbeat = permit_ticks();
+    h->now = permit_now();
     h->epoch = 2;
     h->lines[0] = h->lines[1] = 64;
     memcpy(file + POLICY_AT, valid.p, valid.n);
@@ -109,7 +111,9 @@ static void make_live(uint8_t *file)
 /* The consumer "1" where they would be, in the words that follow. */
 static void place_consumer(uint8_t *file, const uint8_t *data, size_t size)
 {
-    struct hash128 lookup = siphash128_of(key, "1", 1);
+    struct cmac_key k;
+    cmac_key_init(&k, key, true);
+    struct hash128 lookup = cmac_of(&k, "1", 1);
     uint64_t *line =
         (uint64_t *)(void *)(file + PART * 7 + home_of(lookup_address(&lookup), 64) * 64);
     memcpy(line, data, size < 64 ? size : 64);

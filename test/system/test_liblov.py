@@ -169,8 +169,8 @@ def test_the_library_shows_its_own_names_and_needs_libc_alone():
                            text=True).stdout.split("\n")
     shown = {line.split()[-1] for line in names if " T " in line}
     assert shown == {f"lov_{n}@@LOV_1" for n in
-                     ("open", "close", "decide", "decide_many", "explain", "reason_name",
-                      "reason_text", "version")}
+                     ("open", "close", "decide", "decide_many", "prepare", "ask", "ask_many",
+                      "question_free", "explain", "reason_name", "reason_text", "version")}
     assert not [line for line in names if line and " T " not in line and " A " not in line]
     dynamic = subprocess.run(["readelf", "-d", LIBRARY], check=True, capture_output=True,
                              text=True).stdout

@@ -10,6 +10,7 @@
 #include <openssl/params.h>
 
 #include "base/err.h"
+#include "base/cmac.h"
 #include "base/hash.h"
 #include "test_seed.h"
 
@@ -100,6 +101,78 @@ static void test_siphash_is_openssls_for_every_length(void **state)
         openssl_siphash(ctx, key, (struct str){data, n}, expected);
         struct hash128 h = siphash128(key, (struct str){data, n});
         assert_memory_equal(h.b, expected, 16);
+        free(data);
+    }
+    EVP_MAC_CTX_free(ctx);
+    EVP_MAC_free(mac);
+}
+
+/* ---- AES-CMAC ---- */
+
+/* RFC 4493 §4, with the processor's instructions and without. */
+static void test_cmac_gives_the_vectors_of_its_standard(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n;
+        const char *expected;
+    } vectors[] = {
+        {0, "bb1d6929e95937287fa37d129b756746"},
+        {16, "070a16b46b4d4144f79bdd9dd04a287c"},
+        {40, "dfa66747de9ae63030ca32611497c827"},
+        {64, "51f0bebf7e3b9d92fc49741779363cfe"},
+    };
+    uint8_t key[16];
+    char message[64];
+    assert_true(hex_decode(STR("2b7e151628aed2a6abf7158809cf4f3c"), key, sizeof key));
+    assert_true(hex_decode(STR("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+                               "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"),
+                           message, sizeof message));
+    for (int hardware = 0; hardware < 2; hardware++) {
+        struct cmac_key k;
+        cmac_key_init(&k, key, hardware);
+        for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+            struct hash128 h = cmac_short(&k, message, vectors[i].n);
+            assert_hex(h.b, 16, vectors[i].expected);
+        }
+    }
+}
+
+static void openssl_cmac(EVP_MAC_CTX *ctx, const uint8_t key[16], struct str data, uint8_t out[16])
+{
+    char name[] = "AES-128-CBC";
+    size_t n = 0;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("cipher", name, 0),
+                           OSSL_PARAM_construct_end()};
+    assert_int_equal(EVP_MAC_init(ctx, key, 16, params), 1);
+    assert_int_equal(EVP_MAC_update(ctx, (const unsigned char *)data.p, data.n), 1);
+    assert_int_equal(EVP_MAC_final(ctx, out, &n, 16), 1);
+    assert_int_equal(n, 16);
+}
+
+static void test_cmac_is_openssls_for_every_length(void **state)
+{
+    (void)state;
+    uint64_t seed = seed_start();
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "CMAC", NULL);
+    EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+    assert_non_null(ctx);
+    for (size_t n = 0; n < 300; n++) {
+        /* Exact memory, so that reading one byte too many is seen by AddressSanitizer. */
+        char *data = mem_alloc(n);
+        uint8_t key[16], expected[16];
+        for (size_t i = 0; i < n; i++)
+            data[i] = (char)seed_next(&seed);
+        for (size_t i = 0; i < 16; i++)
+            key[i] = (uint8_t)seed_next(&seed);
+        openssl_cmac(ctx, key, (struct str){data, n}, expected);
+        for (int hardware = 0; hardware < 2; hardware++) {
+            struct cmac_key k;
+            cmac_key_init(&k, key, hardware);
+            struct hash128 h = cmac_short(&k, data, n), same = cmac_of(&k, data, n);
+            assert_memory_equal(h.b, expected, 16);
+            assert_memory_equal(same.b, expected, 16);
+        }
         free(data);
     }
     EVP_MAC_CTX_free(ctx);
@@ -255,6 +328,8 @@ int main(void)
         cmocka_unit_test(test_hash_of_parts_is_the_hash_of_the_whole),
         cmocka_unit_test(test_siphash_gives_the_authors_vectors),
         cmocka_unit_test(test_siphash_is_openssls_for_every_length),
+        cmocka_unit_test(test_cmac_gives_the_vectors_of_its_standard),
+        cmocka_unit_test(test_cmac_is_openssls_for_every_length),
         cmocka_unit_test(test_table_hash_spreads_names_that_differ_little),
         cmocka_unit_test(test_secret_bytes_are_equal_only_if_all_are),
         cmocka_unit_test(test_hexadecimal_of_every_byte_reads_back_in_either_case),
