@@ -6,10 +6,13 @@
 #include "base/clock.h"
 #include "consent/engine.h"
 
+/* For so long nobody has written: who has just been answered may be about to write again. */
+enum { QUIET_MS = 5 };
+
 struct sweep_limits sweep_defaults(void)
 {
     return (struct sweep_limits){
-        .after_ms = 10000, .after_bytes = 64 << 20, .per_commit = 64, .when_idle = 1024};
+        .after_ms = 10000, .after_bytes = 64 << 20, .per_commit = 4, .when_idle = 256};
 }
 
 static int64_t due_in(const struct engine *e)
@@ -27,7 +30,7 @@ int64_t sweep_wait(struct engine *e, bool stopping)
     e->closing = stopping;
     if (stopping)
         return ledger_is_applied(e->ledger) ? -1 : 0;
-    return tail_sweeping(e->tail) ? 0 : due_in(e);
+    return tail_sweeping(e->tail) ? QUIET_MS : due_in(e);
 }
 
 int sweep_all(struct engine *e, struct db *lov, struct err *err)
@@ -51,8 +54,8 @@ int sweep(struct engine *e, struct db *lov, struct err *err)
         tail_sweep_start(e->tail);
     }
     size_t added = tail_batch(e->tail);
-    int rc =
-        tail_sweep(e->tail, lov, added ? e->sweep.per_commit + 2 * added : e->sweep.when_idle, err);
+    int rc = tail_sweep(e->tail, lov,
+                        added ? e->sweep.per_commit + added + added / 2 : e->sweep.when_idle, err);
     if (rc == 0 && tail_swept(e->tail))
         ledger_applied(e->ledger);
     return rc;
