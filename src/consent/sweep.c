@@ -45,6 +45,18 @@ int sweep_all(struct engine *e, struct db *lov, struct err *err)
     return rc;
 }
 
+int sweep_bulk(struct engine *e, struct db *lov, struct err *err)
+{
+    /* Where nobody is held from before, the rows of this batch are all that the tables lack. */
+    bool whole = tail_size(e->tail).persons == 0 && !tail_sweeping(e->tail);
+    int rc = whole ? 0 : sweep_all(e, lov, err);
+    if (rc == 0)
+        rc = tail_flush(e->tail, lov, err);
+    if (rc == 0 && whole)
+        ledger_applied_all(e->ledger);
+    return rc;
+}
+
 int sweep(struct engine *e, struct db *lov, struct err *err)
 {
     if (!tail_sweeping(e->tail)) {

@@ -238,8 +238,8 @@ int identity_next_number(struct db *db, int64_t *out, struct err *err)
     return 0;
 }
 
-int identity_add(const struct identity *who, struct db *db, struct str id, int64_t now,
-                 struct identity_row *out, struct err *err)
+int identity_add_numbered(const struct identity *who, struct db *db, struct str id, int64_t number,
+                          int64_t now, struct identity_row *out, struct err *err)
 {
     static const char sql[] =
         "insert into consumer (lookup, number, shard, cid, sealed_id, data_key, created_at) "
@@ -248,9 +248,7 @@ int identity_add(const struct identity *who, struct db *db, struct str id, int64
     _cleanup_secret struct secret data_key;
     struct identity_row row = {.lookup = identity_lookup(who, id), .cid = uid_new()};
     row.shard = identity_shard(who, &row.lookup);
-    int rc = identity_next_number(db, &row.number, err);
-    if (rc)
-        return rc;
+    row.number = number;
     random_bytes(data_key.b, sizeof data_key.b);
     kek_seal(who, identity_associated(SEALED_ID, &row.cid, &about), id, &sealed_id);
     kek_seal(who, identity_associated(SEALED_KEY, &row.cid, &about),
@@ -263,10 +261,18 @@ int identity_add(const struct identity *who, struct db *db, struct str id, int64
     db_bind_blob(s, 5, buf_view(&sealed_id));
     db_bind_blob(s, 6, buf_view(&sealed_key));
     db_bind_int(s, 7, now);
-    rc = db_run(s, err);
+    int rc = db_run(s, err);
     if (rc == 0)
         *out = row;
     return rc;
+}
+
+int identity_add(const struct identity *who, struct db *db, struct str id, int64_t now,
+                 struct identity_row *out, struct err *err)
+{
+    int64_t number;
+    int rc = identity_next_number(db, &number, err);
+    return rc ? rc : identity_add_numbered(who, db, id, number, now, out, err);
 }
 
 /* Opens the sealed value that `sql` selects for the cid. 1 and appended, 0 when there is none. */

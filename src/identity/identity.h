@@ -73,6 +73,9 @@ int identity_was_erased(struct db *db, const struct hash128 *lookup, struct err 
 /* Adds a consumer who is not there; the caller holds the transaction. */
 int identity_add(const struct identity *who, struct db *db, struct str id, int64_t now,
                  struct identity_row *out, struct err *err);
+/* The same for who adds many and counts on from identity_next_number() himself. */
+int identity_add_numbered(const struct identity *who, struct db *db, struct str id, int64_t number,
+                          int64_t now, struct identity_row *out, struct err *err);
 /* 1 and the controller's id appended, or 0 when nobody (any more) has that cid. */
 int identity_name(const struct identity *who, struct db *db, const struct uid *cid, struct buf *id,
                   struct err *err);
