@@ -34,6 +34,15 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
 /* Stops housekeeping. No call may be under way. */
 void api_close(struct api *api);
 const struct http_app *api_app(struct api *api);
+/* A row of an import, as an item of POST /v1/consents/batch by the operator. `key` and `item` are the
+ * call's Idempotency-Key and the item's place in it; empty: it has none. *w becomes the write, with
+ * all that it needs in the arena. LOV_EINVAL as the call would answer. */
+struct api_row {
+    struct str json, key;
+    size_t item;
+};
+int api_read_row(const struct api *api, const struct api_row *row, struct arena *arena,
+                 struct engine_write *w, struct err *err);
 /* The server whose address and counters the metadata and /metrics tell; NULL takes it away again,
  * before the server is stopped. */
 void api_set_server(struct api *api, struct http_server *server);
