@@ -39,8 +39,8 @@ struct tail {
 
 static size_t start_of(const struct map *m, const struct uid *cid)
 {
-    uint64_t h; /* a cid is random */
-    memcpy(&h, cid->b, sizeof h);
+    uint64_t h; /* the end of a cid is random */
+    memcpy(&h, cid->b + sizeof cid->b - sizeof h, sizeof h);
     return (size_t)h & (m->cap - 1);
 }
 

@@ -238,6 +238,17 @@ int identity_next_number(struct db *db, int64_t *out, struct err *err)
     return 0;
 }
 
+/* Those who come together stand together in every table: first the instant (6 bytes, as the first
+ * event of theirs says it too), then 10 random bytes. */
+static struct uid new_cid(int64_t now)
+{
+    enum { INSTANT = 6 };
+    struct uid cid = uid_new();
+    for (int i = 0; i < INSTANT; i++)
+        cid.b[i] = (uint8_t)((uint64_t)now >> 8 * (INSTANT - 1 - i));
+    return cid;
+}
+
 int identity_add_numbered(const struct identity *who, struct db *db, struct str id, int64_t number,
                           int64_t now, struct identity_row *out, struct err *err)
 {
@@ -246,7 +257,7 @@ int identity_add_numbered(const struct identity *who, struct db *db, struct str 
         "values ($1, $2, $3, $4, $5, $6, $7)";
     _cleanup_buf struct buf about = {0}, sealed_id = {0}, sealed_key = {0};
     _cleanup_secret struct secret data_key;
-    struct identity_row row = {.lookup = identity_lookup(who, id), .cid = uid_new()};
+    struct identity_row row = {.lookup = identity_lookup(who, id), .cid = new_cid(now)};
     row.shard = identity_shard(who, &row.lookup);
     row.number = number;
     random_bytes(data_key.b, sizeof data_key.b);
