@@ -11,6 +11,7 @@
 #ifndef LOV_API_API_H
 #define LOV_API_API_H
 
+#include "base/json.h"
 #include "consent/consent.h"
 #include "http/http.h"
 
@@ -38,7 +39,8 @@ const struct http_app *api_app(struct api *api);
  * call's Idempotency-Key and the item's place in it; empty: it has none. *w becomes the write, with
  * all that it needs in the arena. LOV_EINVAL as the call would answer. */
 struct api_row {
-    struct str json, key;
+    const json_t *json;
+    struct str key;
     size_t item;
 };
 int api_read_row(const struct api *api, const struct api_row *row, struct arena *arena,

@@ -282,21 +282,18 @@ int consents_get(struct http_call *call)
 int api_read_row(const struct api *api, const struct api_row *row, struct arena *arena,
                  struct engine_write *w, struct err *err)
 {
-    _cleanup_json json_t *json = NULL;
     *w = (struct engine_write){
         .actor = operator_principal()->actor,
         .arena = arena,
         .expires_at = TIME_NONE,
         .given_at = TIME_NONE,
     };
-    int rc = json_read(row->json, &json, err);
-    if (rc == 0)
-        rc = fill_give(arena, json, "", w, err);
+    int rc = fill_give(arena, row->json, "", w, err);
     if (rc)
         return rc;
     if (row->key.n) {
         struct request_key k = {w->actor, row->key, STR("POST"), STR("/v1/consents/batch")};
-        request_digests(api, &k, json, row->item, arena, w);
+        request_digests(api, &k, row->json, row->item, arena, w);
     }
     pending_keep(arena, w);
     return 0;

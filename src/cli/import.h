@@ -57,6 +57,8 @@ const char *mapping_column(const struct mapping *m, size_t i);
 struct import_item {
     int64_t row, line;   /* the row's number, and the line that it begins on, both from 1 */
     struct str json;     /* what the API is sent; arena */
+    bool keep;           /* in: the same as a tree is wanted, too; it is the caller's */
+    json_t *tree;
     struct str consumer; /* of IMPORT_CONSUMERS: the id in the path; arena */
     struct err err;      /* code 0: accepted so far */
 };
@@ -74,6 +76,7 @@ struct rows {
     size_t *places; /* CSV: where the mapping's columns stand */
     size_t width;   /* CSV: columns of each row, 0: not known yet */
     struct arena arena;
+    bool keep; /* trees of items */
 };
 /* Reads the header where there is one. */
 int rows_open(struct rows *r, const struct mapping *m, struct str text, struct err *err);

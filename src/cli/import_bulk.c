@@ -65,7 +65,7 @@ static void take_row(struct loading *l, struct load *load, struct row *row)
     }
     if (row->done || item->err.code)
         return;
-    struct api_row from = {.json = item->json};
+    struct api_row from = {.json = item->tree};
     struct engine_write *w = &load->writes[load->write_count];
     read_key(l, item, &from);
     if (api_read_row(l->run->api, &from, &load->arena, w, &item->err))
@@ -89,7 +89,9 @@ static bool read_load(struct loading *l, struct load *load)
         if (!rows_next(rows, &l->scratch, &row->item))
             break;
         take_row(l, load, row);
+        json_decref(row->item.tree);
         row->item.json = (struct str){0};
+        row->item.tree = NULL;
         arena_reset(&l->scratch);
         load->count++;
     }
@@ -215,6 +217,7 @@ int import_bulk(struct import_run *run, struct err *err)
 {
     struct loading l = {.run = run};
     int rc = open_loading(&l, err);
+    run->rows->keep = true;
     progress_start(run->progress, "rows");
     if (rc == 0)
         rc = run_loads(&l, err);
