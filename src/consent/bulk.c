@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "consent/engine.h"
 
 /* ---- who, before the writer has it ---- */
@@ -25,6 +26,20 @@ static int by_lookup(const void *a, const void *b)
 static bool same_lookup(const struct place *a, const struct place *b)
 {
     return memcmp(a->lookup.b, b->lookup.b, sizeof a->lookup.b) == 0;
+}
+
+/* Random bytes and sealing take longer than the row; who is there already does not need them. */
+static void prepare(struct engine_bulk *b, struct bulk_consumer *c)
+{
+    struct engine *e = b->engine;
+    struct permit_answer answer;
+    bool there = !index_is_broken(e->index) &&
+                 permit_find(index_map(e->index), &c->who.lookup, INDEX_NO_KEY, &answer) ==
+                     PERMIT_SOMEBODY;
+    if (there)
+        return;
+    identity_prepare(e->identity, c->id, clock_now(), &b->arena, &c->new);
+    c->prepared = true;
 }
 
 void engine_bulk_begin(struct engine *e, struct engine_bulk *b)
@@ -51,6 +66,8 @@ void engine_bulk_begin(struct engine *e, struct engine_bulk *b)
         b->of[places[i].write] = &b->consumers[b->consumer_count - 1];
     }
     free(places);
+    for (size_t i = 0; i < b->consumer_count; i++)
+        prepare(b, &b->consumers[i]);
 }
 
 void engine_bulk_end(struct engine_bulk *b)
@@ -107,7 +124,7 @@ static int admit(struct engine_bulk *b, struct write_stores *stores, struct err 
         if (write_is_known(&k, &refused) || answer_check_new(&k, &refused) < 0)
             continue;
         c->added = true;
-        c->who.number = number++;
+        c->new.row.number = number++;
     }
     return rc;
 }
@@ -119,8 +136,11 @@ static int add_consumers(struct engine_bulk *b, struct write_stores *stores, str
         struct bulk_consumer *c = &b->consumers[i];
         if (!c->added)
             continue;
-        rc = identity_add_numbered(b->engine->identity, stores->identity, c->id, c->who.number,
-                                   stores->now, &c->who, err);
+        if (!c->prepared)
+            identity_prepare(b->engine->identity, c->id, stores->now, &b->arena, &c->new);
+        c->prepared = true;
+        rc = identity_put(b->engine->identity, stores->identity, &c->new, stores->now, err);
+        c->who = c->new.row;
         c->found = rc == 0;
     }
     return rc;

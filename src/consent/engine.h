@@ -149,6 +149,8 @@ struct work {
 struct bulk_consumer {
     struct identity_row who;
     struct str id;
+    bool prepared; /* new, as far as the index knew ahead; otherwise when it turns out */
+    struct identity_new new;
     bool found, added; /* somebody; by this bulk */
     bool erased;
 };
