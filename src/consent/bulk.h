@@ -6,7 +6,7 @@
  * up and added in the order of the store's key, rows of the state are written with the commit and
  * in order, and the index is told once. All that was not refused is durable together, or nothing is.
  *
- * Meanwhile other writes wait, some tenths of a second for some ten thousand writes: so a server
+ * Meanwhile other writes wait, about a second for some ten thousand writes: so a server
  * that answers others uses it with small bulks or not at all.
  */
 #ifndef LOV_CONSENT_BULK_H
