@@ -35,9 +35,9 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
 /* Stops housekeeping. No call may be under way. */
 void api_close(struct api *api);
 const struct http_app *api_app(struct api *api);
-/* A row of an import, as an item of POST /v1/consents/batch by the operator. `key` and `item` are the
- * call's Idempotency-Key and the item's place in it; empty: it has none. *w becomes the write, with
- * all that it needs in the arena. LOV_EINVAL as the call would answer. */
+/* A row of an import, as an item of POST /v1/consents/batch by the operator. `key` and `item` are
+ * the call's Idempotency-Key and the item's place in it; empty: it has none. *w becomes the write,
+ * with all that it needs in the arena. LOV_EINVAL as the call would answer. */
 struct api_row {
     const json_t *json;
     struct str key;

@@ -123,11 +123,11 @@ static int fill_write(struct arena *arena, const struct consent_request *request
     if (rc == 0)
         rc = take_notice(arena, request->notice, &w->notice, err);
     if (rc == 0)
-        rc = request_json(arena, request->evidence, "evidence", true, EVIDENCE_MAX,
-                          &w->evidence, err);
+        rc = request_json(arena, request->evidence, "evidence", true, EVIDENCE_MAX, &w->evidence,
+                          err);
     if (rc == 0)
-        rc = request_json(arena, request->guardian, "guardian", true, GUARDIAN_MAX,
-                          &w->guardian, err);
+        rc = request_json(arena, request->guardian, "guardian", true, GUARDIAN_MAX, &w->guardian,
+                          err);
     return rc;
 }
 

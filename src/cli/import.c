@@ -1,11 +1,12 @@
 /* import.c - lov import consents|consumers.
  *
  * Where this process holds the installation, consents go to the engine in bulks (import_bulk.c).
- * Otherwise rows go to the API in batches. A batch of consents is one call with an Idempotency-Key made of
- * the file's digest and the batch's first row; the API tells the items of a call apart by their
- * place, so a row that is refused here keeps its place as null, and a repetition never doubles a
- * row even where a corrected mapping turns a refused row into a good one. Consumers are set one by
- * one, which may be repeated freely; some threads do it, so that one durable commit takes many. */
+ * Otherwise rows go to the API in batches. A batch of consents is one call with an Idempotency-Key
+ * made of the file's digest and the batch's first row; the API tells the items of a call apart by
+ * their place, so a row that is refused here keeps its place as null, and a repetition never
+ * doubles a row even where a corrected mapping turns a refused row into a good one. Consumers are
+ * set one by one, which may be repeated freely; some threads do it, so that one durable commit
+ * takes many. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -350,8 +351,8 @@ static int run_import(struct cli *c, enum import_kind kind)
     pthread_mutex_init(&im.lock, NULL);
     int rc = open_import(&im, &err);
     if (rc == 0)
-        rc = kind == IMPORT_CONSENTS && cli_engine(c) ? run_bulk(&im, &err)
-                                                      : run_batches(&im, &err);
+        rc =
+            kind == IMPORT_CONSENTS && cli_engine(c) ? run_bulk(&im, &err) : run_batches(&im, &err);
     int code = rc ? cli_fail(c, &err) : im.state.rejected ? CLI_NO : CLI_YES;
     if (rc == 0) {
         import_state_remove(&im.state);

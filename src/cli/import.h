@@ -55,9 +55,9 @@ size_t mapping_columns(const struct mapping *m);
 const char *mapping_column(const struct mapping *m, size_t i);
 
 struct import_item {
-    int64_t row, line;   /* the row's number, and the line that it begins on, both from 1 */
-    struct str json;     /* what the API is sent; arena */
-    bool keep;           /* in: the same as a tree is wanted, too; it is the caller's */
+    int64_t row, line; /* the row's number, and the line that it begins on, both from 1 */
+    struct str json;   /* what the API is sent; arena */
+    bool keep;         /* in: the same as a tree is wanted, too; it is the caller's */
     json_t *tree;
     struct str consumer; /* of IMPORT_CONSUMERS: the id in the path; arena */
     struct err err;      /* code 0: accepted so far */
@@ -115,7 +115,7 @@ struct import_range {
 };
 struct recorded {
     struct import_range *ranges; /* in order */
-    int64_t *not; /* rows in them that are not recorded, in order */
+    int64_t * not ;              /* rows in them that are not recorded, in order */
     size_t range_count, not_count;
 };
 /* Adds what the store says of the file. */

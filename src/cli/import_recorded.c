@@ -44,8 +44,8 @@ static bool add_row(struct recorded *r, struct str text, const struct import_ran
     if (!str_to_int(text, range->first, range->last, &row))
         return false;
     if ((r->not_count & (r->not_count - 1)) == 0)
-        r->not = mem_grow(r->not, r->not_count ? r->not_count * 2 : 1, sizeof *r->not);
-    r->not[r->not_count++] = row;
+        r->not = mem_grow(r->not, r->not_count ? r->not_count * 2 : 1, sizeof *r->not );
+    r->not [r->not_count++] = row;
     return true;
 }
 
@@ -97,5 +97,5 @@ bool recorded_has(const struct recorded *r, int64_t row)
 void recorded_free(struct recorded *r)
 {
     free(r->ranges);
-    free(r->not);
+    free(r->not );
 }

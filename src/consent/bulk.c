@@ -33,9 +33,9 @@ static void prepare(struct engine_bulk *b, struct bulk_consumer *c)
 {
     struct engine *e = b->engine;
     struct permit_answer answer;
-    bool there = !index_is_broken(e->index) &&
-                 permit_find(index_map(e->index), &c->who.lookup, INDEX_NO_KEY, &answer) ==
-                     PERMIT_SOMEBODY;
+    bool there =
+        !index_is_broken(e->index) &&
+        permit_find(index_map(e->index), &c->who.lookup, INDEX_NO_KEY, &answer) == PERMIT_SOMEBODY;
     if (there)
         return;
     identity_prepare(e->identity, c->id, clock_now(), &b->arena, &c->new);

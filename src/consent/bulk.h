@@ -4,7 +4,8 @@
  * A bulk is a list of writes of kind WRITE_GIVE and WRITE_REFUSE. They run in order, under the same
  * rules and with the same events as if each were submitted by itself, but the consumers are looked
  * up and added in the order of the store's key, rows of the state are written with the commit and
- * in order, and the index is told once. All that was not refused is durable together, or nothing is.
+ * in order, and the index is told once. All that was not refused is durable together, or nothing
+ * is.
  *
  * Meanwhile other writes wait, about a second for some ten thousand writes: so a server
  * that answers others uses it with small bulks or not at all.

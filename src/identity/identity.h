@@ -2,10 +2,10 @@
  * identity.h - who: the store that alone connects the controller's id of a consumer with the random
  * cid under which everything else knows them.
  *
- * One row a consumer: a keyed hash of the id to find it by, the shard, the cid (when they came, then
- * 10 random bytes: whoever hashes a cid takes its end), and, sealed by the
- * key-encryption key with the cid as associated data, the id itself and the consumer's data key.
- * Deleting that row is erasure: what remains elsewhere points at nobody and can't be read.
+ * One row a consumer: a keyed hash of the id to find it by, the shard, the cid (when they came,
+ * then 10 random bytes: whoever hashes a cid takes its end), and, sealed by the key-encryption key
+ * with the cid as associated data, the id itself and the consumer's data key. Deleting that row is
+ * erasure: what remains elsewhere points at nobody and can't be read.
  *
  * The key-encryption key (KEK) is 32 bytes in hexadecimal, from $LOV_KEY or the file `key` (0600)
  * of the installation's folder. While it is being changed there are two: what is sealed from then

@@ -1,5 +1,6 @@
-/* test_consent_bulk.c - many answers in one commit: what they leave, refuse, and how they go with the
- * writes of others. That they record what single writes record is in test/system/test_import.py. */
+/* test_consent_bulk.c - many answers in one commit: what they leave, refuse, and how they go with
+ * the writes of others. That they record what single writes record is in
+ * test/system/test_import.py. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -159,8 +160,8 @@ static void statuses(struct fixture *f, const char *who, int counts[5])
     struct identity_row row;
     memset(counts, 0, 5 * sizeof *counts);
     assert_int_equal(consumer_find(f->e, str_of(who), &row, &f->err), 1);
-    assert_int_equal(
-        consent_list(f->e, &row, -1, MOST, &f->arena, count_consents, counts, &f->err), 0);
+    assert_int_equal(consent_list(f->e, &row, -1, MOST, &f->arena, count_consents, counts, &f->err),
+                     0);
 }
 
 /* ---- what it leaves ---- */
