@@ -35,7 +35,7 @@ DOORS = {
     "db": {"db.h", "writer.h", "schema.h"},
     "ledger": {"ledger.h", "event.h", "note.h", "checkpoint.h", "proof.h", "tiles.h", "publish.h",
                "audit.h"},
-    "consent": {"consent.h", "receipt.h"},
+    "consent": {"consent.h", "bulk.h", "receipt.h"},
     "permit": {"permit.h", "format.h", "image.h"},
     "identity": {"identity.h", "account.h"},
     "api": {"api.h", "receipt_page.h"},

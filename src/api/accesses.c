@@ -101,7 +101,8 @@ static int read_item(struct http_call *call, const json_t *json, size_t i, struc
     if (rc == 0)
         rc = check_item(call, &r, now, err);
     if (rc == 0)
-        rc = request_json(call, r.detail, "detail", true, DETAIL_MAX, &p->writes[i].detail, err);
+        rc = request_json(&call->arena, r.detail, "detail", true, DETAIL_MAX, &p->writes[i].detail,
+                          err);
     if (rc == 0)
         rc = request_idempotency(call, json, i, &p->writes[i], err);
     ev->record = true;

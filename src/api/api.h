@@ -11,6 +11,7 @@
 #ifndef LOV_API_API_H
 #define LOV_API_API_H
 
+#include "base/json.h"
 #include "consent/consent.h"
 #include "http/http.h"
 
@@ -45,6 +46,16 @@ void *api_more(const struct http_call *call);
 /* Appends what the server is reached by ("https://consent.example.com"); nothing where that is not
  * known. */
 void api_base(const struct http_call *call, struct buf *out);
+/* A row of an import, as an item of POST /v1/consents/batch by the operator. `key` and `item` are
+ * the call's Idempotency-Key and the item's place in it; empty: it has none. *w becomes the write,
+ * with all that it needs in the arena. LOV_EINVAL as the call would answer. */
+struct api_row {
+    const json_t *json;
+    struct str key;
+    size_t item;
+};
+int api_read_row(const struct api *api, const struct api_row *row, struct arena *arena,
+                 struct engine_write *w, struct err *err);
 /* The server whose address and counters the metadata and /metrics tell; NULL takes it away again,
  * before the server is stopped. */
 void api_set_server(struct api *api, struct http_server *server);

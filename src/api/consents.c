@@ -76,14 +76,14 @@ static int take_hash(struct str text, struct notice_shown *out, struct err *err)
     return 0;
 }
 
-static int take_notice(struct http_call *call, const json_t *json, struct notice_shown *out,
+static int take_notice(struct arena *arena, const json_t *json, struct notice_shown *out,
                        struct err *err)
 {
     struct notice_request request = {0};
     if (!json)
         return 0;
     int rc = json_take(json, notice_fields, COUNT(notice_fields), JSON_REFUSE_UNKNOWN, "notice",
-                       &call->arena, &request, err);
+                       arena, &request, err);
     if (rc)
         return rc;
     out->id = request.id;
@@ -111,7 +111,7 @@ static int take_decision(struct str decision, enum write_kind *kind, struct err 
 }
 
 /* The members that several kinds of write have. */
-static int fill_write(struct http_call *call, const struct consent_request *request,
+static int fill_write(struct arena *arena, const struct consent_request *request,
                       struct engine_write *w, struct err *err)
 {
     w->categories = request->categories.items;
@@ -121,28 +121,28 @@ static int fill_write(struct http_call *call, const struct consent_request *requ
     w->given_at = request->given_at;
     int rc = take_channel(request->channel, err);
     if (rc == 0)
-        rc = take_notice(call, request->notice, &w->notice, err);
+        rc = take_notice(arena, request->notice, &w->notice, err);
     if (rc == 0)
-        rc = request_json(call, request->evidence, "evidence", true, EVIDENCE_MAX, &w->evidence,
+        rc = request_json(arena, request->evidence, "evidence", true, EVIDENCE_MAX, &w->evidence,
                           err);
     if (rc == 0)
-        rc = request_json(call, request->guardian, "guardian", true, GUARDIAN_MAX, &w->guardian,
+        rc = request_json(arena, request->guardian, "guardian", true, GUARDIAN_MAX, &w->guardian,
                           err);
     return rc;
 }
 
-static int fill_give(struct http_call *call, const json_t *json, const char *path,
+static int fill_give(struct arena *arena, const json_t *json, const char *path,
                      struct engine_write *w, struct err *err)
 {
     struct consent_request request = {.expires_at = TIME_NONE, .given_at = TIME_NONE};
-    int rc = json_take(json, give_fields, COUNT(give_fields), JSON_REFUSE_UNKNOWN, path,
-                       &call->arena, &request, err);
+    int rc = json_take(json, give_fields, COUNT(give_fields), JSON_REFUSE_UNKNOWN, path, arena,
+                       &request, err);
     if (rc == 0)
         rc = take_decision(request.decision, &w->kind, err);
     w->consumer = request.consumer;
     w->purpose = request.purpose;
     w->recipient = request.recipient;
-    return rc ? rc : fill_write(call, &request, w, err);
+    return rc ? rc : fill_write(arena, &request, w, err);
 }
 
 static int find_consent(struct http_call *call, struct engine_write *w, struct err *err)
@@ -207,7 +207,7 @@ int consents_create(struct http_call *call)
     if (rc)
         return answer_problem(call, &err);
     struct pending *p = pending_new(call, body, 1);
-    rc = fill_give(call, body, "", &p->writes[0], &err);
+    rc = fill_give(&call->arena, body, "", &p->writes[0], &err);
     if (rc == 0)
         rc = request_idempotency(call, body, 0, &p->writes[0], &err);
     if (rc == 0)
@@ -229,10 +229,10 @@ static int change(struct http_call *call, enum write_kind kind, const struct jso
     struct pending *p = pending_new(call, body, 1);
     struct engine_write *w = &p->writes[0];
     w->kind = kind;
-    rc = fill_write(call, &request, w, &err);
+    rc = fill_write(&call->arena, &request, w, &err);
     if (rc == 0 && request.reason.n)
-        rc = request_json(call, json_object_get(body, "reason"), "reason", false, EVIDENCE_MAX,
-                          &w->detail, &err);
+        rc = request_json(&call->arena, json_object_get(body, "reason"), "reason", false,
+                          EVIDENCE_MAX, &w->detail, &err);
     if (rc == 0)
         rc = find_consent(call, w, &err);
     if (rc == 0)
@@ -275,6 +275,28 @@ int consents_get(struct http_call *call)
     struct jw j = answer_start(call, 200);
     rc = write_consent(call, &c, (struct str){0}, &j, &err);
     return rc ? answer_problem(call, &err) : 0;
+}
+
+/* ---- rows of an import ---- */
+
+int api_read_row(const struct api *api, const struct api_row *row, struct arena *arena,
+                 struct engine_write *w, struct err *err)
+{
+    *w = (struct engine_write){
+        .actor = operator_principal()->actor,
+        .arena = arena,
+        .expires_at = TIME_NONE,
+        .given_at = TIME_NONE,
+    };
+    int rc = fill_give(arena, row->json, "", w, err);
+    if (rc)
+        return rc;
+    if (row->key.n) {
+        struct request_key k = {w->actor, row->key, STR("POST"), STR("/v1/consents/batch")};
+        request_digests(api, &k, row->json, row->item, arena, w);
+    }
+    pending_keep(arena, w);
+    return 0;
 }
 
 /* ---- batches ---- */
@@ -345,7 +367,7 @@ static int fill_batch(struct http_call *call, const json_t *items, struct pendin
         int rc = request_idempotency(call, json, i, w, err);
         if (rc)
             return rc;
-        rc = fill_give(call, json, "", w, &item->err);
+        rc = fill_give(&call->arena, json, "", w, &item->err);
         if (rc == 0) {
             item->write = w;
             p->count++;

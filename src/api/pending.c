@@ -55,7 +55,7 @@ static void keep_text(struct arena *arena, struct str *text)
 }
 
 /* Evidence, guardian and detail are in the arena already. */
-static void keep_write(struct arena *arena, struct engine_write *w)
+void pending_keep(struct arena *arena, struct engine_write *w)
 {
     struct str *const texts[] = {
         &w->consumer,           &w->purpose,           &w->recipient,         &w->notice.id,
@@ -73,7 +73,7 @@ static void keep_write(struct arena *arena, struct engine_write *w)
 int pending_submit(struct pending *p, http_handler *then)
 {
     for (size_t i = 0; i < p->count; i++)
-        keep_write(&p->call->arena, &p->writes[i]);
+        pending_keep(&p->call->arena, &p->writes[i]);
     pending_free(p);
     struct engine_write **all = arena_array(&p->call->arena, p->count, sizeof *all);
     for (size_t i = 0; i < p->count; i++)

@@ -150,8 +150,14 @@ int request_body(struct http_call *call, const struct json_field *fields, size_t
 int request_page(struct http_call *call, const char *const *more, int64_t *limit, struct str *after,
                  struct err *err);
 /* JSON text of a member that may be of the kinds allowed; the empty str when `value` is NULL. */
-int request_json(struct http_call *call, const json_t *value, const char *name, bool object,
+int request_json(struct arena *arena, const json_t *value, const char *name, bool object,
                  size_t max, struct str *out, struct err *err);
+struct request_key {
+    struct str actor, key, method, path;
+};
+/* What the engine knows a repeated write by. */
+void request_digests(const struct api *api, const struct request_key *k, const json_t *body,
+                     size_t item, struct arena *arena, struct engine_write *w);
 /* Idempotency-Key, if the call has one. `item` tells the writes of one call apart. */
 int request_idempotency(struct http_call *call, const json_t *body, size_t item,
                         struct engine_write *w, struct err *err);
@@ -180,6 +186,8 @@ int pending_submit(struct pending *p, http_handler *then);
  * when there are none or it was tried often enough. */
 bool pending_repeat(struct pending *p, struct engine_write **some, size_t count,
                     http_handler *then);
+/* Copies what the write has from JSON into the arena. */
+void pending_keep(struct arena *arena, struct engine_write *w);
 /* Gives back body and rules, of a call that is not submitted after all. */
 void pending_free(struct pending *p);
 

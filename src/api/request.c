@@ -45,7 +45,7 @@ int request_page(struct http_call *call, const char *const *more, int64_t *limit
     return 0;
 }
 
-int request_json(struct http_call *call, const json_t *value, const char *name, bool object,
+int request_json(struct arena *arena, const json_t *value, const char *name, bool object,
                  size_t max, struct str *out, struct err *err)
 {
     if (!value)
@@ -57,8 +57,27 @@ int request_json(struct http_call *call, const json_t *value, const char *name, 
     json_canonical(value, &text);
     if (text.n > max)
         return err_reason(err, LOV_EINVAL, "invalid_field", "%s: at most %zu bytes", name, max);
-    *out = arena_str(&call->arena, buf_view(&text));
+    *out = arena_str(arena, buf_view(&text));
     return 0;
+}
+
+void request_digests(const struct api *api, const struct request_key *k, const json_t *body,
+                     size_t item, struct arena *arena, struct engine_write *w)
+{
+    _cleanup_buf struct buf text = {0};
+    if (body)
+        json_canonical(body, &text);
+    /* A NUL between the parts: none of them can hold one, so no two calls give the same bytes. */
+    struct str nul = {"", 1};
+    struct str number = arena_printf(arena, "%zu", item);
+    /* What was asked names the consumer, and whoever could try all ids against a plain hash would
+     * find whose event it was: so a secret goes in, and the caller's key, which is kept nowhere. */
+    struct str secret = {(const char *)api->idempotency_key.b, sizeof(struct secret)};
+    struct str of_caller[] = {secret, k->actor, nul, k->key, nul, number};
+    struct str of_request[] = {secret, k->key, nul, k->method, nul, k->path, nul, buf_view(&text)};
+    w->idempotent = true;
+    w->idempotency = sha256_parts(of_caller, sizeof of_caller / sizeof *of_caller);
+    w->request = sha256_parts(of_request, sizeof of_request / sizeof *of_request);
 }
 
 int request_idempotency(struct http_call *call, const json_t *body, size_t item,
@@ -74,20 +93,7 @@ int request_idempotency(struct http_call *call, const json_t *body, size_t item,
         return err_reason(err, LOV_EINVAL, "invalid_idempotency_key",
                           "Idempotency-Key is 1 to %d printable ASCII characters",
                           (int)IDEMPOTENCY_KEY_MAX);
-    _cleanup_buf struct buf text = {0};
-    if (body)
-        json_canonical(body, &text);
-    /* A NUL between the parts: none of them can hold one, so no two calls give the same bytes. */
-    struct str nul = {"", 1};
-    struct str number = arena_printf(&call->arena, "%zu", item);
-    /* What was asked names the consumer, and whoever could try all ids against a plain hash would
-     * find whose event it was: so a secret goes in, and the caller's key, which is kept nowhere. */
-    struct str secret = {(const char *)api_of(call)->idempotency_key.b, sizeof(struct secret)};
-    struct str of_caller[] = {secret, caller_of(call)->actor, nul, key, nul, number};
-    struct str of_request[] = {secret, key,        nul, call->method,
-                               nul,    call->path, nul, buf_view(&text)};
-    w->idempotent = true;
-    w->idempotency = sha256_parts(of_caller, sizeof of_caller / sizeof *of_caller);
-    w->request = sha256_parts(of_request, sizeof of_request / sizeof *of_request);
+    struct request_key k = {caller_of(call)->actor, key, call->method, call->path};
+    request_digests(api_of(call), &k, body, item, &call->arena, w);
     return 0;
 }

@@ -181,7 +181,7 @@ int requests_create(struct http_call *call)
     };
     request_open(&p->writes[0], new);
     p->writes[0].consumer = in.consumer;
-    rc = request_json(call, in.detail, "detail", true, EVIDENCE_MAX, &new->detail, &err);
+    rc = request_json(&call->arena, in.detail, "detail", true, EVIDENCE_MAX, &new->detail, &err);
     if (rc == 0)
         rc = request_idempotency(call, body, 0, &p->writes[0], &err);
     if (rc == 0)
@@ -356,7 +356,7 @@ static int read_step(struct http_call *call, struct stepping *s, struct err *err
     if (rc == 0 && in.reason.n && s->change.step != STEP_REFUSE)
         rc = err_reason(err, LOV_EINVAL, "unknown_field", "reason: of a refusal only");
     if (rc == 0)
-        rc = request_json(call, in.note, "note", true, EVIDENCE_MAX, &s->change.note, err);
+        rc = request_json(&call->arena, in.note, "note", true, EVIDENCE_MAX, &s->change.note, err);
     if (rc == 0)
         s->change.reason = arena_str(&call->arena, in.reason);
     return rc;

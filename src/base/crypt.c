@@ -9,6 +9,7 @@
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,24 @@ enum { NONCE = 12, TAG = 16 };
 struct cipher_block {
     EVP_CIPHER_CTX *encrypt, *decrypt;
 };
+
+/* Looking the algorithm up costs more than sealing something short, so it is done once: fetched is
+ * written before anybody reads it and never again. */
+static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
+static const EVP_CIPHER *fetched;
+
+static void fetch(void)
+{
+    fetched = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    if (!fetched)
+        bug("this OpenSSL has no AES-256-GCM");
+}
+
+static const EVP_CIPHER *aes_256_gcm(void)
+{
+    pthread_once(&fetch_once, fetch);
+    return fetched;
+}
 
 void secret_wipe(struct secret *s)
 {
@@ -88,7 +107,7 @@ void seal(const struct secret *key, struct str associated, struct str plain, str
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int n = 0, rest = 0;
     int ok =
-        ctx && EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key->b, p) &&
+        ctx && EVP_EncryptInit_ex2(ctx, aes_256_gcm(), key->b, p, NULL) &&
         EVP_EncryptUpdate(ctx, NULL, &n, (const unsigned char *)associated.p, (int)associated.n) &&
         EVP_EncryptUpdate(ctx, p + NONCE, &n, (const unsigned char *)plain.p, (int)plain.n) &&
         EVP_EncryptFinal_ex(ctx, p + NONCE + n, &rest) &&
@@ -104,7 +123,7 @@ void seal(const struct secret *key, struct str associated, struct str plain, str
 static EVP_CIPHER_CTX *open_ctx(const struct secret *key, const unsigned char *nonce)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    if (!ctx || !EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key->b, nonce))
+    if (!ctx || !EVP_DecryptInit_ex2(ctx, aes_256_gcm(), key->b, nonce, NULL))
         bug("AES-256-GCM failed");
     return ctx;
 }

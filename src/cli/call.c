@@ -146,6 +146,11 @@ struct engine *cli_engine(const struct cli *c)
     return c->line->engine;
 }
 
+struct api *cli_api(const struct cli *c)
+{
+    return c->line->api;
+}
+
 /* ---- in this process ---- */
 
 static void call_here(struct cli_line *line, const struct cli_request *r, struct cli_answer *out)

@@ -98,6 +98,7 @@ bool help_group(const char *group, FILE *out);
 /* ---- call.c ---- */
 
 struct engine;
+struct api;
 
 struct cli_request {
     const char *method, *target; /* "GET", "/v1/events?after=5" */
@@ -118,6 +119,8 @@ int cli_open(struct cli *c, struct err *err);
 int cli_open_at(struct cli *c, const char *dir, struct err *err);
 /* The engine, where this process holds it; NULL where a server does. */
 struct engine *cli_engine(const struct cli *c);
+/* The API on that engine, or NULL. */
+struct api *cli_api(const struct cli *c);
 /* Opens the engine in this process; LOV_EUNAVAILABLE when a server (or a command that does not end)
  * holds it. */
 int cli_open_engine(struct cli *c, const char *dir, struct engine **out, struct err *err);

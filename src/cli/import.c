@@ -1,13 +1,14 @@
 /* import.c - lov import consents|consumers|records.
  *
- * Rows go to the API in batches. A batch of consents is one call with an Idempotency-Key made of
- * the file's digest and the batch's first row; the API tells the items of a call apart by their
- * place, so a row that is refused here keeps its place as null, and a repetition never doubles a
- * row even where a corrected mapping turns a refused row into a good one. Consumers are set one by
- * one, which may be repeated freely; some threads do it, so that one durable commit takes many.
- * Records go in the same way, those of one
- * consumer that follow each other in one call, with a key made of the file's digest, the category
- * and the first row; where one of them is refused, each is sent alone. */
+ * Where this process holds the installation, consents go to the engine in bulks (import_bulk.c).
+ * Otherwise rows go to the API in batches. A batch of consents is one call with an Idempotency-Key
+ * made of the file's digest and the batch's first row; the API tells the items of a call apart by
+ * their place, so a row that is refused here keeps its place as null, and a repetition never
+ * doubles a row even where a corrected mapping turns a refused row into a good one. Consumers are
+ * set one by one, which may be repeated freely; some threads do it, so that one durable commit
+ * takes many. Records go in the same way, those of one consumer that follow each other in one call,
+ * with a key made of the file's digest, the category and the first row; where one of them is
+ * refused, each is sent alone. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -21,7 +22,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/import.h"
-#include "cli/rejects.h"
+#include "consent/consent.h"
 
 enum { SENDERS = 64 };
 
@@ -35,6 +36,7 @@ struct import {
     struct import_state state;
     struct rejects *rejects;
     struct progress progress;
+    struct recorded recorded; /* beside a server */
 
     struct arena arena; /* of the batch */
     struct import_item *items;
@@ -85,6 +87,20 @@ static int load_lookups(struct import *im, struct err *err)
     return rc;
 }
 
+/* What was imported while no server ran. */
+static int read_recorded(struct import *im, const char *dir, struct err *err)
+{
+    struct db *lov;
+    if (cli_engine(im->c) || im->kind != IMPORT_CONSENTS)
+        return 0;
+    int rc = engine_open_store(dir, "lov", &lov, err);
+    if (rc)
+        return rc;
+    rc = recorded_load(&im->recorded, lov, &im->digest, err);
+    db_close(lov);
+    return rc;
+}
+
 static int open_import(struct import *im, struct err *err)
 {
     const char *dir;
@@ -103,7 +119,9 @@ static int open_import(struct import *im, struct err *err)
     if (rc)
         return rc;
     im->digest = sha256_of(im->text);
-    rc = import_state_open(&im->state, dir, &im->digest, &mapping, im->kind, err);
+    rc = read_recorded(im, dir, err);
+    if (rc == 0)
+        rc = import_state_open(&im->state, dir, &im->digest, &mapping, im->kind, err);
     if (rc == 0 && cli_value(im->c, "resume"))
         rc = import_state_load(&im->state, err);
     if (rc >= 0)
@@ -114,6 +132,7 @@ static int open_import(struct import *im, struct err *err)
 static void close_import(struct import *im)
 {
     arena_free(&im->arena);
+    recorded_free(&im->recorded);
     rejects_close(im->rejects);
     import_state_close(&im->state);
     rows_close(&im->rows);
@@ -130,8 +149,13 @@ static bool read_batch(struct import *im)
     im->items = arena_array(&im->arena, BATCH_ROWS, sizeof *im->items);
     im->replayed = arena_array(&im->arena, BATCH_ROWS, sizeof *im->replayed);
     im->count = 0;
-    while (im->count < BATCH_ROWS && rows_next(&im->rows, &im->arena, &im->items[im->count]))
+    while (im->count < BATCH_ROWS && rows_next(&im->rows, &im->arena, &im->items[im->count])) {
+        struct import_item *item = &im->items[im->count];
+        im->replayed[im->count] = recorded_has(&im->recorded, item->row);
+        if (im->replayed[im->count])
+            item->err = (struct err){0};
         im->count++;
+    }
     return im->count > 0;
 }
 
@@ -164,7 +188,7 @@ static void write_batch(const struct import *im, struct buf *out)
     for (size_t i = 0; i < im->count; i++) {
         if (i)
             buf_char(out, ',');
-        buf_str(out, im->items[i].err.code ? STR("null") : im->items[i].json);
+        buf_str(out, im->items[i].err.code || im->replayed[i] ? STR("null") : im->items[i].json);
     }
     buf_cstr(out, "]}");
 }
@@ -178,7 +202,7 @@ static int take_results(struct import *im, const json_t *results, struct err *er
         const json_t *result = json_array_get(results, i);
         const json_t *problem = json_object_get(result, "problem");
         int status = (int)json_integer_value(json_object_get(result, "status"));
-        if (im->items[i].err.code)
+        if (im->items[i].err.code || im->replayed[i])
             continue;
         if (is_trouble(status))
             return trouble(problem, err);
@@ -366,6 +390,21 @@ static int run_batches(struct import *im, struct err *err)
     return rc;
 }
 
+static int run_bulk(struct import *im, struct err *err)
+{
+    struct import_run run = {
+        .api = cli_api(im->c),
+        .engine = cli_engine(im->c),
+        .text = im->text,
+        .digest = &im->digest,
+        .rows = &im->rows,
+        .state = &im->state,
+        .rejects = im->rejects,
+        .progress = &im->progress,
+    };
+    return import_bulk(&run, err);
+}
+
 static void print_summary(const struct import *im)
 {
     const struct import_state *s = &im->state;
@@ -395,7 +434,8 @@ static int run_import(struct cli *c, enum import_kind kind)
     pthread_mutex_init(&im.lock, NULL);
     int rc = open_import(&im, &err);
     if (rc == 0)
-        rc = run_batches(&im, &err);
+        rc =
+            kind == IMPORT_CONSENTS && cli_engine(c) ? run_bulk(&im, &err) : run_batches(&im, &err);
     int code = rc ? cli_fail(c, &err) : im.state.rejected ? CLI_NO : CLI_YES;
     if (rc == 0) {
         import_state_remove(&im.state);

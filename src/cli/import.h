@@ -12,6 +12,8 @@
 #include "base/arena.h"
 #include "base/hash.h"
 #include "cli/cli.h"
+#include "cli/rejects.h"
+#include "db/db.h"
 
 enum {
     ROW_MAX = 1 << 20,
@@ -58,8 +60,10 @@ size_t mapping_columns(const struct mapping *m);
 const char *mapping_column(const struct mapping *m, size_t i);
 
 struct import_item {
-    int64_t row, line;   /* the row's number, and the line that it begins on, both from 1 */
-    struct str json;     /* what the API is sent; arena */
+    int64_t row, line; /* the row's number, and the line that it begins on, both from 1 */
+    struct str json;   /* what the API is sent; arena */
+    bool keep;         /* in: the same as a tree is wanted, too; it is the caller's */
+    json_t *tree;
     struct str consumer; /* of IMPORT_CONSUMERS and IMPORT_RECORDS: the id in the path; arena */
     struct str category; /* of IMPORT_RECORDS: in the path; arena */
     struct err err;      /* code 0: accepted so far */
@@ -78,6 +82,7 @@ struct rows {
     size_t *places; /* CSV: where the mapping's columns stand */
     size_t width;   /* CSV: columns of each row, 0: not known yet */
     struct arena arena;
+    bool keep; /* trees of items */
 };
 /* Reads the header where there is one. */
 int rows_open(struct rows *r, const struct mapping *m, struct str text, struct err *err);
@@ -119,5 +124,41 @@ int import_state_save(const struct import_state *s, struct err *err);
 /* The import is complete. */
 void import_state_remove(const struct import_state *s);
 void import_state_close(struct import_state *s);
+
+/* ---- import_recorded.c: rows that a bulk has recorded ---- */
+
+struct import_range {
+    int64_t first, last;
+};
+struct recorded {
+    struct import_range *ranges; /* in order */
+    int64_t * not ;              /* rows in them that are not recorded, in order */
+    size_t range_count, not_count;
+};
+/* Adds what the store says of the file. */
+int recorded_load(struct recorded *r, struct db *lov, const struct sha256 *file, struct err *err);
+bool recorded_has(const struct recorded *r, int64_t row);
+void recorded_free(struct recorded *r);
+/* The note that says so, appended; and its rows that are not recorded, in order. */
+void recorded_note(const struct sha256 *file, int64_t first, int64_t last, struct buf *name,
+                   struct buf *value);
+void recorded_note_not(struct buf *value, int64_t row);
+
+/* ---- import_bulk.c ---- */
+
+struct api;
+
+struct import_run {
+    struct api *api;
+    struct engine *engine;
+    struct str text;
+    const struct sha256 *digest; /* of the text */
+    struct rows *rows;
+    struct import_state *state;
+    struct rejects *rejects;
+    struct progress *progress;
+};
+/* All rows of consents that the state does not have, in this process. */
+int import_bulk(struct import_run *run, struct err *err);
 
 #endif

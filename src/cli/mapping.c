@@ -603,4 +603,6 @@ void mapping_apply(const struct mapping *m, const struct str *values, struct are
         refuse(item, "the row", why.text); /* alone: one such row would spoil its whole batch */
     else
         item->json = arena_str(arena, buf_view(&out));
+    if (item->keep && !item->err.code)
+        item->tree = json_incref(json);
 }

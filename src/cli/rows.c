@@ -163,7 +163,7 @@ void rows_close(struct rows *r)
 
 int rows_next(struct rows *r, struct arena *arena, struct import_item *item)
 {
-    *item = (struct import_item){0};
+    *item = (struct import_item){.keep = r->keep};
     size_t count = mapping_columns(r->mapping);
     struct str *values = arena_array(arena, count ? count : 1, sizeof *values);
     int rc = mapping_is_csv(r->mapping) ? next_csv(r, arena, values, item)

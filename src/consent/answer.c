@@ -97,6 +97,17 @@ static int check_for_consumer(struct work *k, const struct policy_activity *acti
     return rc ? rc : work_check_guardian(k, err);
 }
 
+int answer_check_new(struct work *k, struct err *err)
+{
+    const struct policy_activity *activity;
+    struct consent c = {.seq = -1};
+    int rc = check(k, &activity, &c, err);
+    if (rc)
+        return rc;
+    k->person.row = (struct consumer_row){.residence = k->rules->policy->default_residence};
+    return check_for_consumer(k, activity, &c, err);
+}
+
 int write_answer(struct work *k, struct err *err)
 {
     struct engine_write *w = k->w;

@@ -57,6 +57,7 @@ struct engine {
      * thread only. */
     struct hash128 *changed;
     size_t changed_count, changed_cap;
+    bool bulk; /* a bulk is in the batch: it may have changed anybody; the writer's thread only */
     /* The newest instant in the ledger; relaxed: a decision may miss the last event's, never more.
      */
     _Atomic int64_t latest;
@@ -142,7 +143,32 @@ struct work {
     struct rules *rules; /* in force; not counted: only this thread replaces them */
     struct engine_change *change;
     struct person person;
+    struct bulk_consumer *known; /* of a bulk, which has found them already; otherwise NULL */
 };
+
+/* A consumer whom writes of a bulk are about. */
+struct bulk_consumer {
+    struct identity_row who;
+    struct str id;
+    bool prepared; /* new, as far as the index knew ahead; otherwise when it turns out */
+    struct identity_new new;
+    bool found, added; /* somebody; by this bulk */
+    bool erased;
+};
+
+/* The consumer of that lookup, of whom the index or the identity store knows. 1 or 0. */
+int work_find_who(struct work *k, const struct hash128 *lookup, struct identity_row *out,
+                  struct err *err);
+/* What may be refused before a consumer is added: of WRITE_GIVE and WRITE_REFUSE. */
+int answer_check_new(struct work *k, struct err *err);
+/* One write of a bulk, as if it ran by itself. */
+int write_run_known(struct work *k, struct err *err);
+/* Was its idempotency key used before? Negative: for something else. */
+int write_is_known(struct work *k, struct err *err);
+/* The instant of what is durable now, for decisions. */
+void write_show_time(struct engine *e);
+/* Shows the index what a durable write has changed. Under its write lock. */
+void write_show(struct engine *e, const struct engine_write *w);
 
 /* Finds the consumer; adds them where `add` and they are new. 1 found or added, 0 not there;
  * LOV_ECONFLICT "erased". Fills work->person, with the
@@ -175,6 +201,8 @@ struct write_observer engine_observer(struct engine *e);
 int sweep(struct engine *e, struct db *lov, struct err *err);
 /* Writes them all, where nobody else writes. */
 int sweep_all(struct engine *e, struct db *lov, struct err *err);
+/* Writes them all, and those of the batch under way: before the commit of a bulk. */
+int sweep_bulk(struct engine *e, struct db *lov, struct err *err);
 /* In how many ms it is; negative: there is nothing to write. */
 int64_t sweep_wait(struct engine *e, bool stopping);
 /* Has an earlier write of this batch changed the consumer? */

@@ -120,7 +120,7 @@ void index_write_unlock(struct index *ix)
 static uint64_t cid_hash(const struct uid *cid)
 {
     uint64_t v;
-    memcpy(&v, cid->b, sizeof v);
+    memcpy(&v, cid->b + sizeof cid->b - sizeof v, sizeof v);
     return v;
 }
 

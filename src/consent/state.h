@@ -116,6 +116,10 @@ bool tail_sweeping(const struct tail *t);
 int tail_sweep(struct tail *t, struct db *lov, size_t most, struct err *err);
 /* Are they all written? The sweep is over when the batch is committed. */
 bool tail_swept(const struct tail *t);
+/* Writes the rows of all whom the batch under way has put, in order, and forgets them; but for
+ * those who are held from before, too: their rows a sweep writes. After it no job may run in the
+ * batch. */
+int tail_flush(struct tail *t, struct db *lov, struct err *err);
 /* How many persons the batch under way has put. */
 size_t tail_batch(const struct tail *t);
 

@@ -6,10 +6,13 @@
 #include "base/clock.h"
 #include "consent/engine.h"
 
+/* For so long nobody has written: who has just been answered may be about to write again. */
+enum { QUIET_MS = 5 };
+
 struct sweep_limits sweep_defaults(void)
 {
     return (struct sweep_limits){
-        .after_ms = 10000, .after_bytes = 64 << 20, .per_commit = 64, .when_idle = 1024};
+        .after_ms = 10000, .after_bytes = 64 << 20, .per_commit = 4, .when_idle = 256};
 }
 
 static int64_t due_in(const struct engine *e)
@@ -27,7 +30,7 @@ int64_t sweep_wait(struct engine *e, bool stopping)
     e->closing = stopping;
     if (stopping)
         return ledger_is_applied(e->ledger) ? -1 : 0;
-    return tail_sweeping(e->tail) ? 0 : due_in(e);
+    return tail_sweeping(e->tail) ? QUIET_MS : due_in(e);
 }
 
 int sweep_all(struct engine *e, struct db *lov, struct err *err)
@@ -42,6 +45,18 @@ int sweep_all(struct engine *e, struct db *lov, struct err *err)
     return rc;
 }
 
+int sweep_bulk(struct engine *e, struct db *lov, struct err *err)
+{
+    /* Where nobody is held from before, the rows of this batch are all that the tables lack. */
+    bool whole = tail_size(e->tail).persons == 0 && !tail_sweeping(e->tail);
+    int rc = whole ? 0 : sweep_all(e, lov, err);
+    if (rc == 0)
+        rc = tail_flush(e->tail, lov, err);
+    if (rc == 0 && whole)
+        ledger_applied_all(e->ledger);
+    return rc;
+}
+
 int sweep(struct engine *e, struct db *lov, struct err *err)
 {
     if (!tail_sweeping(e->tail)) {
@@ -51,8 +66,8 @@ int sweep(struct engine *e, struct db *lov, struct err *err)
         tail_sweep_start(e->tail);
     }
     size_t added = tail_batch(e->tail);
-    int rc =
-        tail_sweep(e->tail, lov, added ? e->sweep.per_commit + 2 * added : e->sweep.when_idle, err);
+    int rc = tail_sweep(e->tail, lov,
+                        added ? e->sweep.per_commit + added + added / 2 : e->sweep.when_idle, err);
     if (rc == 0 && tail_swept(e->tail))
         ledger_applied(e->ledger);
     return rc;

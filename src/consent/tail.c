@@ -39,8 +39,8 @@ struct tail {
 
 static size_t start_of(const struct map *m, const struct uid *cid)
 {
-    uint64_t h; /* a cid is random */
-    memcpy(&h, cid->b, sizeof h);
+    uint64_t h; /* the end of a cid is random */
+    memcpy(&h, cid->b + sizeof cid->b - sizeof h, sizeof h);
     return (size_t)h & (m->cap - 1);
 }
 
@@ -386,6 +386,32 @@ int tail_sweep(struct tail *t, struct db *lov, size_t most, struct err *err)
 bool tail_swept(const struct tail *t)
 {
     return t->order && t->next == t->count;
+}
+
+static int held_by_cid(const void *a, const void *b)
+{
+    const struct held *const *x = a, *const *y = b;
+    return by_cid(&(*x)->person.row.cid, &(*y)->person.row.cid);
+}
+
+int tail_flush(struct tail *t, struct db *lov, struct err *err)
+{
+    struct held **all = mem_grow(NULL, t->batch.count + 1, sizeof(struct held *));
+    size_t count = 0;
+    int rc = 0;
+    for (size_t i = 0; t->batch.count && i < t->batch.cap; i++) {
+        struct held *h = t->batch.slots[i];
+        if (h && !h->gone && !map_get(&t->settled, &h->person.row.cid))
+            all[count++] = h;
+    }
+    qsort(all, count, sizeof(struct held *), held_by_cid);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = write_person(lov, &all[i]->person, err);
+    /* Not before all are written: a batch that fails is rolled back with everybody in it. */
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        replace(t, map_remove(&t->batch, &all[i]->person.row.cid));
+    free(all);
+    return rc;
 }
 
 size_t tail_batch(const struct tail *t)

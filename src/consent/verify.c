@@ -186,7 +186,7 @@ static int64_t consent_of(struct str body)
 }
 
 /* Consumers that were added and are not there any more must be those that were erased. Both are
- * summed up, so that no list is needed: a cid is random, added once and erased once. */
+ * summed up, so that no list is needed: the end of a cid is random, added once and erased once. */
 struct gone {
     uint64_t missing, erased;
     int64_t first_missing;
@@ -205,7 +205,8 @@ static int check_consumer_event(struct checking *c, struct db_stmt *s, struct go
     struct known known = {-1, -1};
     int64_t seq = db_int(s, 0);
     uint64_t sum = 0;
-    memcpy(&sum, cid.p, cid.n < sizeof sum ? cid.n : sizeof sum);
+    if (cid.n >= sizeof sum)
+        memcpy(&sum, cid.p + cid.n - sizeof sum, sizeof sum);
     int rc = row_known(c, select_consumer, cid, -1, &known);
     if (rc < 0)
         return rc;

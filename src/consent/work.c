@@ -14,8 +14,11 @@ static int take_person(struct work *k, bool add, bool living, struct err *err)
 {
     const struct identity_row *who = &k->change->who;
     int64_t next = ledger_next(k->e->ledger, who->shard);
-    int rc = person_take(k->e->tail, k->lov, who->shard, &who->cid, living, next, k->w->arena,
-                         &k->person, err);
+    /* Of one whom this bulk has added nothing is in the tables. */
+    bool nothing = k->known && k->known->added && !tail_find(k->e->tail, &who->cid);
+    int rc = nothing ? 0
+                     : person_take(k->e->tail, k->lov, who->shard, &who->cid, living, next,
+                                   k->w->arena, &k->person, err);
     if (rc != 0 || !add)
         return rc;
     struct str residence = k->rules ? k->rules->policy->default_residence : STR("");
@@ -42,8 +45,8 @@ static int take_person(struct work *k, bool add, bool living, struct err *err)
 
 /* From the index where it can be: it shows what was committed, so nobody whom this batch has
  * changed. */
-static int find_who(struct work *k, const struct hash128 *lookup, struct identity_row *out,
-                    struct err *err)
+int work_find_who(struct work *k, const struct hash128 *lookup, struct identity_row *out,
+                  struct err *err)
 {
     const struct index *ix = k->e->index;
     struct permit_answer answer;
@@ -61,10 +64,27 @@ static int find_who(struct work *k, const struct hash128 *lookup, struct identit
     return 1;
 }
 
+/* Of a bulk: the first who adds them has them added already, and makes their first event. */
+static int known_consumer(struct work *k, bool add, bool living, struct err *err)
+{
+    const struct bulk_consumer *c = k->known;
+    if (c->erased)
+        return err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased");
+    if (!c->found && add)
+        bug("a bulk adds a consumer whom its checks refused");
+    if (!c->found)
+        return 0;
+    k->change->who = c->who;
+    k->change->has_who = true;
+    return take_person(k, add, living, err);
+}
+
 int work_consumer(struct work *k, struct str id, bool add, bool living, struct err *err)
 {
+    if (k->known)
+        return known_consumer(k, add, living, err);
     struct hash128 lookup = identity_lookup(k->e->identity, id);
-    int rc = find_who(k, &lookup, &k->change->who, err);
+    int rc = work_find_who(k, &lookup, &k->change->who, err);
     if (rc == 0)
         rc = identity_was_erased(k->identities, &lookup, err) == 1
                  ? err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased")

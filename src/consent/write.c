@@ -84,6 +84,7 @@ static void batch_committed(void *ctx)
 {
     struct engine *e = ctx;
     e->changed_count = 0;
+    e->bulk = false;
     tail_commit(e->tail, clock_now());
     struct write_observer ledger = ledger_observer(e->ledger);
     ledger.committed(ledger.ctx);
@@ -94,6 +95,7 @@ static void batch_rolled_back(void *ctx)
 {
     struct engine *e = ctx;
     e->changed_count = 0;
+    e->bulk = false;
     tail_roll_back(e->tail);
     struct write_observer ledger = ledger_observer(e->ledger);
     ledger.rolled_back(ledger.ctx);
@@ -105,7 +107,7 @@ static int batch_before_commit(void *ctx, struct write_stores *stores, struct er
     /* What is committed so far was taken in by the index after its commit. */
     int rc = engine_index_applied(e, stores->lov, err);
     if (rc == 0)
-        rc = sweep(e, stores->lov, err);
+        rc = e->bulk ? sweep_bulk(e, stores->lov, err) : sweep(e, stores->lov, err);
     struct write_observer ledger = ledger_observer(e->ledger);
     return rc ? rc : ledger.before_commit(ledger.ctx, stores, err);
 }
@@ -123,6 +125,8 @@ struct write_observer engine_observer(struct engine *e)
 
 bool engine_changed(const struct engine *e, const struct hash128 *lookup)
 {
+    if (e->bulk)
+        return true;
     for (size_t i = 0; i < e->changed_count; i++)
         if (memcmp(e->changed[i].b, lookup->b, sizeof lookup->b) == 0)
             return true;
@@ -166,6 +170,24 @@ static int run(struct write_job *job, struct write_stores *stores, struct err *e
     if (rc == 0)
         note_change(k.e, k.change);
     return rc;
+}
+
+int write_is_known(struct work *k, struct err *err)
+{
+    k->change = arena_alloc(k->w->arena, sizeof *k->change);
+    return k->w->idempotent ? replay(k, err) : 0;
+}
+
+int write_run_known(struct work *k, struct err *err)
+{
+    struct engine_write *w = k->w;
+    k->change = arena_alloc(w->arena, sizeof *w->change);
+    w->replayed = false;
+    w->change = k->change;
+    int rc = replay(k, err);
+    if (rc == 0)
+        rc = kinds[w->kind](k, err);
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- the index ---- */
@@ -216,6 +238,28 @@ static void change_index(struct index *ix, const struct engine_change *change)
         index_consent(ix, c, &change->consents[i]);
 }
 
+static void show_time(struct engine *e)
+{
+    int64_t latest = atomic_load_explicit(&e->latest, memory_order_relaxed);
+    int64_t now = clock_now();
+    if (now > latest)
+        atomic_store_explicit(&e->latest, now, memory_order_relaxed);
+    index_latest(e->index, now);
+}
+
+void write_show_time(struct engine *e)
+{
+    index_write_lock(e->index);
+    show_time(e);
+    index_write_unlock(e->index);
+}
+
+void write_show(struct engine *e, const struct engine_write *w)
+{
+    if (!w->replayed && w->change->has_who)
+        change_index(e->index, w->change);
+}
+
 static void durable(struct write_job *job)
 {
     struct engine_write *w = (struct engine_write *)job;
@@ -230,11 +274,7 @@ static void durable(struct write_job *job)
         rules = rules_new(e->index, policy_ref(w->policy));
     if (rules)
         engine_set_rules(e, rules);
-    int64_t latest = atomic_load_explicit(&e->latest, memory_order_relaxed);
-    int64_t now = clock_now();
-    if (now > latest)
-        atomic_store_explicit(&e->latest, now, memory_order_relaxed);
-    index_latest(e->index, now);
+    show_time(e);
     index_write_unlock(e->index);
 }
 

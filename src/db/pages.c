@@ -241,6 +241,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void register_vfs(void)
 {
+    /* Counting what it takes from malloc() has all threads queue for one lock. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     sqlite3_initialize();
     sqlite3_vfs *system = sqlite3_vfs_find(NULL);
     pages_vfs = *system;

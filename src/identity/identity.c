@@ -239,34 +239,82 @@ int identity_next_number(struct db *db, int64_t *out, struct err *err)
     return 0;
 }
 
-int identity_add(const struct identity *who, struct db *db, struct str id, int64_t now,
-                 struct identity_row *out, struct err *err)
+/* Those who come together stand together in every table: first the instant (6 bytes, as the first
+ * event of theirs says it too), then 10 random bytes. */
+static struct uid new_cid(int64_t now)
+{
+    enum { INSTANT = 6 };
+    struct uid cid = uid_new();
+    for (int i = 0; i < INSTANT; i++)
+        cid.b[i] = (uint8_t)((uint64_t)now >> 8 * (INSTANT - 1 - i));
+    return cid;
+}
+
+static uint64_t generation_of(const struct identity *who)
+{
+    pthread_rwlock_rdlock(&((struct identity *)who)->lock);
+    uint64_t generation = who->generation;
+    pthread_rwlock_unlock(&((struct identity *)who)->lock);
+    return generation;
+}
+
+void identity_prepare(const struct identity *who, struct str id, int64_t now, struct arena *arena,
+                      struct identity_new *out)
+{
+    _cleanup_buf struct buf about = {0}, sealed = {0};
+    _cleanup_secret struct secret data_key;
+    struct identity_row *row = &out->row;
+    row->lookup = identity_lookup(who, id);
+    row->cid = new_cid(now);
+    row->shard = identity_shard(who, &row->lookup);
+    out->id = id;
+    out->generation = generation_of(who);
+    random_bytes(data_key.b, sizeof data_key.b);
+    kek_seal(who, identity_associated(SEALED_ID, &row->cid, &about), id, &sealed);
+    out->sealed_id = arena_str(arena, buf_view(&sealed));
+    buf_clear(&sealed);
+    kek_seal(who, identity_associated(SEALED_KEY, &row->cid, &about),
+             (struct str){(char *)data_key.b, sizeof data_key.b}, &sealed);
+    out->sealed_key = arena_str(arena, buf_view(&sealed));
+}
+
+int identity_put(const struct identity *who, struct db *db, struct identity_new *new, int64_t now,
+                 struct err *err)
 {
     static const char sql[] =
         "insert into consumer (lookup, number, shard, cid, sealed_id, data_key, created_at) "
         "values ($1, $2, $3, $4, $5, $6, $7)";
-    _cleanup_buf struct buf about = {0}, sealed_id = {0}, sealed_key = {0};
-    _cleanup_secret struct secret data_key;
-    struct identity_row row = {.lookup = identity_lookup(who, id), .cid = uid_new()};
-    row.shard = identity_shard(who, &row.lookup);
-    int rc = identity_next_number(db, &row.number, err);
+    _cleanup_arena struct arena arena = {0};
+    struct identity_new fresh = {.row = new->row};
+    if (new->generation != generation_of(who)) {
+        identity_prepare(who, new->id, now, &arena, &fresh);
+        new->row = fresh.row;
+    } else {
+        fresh = *new;
+    }
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, identity_hash_str(&fresh.row.lookup));
+    db_bind_int(s, 2, fresh.row.number);
+    db_bind_int(s, 3, fresh.row.shard);
+    db_bind_blob(s, 4, uid_str(&fresh.row.cid));
+    db_bind_blob(s, 5, fresh.sealed_id);
+    db_bind_blob(s, 6, fresh.sealed_key);
+    db_bind_int(s, 7, now);
+    return db_run(s, err);
+}
+
+int identity_add(const struct identity *who, struct db *db, struct str id, int64_t now,
+                 struct identity_row *out, struct err *err)
+{
+    _cleanup_arena struct arena arena = {0};
+    struct identity_new new = {0};
+    int rc = identity_next_number(db, &new.row.number, err);
     if (rc)
         return rc;
-    random_bytes(data_key.b, sizeof data_key.b);
-    kek_seal(who, identity_associated(SEALED_ID, &row.cid, &about), id, &sealed_id);
-    kek_seal(who, identity_associated(SEALED_KEY, &row.cid, &about),
-             (struct str){(char *)data_key.b, sizeof data_key.b}, &sealed_key);
-    struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, identity_hash_str(&row.lookup));
-    db_bind_int(s, 2, row.number);
-    db_bind_int(s, 3, row.shard);
-    db_bind_blob(s, 4, uid_str(&row.cid));
-    db_bind_blob(s, 5, buf_view(&sealed_id));
-    db_bind_blob(s, 6, buf_view(&sealed_key));
-    db_bind_int(s, 7, now);
-    rc = db_run(s, err);
+    identity_prepare(who, id, now, &arena, &new);
+    rc = identity_put(who, db, &new, now, err);
     if (rc == 0)
-        *out = row;
+        *out = new.row;
     return rc;
 }
 

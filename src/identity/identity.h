@@ -2,9 +2,10 @@
  * identity.h - who: the store that alone connects the controller's id of a consumer with the random
  * cid under which everything else knows them.
  *
- * One row a consumer: a keyed hash of the id to find it by, the shard, the cid, and, sealed by the
- * key-encryption key with the cid as associated data, the id itself and the consumer's data key.
- * Deleting that row is erasure: what remains elsewhere points at nobody and can't be read.
+ * One row a consumer: a keyed hash of the id to find it by, the shard, the cid (when they came,
+ * then 10 random bytes: whoever hashes a cid takes its end), and, sealed by the key-encryption key
+ * with the cid as associated data, the id itself and the consumer's data key. Deleting that row is
+ * erasure: what remains elsewhere points at nobody and can't be read.
  *
  * The key-encryption key (KEK) is 32 bytes in hexadecimal, from $LOV_KEY or the file `key` (0600)
  * of the installation's folder. While it is being changed there are two: what is sealed from then
@@ -17,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/crypt.h"
 #include "base/err.h"
 #include "base/hash.h"
@@ -73,6 +75,22 @@ int identity_was_erased(struct db *db, const struct hash128 *lookup, struct err 
 /* Adds a consumer who is not there; the caller holds the transaction. */
 int identity_add(const struct identity *who, struct db *db, struct str id, int64_t now,
                  struct identity_row *out, struct err *err);
+
+/* The same in two steps, for who adds many: what can be made ahead, on any thread, and the row. */
+struct identity_new {
+    struct identity_row row; /* number: the caller's, from identity_next_number() on */
+    struct str id;           /* private, like the rest; borrowed until identity_put() */
+    struct str sealed_id, sealed_key;
+    uint64_t generation;
+};
+/* Does not touch row.number. */
+void identity_prepare(const struct identity *who, struct str id, int64_t now, struct arena *arena,
+                      struct identity_new *out);
+/* The caller holds the transaction. Where the key has changed since it was prepared it is made
+ * again, and row.cid with it. */
+int identity_put(const struct identity *who, struct db *db, struct identity_new *new, int64_t now,
+                 struct err *err);
+
 /* 1 and the controller's id appended, or 0 when nobody (any more) has that cid. */
 int identity_name(const struct identity *who, struct db *db, const struct uid *cid, struct buf *id,
                   struct err *err);

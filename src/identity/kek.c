@@ -126,6 +126,7 @@ int identity_rotate_begin(struct identity *who, const char *dir, struct err *err
         return rc;
     pthread_rwlock_wrlock(&who->lock);
     who->keys = keys;
+    who->generation++;
     pthread_rwlock_unlock(&who->lock);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* names.c - ids of many consumers. The index consumer_name holds them in order of number, so that
- * they are read one after the other; each is found again by its cid. Consumers who were erased have
+/* names.c - ids of many consumers. The store has them in order of number, so that they are read one
+ * after the other; each is found again by its cid. Consumers who were erased have
  * left holes in the store's numbers that a permit index made later does not have: how far the two
  * are apart is learned from each piece for the next, and whoever is not met on the way is looked up
  * by cid. */
@@ -83,7 +83,7 @@ struct piece {
 static size_t slot_of(const struct uid *cid)
 {
     uint64_t v;
-    memcpy(&v, cid->b, sizeof v); /* random already */
+    memcpy(&v, cid->b + sizeof cid->b - sizeof v, sizeof v); /* random already */
     return v % SLOTS;
 }
 

@@ -15,6 +15,7 @@ struct identity {
     uint32_t shards;
     pthread_rwlock_t lock; /* guards keys, which a rotation changes */
     struct identity_keys keys;
+    uint64_t generation; /* of the key that seals; under lock */
 };
 
 /* What sealed values are bound to, followed by the cid where they are a consumer's. */

@@ -154,6 +154,15 @@ void ledger_applied(struct ledger *ledger)
     }
 }
 
+void ledger_applied_all(struct ledger *ledger)
+{
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct head *h = &ledger->heads[i];
+        h->changed |= h->applied != (int64_t)h->tree.size;
+        h->applied = (int64_t)h->tree.size;
+    }
+}
+
 int64_t ledger_next(struct ledger *ledger, uint32_t shard)
 {
     return (int64_t)head_of(ledger, shard)->tree.size;

@@ -55,6 +55,8 @@ int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *ev
  * completes the tables up to there, says so. */
 void ledger_mark(struct ledger *ledger);
 void ledger_applied(struct ledger *ledger);
+/* The same for all events, those of the transaction under way too, which completes the tables. */
+void ledger_applied_all(struct ledger *ledger);
 /* Is there no event that the tables lack? */
 bool ledger_is_applied(const struct ledger *ledger);
 

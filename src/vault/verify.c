@@ -48,7 +48,7 @@ static void wrong(struct checking *c, int64_t seq, const char *what)
 static size_t cids_place(const struct cids *s, const struct uid *cid)
 {
     uint64_t at;
-    memcpy(&at, cid->b, sizeof at); /* random bytes */
+    memcpy(&at, cid->b + sizeof cid->b - sizeof at, sizeof at); /* random bytes */
     size_t i = (size_t)at & (s->cap - 1);
     while (s->used[i] && memcmp(s->items[i].b, cid->b, sizeof cid->b) != 0)
         i = (i + 1) & (s->cap - 1);

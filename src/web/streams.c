@@ -47,7 +47,7 @@ struct streams {
 static size_t bucket_of(const struct uid *cid)
 {
     uint32_t v;
-    memcpy(&v, cid->b, sizeof v); /* random bytes */
+    memcpy(&v, cid->b + sizeof cid->b - sizeof v, sizeof v); /* random bytes */
     return v % BUCKETS;
 }
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "db/schema.h"
 #include "identity/identity.h"
 
 enum { PEOPLE = 50 };
@@ -399,10 +400,66 @@ static void test_a_name_that_was_exchanged_is_not_given(void **state)
     db_pool_free(pool);
 }
 
+/* ---- an older store ---- */
+
+static void put_row(struct db *db, int number)
+{
+    static const char sql[] =
+        "insert into consumer (lookup, number, shard, cid, sealed_id, data_key, "
+        "created_at) values ($1, $2, 0, $3, $4, $4, 7)";
+    struct err err;
+    char lookup[16] = {(char)(number * 37)}, cid[16] = {(char)(number * 91)}, sealed[] = "sealed";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, (struct str){lookup, sizeof lookup});
+    db_bind_int(s, 2, number);
+    db_bind_blob(s, 3, (struct str){cid, sizeof cid});
+    db_bind_blob(s, 4, str_of(sealed));
+    assert_int_equal(db_run(s, &err), 0);
+}
+
+static int count_row(void *ctx, const struct identity_row *r)
+{
+    int *count = ctx;
+    assert_int_equal(r->number, *count);
+    assert_int_equal(r->lookup.b[0], (uint8_t)(*count * 37));
+    assert_int_equal(r->cid.b[0], (uint8_t)(*count * 91));
+    ++*count;
+    return 0;
+}
+
+static void test_a_store_of_the_first_schema_keeps_everybody(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/lov-identity-old-XXXXXX", command[96];
+    struct db_migration first = {.number = 1};
+    struct db *db;
+    struct err err;
+    int count = 0;
+    for (size_t i = 0; i < embedded_schema_count; i++)
+        if (strcmp(embedded_schema[i].name, "identity_001.sql") == 0)
+            first.sql = (struct str){embedded_schema[i].text, embedded_schema[i].size};
+    close(mkstemp(path));
+    assert_int_equal(db_open(path, DB_WRITE, &db, &err), 0);
+    assert_int_equal(db_migrate(db, &first, 1, &err), 0);
+    for (int i = 0; i < PEOPLE; i++)
+        put_row(db, i);
+    assert_int_equal(db_migrate_embedded(db, "identity", &err), 0);
+    assert_int_equal(identity_each(db, count_row, &count, &err), 0);
+    assert_int_equal(count, PEOPLE);
+    struct identity_row row;
+    struct hash128 lookup = {{(uint8_t)(5 * 37)}};
+    assert_int_equal(identity_find(db, &lookup, &row, &err), 1);
+    assert_int_equal(row.number, 5);
+    db_close(db);
+    snprintf(command, sizeof command, "rm -f %s %s-wal %s-shm", path, path, path);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_store_of_the_first_schema_keeps_everybody),
         T(test_a_rotation_moves_nobody),
         T(test_a_rotation_that_stopped_anywhere_is_taken_up),
         T(test_who_comes_meanwhile_is_sealed_by_the_new_key),
