@@ -346,8 +346,9 @@ struct engine_write {
     const struct policy_bundle *bundle;
     /* WRITE_OTHER: checks, then writes rows of its module and appends their events; sets out_seq.
      * With WRITE_CONSUMER and WRITE_ERASE, where it may be NULL: does so before the event of these,
-     * in one transaction with what they do; what it refuses, they refuse. May run more than once, each time as if it were the first: it keeps what it makes in the
-     * write's arena. Refusals as of the other kinds. */
+     * in one transaction with what they do; what it refuses, they refuse. May run more than once,
+     * each time as if it were the first: it keeps what it makes in the write's arena. Refusals as
+     * of the other kinds. */
     int (*other)(struct engine_write *w, struct write_scope *scope, struct err *err);
     const void *input;    /* other: its own, of the caller's arena */
     bool add;             /* other: a consumer who is new */
