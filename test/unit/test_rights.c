@@ -443,6 +443,51 @@ static void test_the_signal_of_a_browser_is_an_opt_out(void **state)
     assert_true(json_is_true(at(gpc.json, "gpc")));
 }
 
+static bool is_wrong_after(struct world *w, const char *sql)
+{
+    struct err err = {0};
+    struct db *db;
+    struct state_report report;
+    char path[96];
+    snprintf(path, sizeof path, "%s/lov.db", w->dir);
+    if (db_open(path, DB_WRITE, &db, &err) || db_run(db_use(db, sql), &err) ||
+        rights_verify(db, 0, &report, &err))
+        fail_msg("%s: %s", sql, err.text);
+    db_close(db);
+    return report.wrong;
+}
+
+static void test_whoever_changes_a_row_is_noticed(void **state)
+{
+    struct world *w = *state;
+    char id[33];
+    /* Each with what takes it back. A row with another number is one that is missing. */
+    static const char *const changes[][2] = {
+        {"update request set due_at = due_at + 1", "update request set due_at = due_at - 1"},
+        {"update request set state = 'open'", "update request set state = 'fulfilled'"},
+        {"update request set event = event - 1", "update request set event = event + 1"},
+        {"update request set seq = -seq", "update request set seq = -seq"},
+        {"update hold set seq = -seq", "update hold set seq = -seq"},
+        {"update hold set released = 1", "update hold set released = 0"},
+        {"update notification set recipient = 'x'",
+         "update notification set recipient = 'marketing'"},
+        {"update notification set seq = -seq", "update notification set seq = -seq"},
+    };
+    known(w, "00001", "SE");
+    give(w, GIVE("00001"), id);
+    open_request(w, OPEN("00001", "restriction"), id);
+    STEPS(w, id, "verify-identity", "fulfil");
+    _cleanup_answer struct answer h = ask(w, NULL, "POST", "/v1/consumers/00001/holds",
+                                          "{\"reason\":\"dispute\",\"source\":\"art. 17(3)(e)\"}");
+    assert_status(h, 201);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        if (!is_wrong_after(w, changes[i][0]))
+            fail_msg("not noticed: %s", changes[i][0]);
+        if (is_wrong_after(w, changes[i][1]))
+            fail_msg("wrong after: %s", changes[i][1]);
+    }
+}
+
 static void test_reminders_come_once_for_each_stage(void **state)
 {
     struct world *w = *state;
@@ -486,6 +531,7 @@ int main(void)
         T(test_a_hold_keeps_a_consumer_and_says_why),
         T(test_an_objection_is_a_no_to_all_legitimate_interest),
         T(test_the_signal_of_a_browser_is_an_opt_out),
+        T(test_whoever_changes_a_row_is_noticed),
         T(test_reminders_come_once_for_each_stage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
