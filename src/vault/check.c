@@ -104,6 +104,8 @@ static bool slip(const struct policy_field *f, const struct value *v, int64_t by
         return false;
     if (!up)
         n = v->number / by;
+    if (f->type == FIELD_CURRENCY_AMOUNT && n % (DECIMAL_ONE / 100) != 0) /* no such coins */
+        return false;
     *out = *v;
     out->number = n;
     if (f->type == FIELD_INTEGER)

@@ -149,9 +149,12 @@ static void add_distance(struct distance *all, size_t *n, double distance, int64
         all[(*n)++] = (struct distance){distance < 0 ? -distance : distance, count};
 }
 
-static double median_of(const struct sketch *s, struct distance *all, size_t n)
+static double median_of(struct distance *all, size_t n)
 {
-    int64_t rank = (s->count - 1) / 2, seen = 0;
+    int64_t count = 0, seen = 0;
+    for (size_t i = 0; i < n; i++)
+        count += all[i].count;
+    int64_t rank = (count - 1) / 2;
     qsort(all, n, sizeof *all, nearer);
     for (size_t i = 0; i < n; i++) {
         seen += all[i].count;
@@ -170,7 +173,7 @@ int64_t sketch_distance(const struct sketch *s, int64_t center)
     for (int side = 0; side < SIDES; side++)
         for (size_t i = 0; i < bound_count; i++)
             add_distance(all, &n, (double)value_of(i, side) - c, s->bins[side][i]);
-    double median = median_of(s, all, n);
+    double median = median_of(all, n);
     return median < 9.2e18 ? (int64_t)median : INT64_MAX;
 }
 
@@ -179,7 +182,7 @@ bool sketch_is_positive(const struct sketch *s)
     int64_t positive = 0;
     for (size_t i = 0; i < bound_count; i++)
         positive += s->bins[0][i];
-    return positive == s->count;
+    return (s->count - positive) * 20 <= s->count;
 }
 
 double sketch_ratio(const struct sketch *s, int64_t center)
@@ -188,7 +191,7 @@ double sketch_ratio(const struct sketch *s, int64_t center)
     size_t n = 0;
     for (size_t i = 0; i < bound_count; i++)
         add_distance(all, &n, log((double)value_of(i, 0) / (double)center), s->bins[0][i]);
-    return median_of(s, all, n);
+    return median_of(all, n);
 }
 
 /* ---- bytes: format, zeros, then for each side the number of bins and (gap, count) of each ---- */

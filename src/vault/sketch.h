@@ -28,7 +28,8 @@ int64_t sketch_count(const struct sketch *s);
 int64_t sketch_quantile(const struct sketch *s, double q);
 /* The median of the distances from `center`: the MAD where that is the median. */
 int64_t sketch_distance(const struct sketch *s, int64_t center);
-/* Are there positive values only? Then sketch_ratio() is the median of |ln(value / center)|. */
+/* Are values positive, but for one in twenty at most? sketch_ratio() is the median of
+ * |ln(value / center)| of those that are. */
 bool sketch_is_positive(const struct sketch *s);
 double sketch_ratio(const struct sketch *s, int64_t center);
 

@@ -10,13 +10,14 @@
 #include "vault/sketch.h"
 
 enum { ENOUGH = 100, GROWN_BY = 20, NAME_MOST = 160, SERIES_MOST = 4096 };
-static const double DEVIATIONS = 6, MAD_TO_SIGMA = 1.4826, LEAST_RATIO = 0.05;
+static const double DEVIATIONS = 4, MAD_TO_SIGMA = 1.4826, LEAST_RATIO = 0.05;
 
 struct series {
     char name[NAME_MOST]; /* "purchases.amount.SEK" */
     struct sketch *sketch;
     int64_t judged_at; /* values that there were when the limits were computed */
     int64_t low, high;
+    int64_t least; /* between 0 and this nothing is usual, either */
     bool changed;
 };
 
@@ -64,9 +65,11 @@ static void compute_limits(struct series *x)
     if (sketch_is_positive(x->sketch)) {
         double ratio = fmax(sketch_ratio(x->sketch, median), LEAST_RATIO);
         double factor = exp(DEVIATIONS * MAD_TO_SIGMA * ratio);
-        x->low = clamp(floor((double)median / factor));
+        x->least = clamp(floor((double)median / factor));
+        x->low = 0;
         x->high = clamp(ceil((double)median * factor));
     } else {
+        x->least = INT64_MIN;
         double least = fmax(1, fabs((double)median) * LEAST_RATIO);
         double mad = fmax((double)sketch_distance(x->sketch, median), least);
         x->low = clamp((double)median - DEVIATIONS * MAD_TO_SIGMA * mad);
@@ -103,9 +106,11 @@ static void check_number(struct stats *s, const struct parsed *p, size_t i, bool
         return;
     if (sketch_count(x->sketch) >= ENOUGH) {
         compute_limits(x);
-        if (v->number < x->low || v->number > x->high) {
+        bool small = v->number > 0 && v->number < x->least;
+        if (small || v->number < x->low || v->number > x->high) {
             struct finding *found = finding_add(out, FINDING_OUTLIER, f->name, (struct str){0});
-            check_slipped(p, f, x->low, x->high, out->arena, &found->proposal);
+            check_slipped(p, f, x->least > x->low ? x->least : x->low, x->high, out->arena,
+                          &found->proposal);
         }
     }
     if (count) {

@@ -2,9 +2,10 @@
  * stats.h - what is usual for the numbers of each category, kept while records come in. Private to
  * the vault; any thread.
  *
- * A value is unusual when it is more than six robust standard deviations (1.4826 MAD) from the
- * median: of the logarithm where all values are positive, as amounts of money are, which spread by
- * factors. Nothing is unusual among fewer than a hundred.
+ * A value is unusual when it is more than four robust standard deviations (1.4826 MAD) from the
+ * median: of the logarithm where values are positive, as amounts of money are, which spread by
+ * factors; there nothing at all is never unusual, and less than nothing is. Nothing is unusual
+ * among fewer than a hundred.
  *
  * Statistics are not the truth about anybody: they are saved now and then, so that a crash forgets
  * the last minute, and what was written and erased stays counted.

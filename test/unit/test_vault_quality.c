@@ -161,8 +161,16 @@ static void test_what_is_far_from_the_usual_is_asked_about_once_there_is_a_usual
     assert_string_equal(text_at(&a, "items.0.field"), "amount");
     /* A decimal point that slipped. */
     assert_string_equal(text_at(&a, "items.0.proposal.data.amount.amount"), "99.5");
-    put_purchase(w, "00021", "C-2", 1, "160.00", NULL); /* rather much, and possible */
+    put_purchase(w, "00021", "C-2", 1, "130.00", NULL); /* rather much, and possible */
+    put_purchase(w, "00021", "C-3", 1, "0", NULL);      /* nothing is never unusual */
     assert_int_equal(count_issues(w, "00021"), 0);
+    put_purchase(w, "00021", "C-4", 1, "-100", NULL); /* less than nothing is */
+    put_purchase(w, "00021", "C-5", 1, "0.01", NULL);
+    assert_int_equal(count_issues(w, "00021"), 2);
+    put_purchase(w, "00022", "C-6", 1, "987.65", NULL); /* no coins make a tenth of it */
+    _cleanup_answer struct answer b = issues(w, "00022");
+    assert_string_equal(text_at(&b, "items.0.finding"), "outlier");
+    assert_null(at(b.json, "items.0.proposal"));
     _cleanup_answer struct answer m = ask(w, NULL, "GET", "/metrics", "");
     assert_status(m, 200);
 }
