@@ -185,8 +185,8 @@ static size_t try_byte(struct fixture *f, struct str receipt, const json_t *orig
     return r.finding == RECEIPT_PROVEN;
 }
 
-/* LOV_ALL=1 tries each of the 255 other values of each byte, otherwise each bit, and what JSON
- * gives a meaning. */
+/* LOV_ALL=1 tries each of the 255 other values of each byte, otherwise one bit, and some of what
+ * JSON gives a meaning. */
 static void test_no_byte_can_be_changed_to_another_meaning(void **state)
 {
     static const char meaningful[] = " \n\t\r-+.0eE\"\\/,:{}[]";
@@ -201,10 +201,10 @@ static void test_no_byte_can_be_changed_to_another_meaning(void **state)
     bool all = getenv("LOV_ALL") != NULL;
     size_t tried = 0, same = 0;
     for (size_t i = 0; i < receipt.n; i++) {
-        for (int k = 1; k < 256; k = all ? k + 1 : k * 2, tried++)
+        for (int k = all ? 1 : 1 << i % 8; k < 256; k = all ? k + 1 : 256, tried++)
             same += try_byte(f, receipt, original, &copy, i, (char)(receipt.p[i] ^ k));
         bool letter = isalnum((unsigned char)receipt.p[i]);
-        for (size_t k = 0; !all && !letter && k < sizeof meaningful - 1; k++, tried++)
+        for (size_t k = i % 5; !all && !letter && k < sizeof meaningful - 1; k += 5, tried++)
             same += try_byte(f, receipt, original, &copy, i, meaningful[k]);
     }
     print_message("%zu bytes, %zu changes, %zu of them idle\n", receipt.n, tried, same);
