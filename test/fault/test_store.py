@@ -308,6 +308,8 @@ def test_a_rotation_goes_on_after_a_full_disk(folder, small, chance):
     server = Server(mount / "lov")
     used = shutil.disk_usage(mount).used
     resize(-(-used // 2**20) + 1)
+    with open(mount / "filler", "wb") as filler:
+        filler.write(bytes(max(0, shutil.disk_usage(mount).free - 200 * 1024)))
     result = run("key", "rotate", "--dir", mount / "lov")
     assert result.returncode == 3, result.stdout + result.stderr
     assert os.path.exists(mount / "lov" / "key.next")
