@@ -646,7 +646,7 @@ def test_a_repeated_import_doubles_nothing_even_when_the_mapping_is_corrected(de
 @pytest.mark.parametrize("beside_a_server", [False, True])
 def test_an_import_that_was_killed_goes_on_and_doubles_nothing(demo, mapping, tmp_path,
                                                                beside_a_server):
-    rows = 15000
+    rows = 15000 if beside_a_server else 60000  # a bulk is of 20,000
     before = lov_json("log", "show", directory=demo)["items"][-1]["seq"]
     data, rejects = tmp_path / "in.csv", tmp_path / "rejects.csv"
     data.write_text(HEADER + "".join(
@@ -676,7 +676,7 @@ def test_an_import_that_was_killed_goes_on_and_doubles_nothing(demo, mapping, tm
 
 def test_resume_refuses_another_mapping(demo, mapping, tmp_path):
     data = tmp_path / "in.csv"
-    data.write_text(HEADER + "".join(f"m{i},purchases,yes,,01/02/2026,\n" for i in range(15000)))
+    data.write_text(HEADER + "".join(f"m{i},purchases,yes,,01/02/2026,\n" for i in range(60000)))
     process = subprocess.Popen([LOV, "import", "consents", str(data), "--mapping", str(mapping),
                                 "--dir", str(demo)], stdout=subprocess.DEVNULL)
     wait_for(lambda: (demo / "import").exists() and list((demo / "import").glob("*.json")))
