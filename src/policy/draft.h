@@ -140,6 +140,9 @@ void load_utc_offsets(struct draft *d, struct str file, const struct node *node,
 struct str load_source(struct draft *d, struct str file, const struct node *node);
 void load_notices(struct draft *d);
 void load_activities(struct draft *d);
+/* What becomes of a record that breaks a range or a rule: "question", "refuse" (load_checks.c). */
+enum { BREACH_QUESTION, BREACH_REFUSE, BREACHES };
+extern const char *const breach_words[BREACHES];
 /* Range and rules of a category, whose fields are read (load_checks.c). */
 void load_range(struct draft *d, const struct node *item, struct str min, struct str max,
                 struct policy_field *f);

@@ -109,8 +109,6 @@ static const char *const field_types[] = {"string",    "integer", "decimal",    
                                           "timestamp", "boolean", "enum",           "email",
                                           "phone",     "country", "currency_amount"};
 
-static const char *const breaches[] = {"question", "refuse"};
-
 struct field_in {
     struct str name, min, max;
     int type, breach;
@@ -139,8 +137,8 @@ static void load_field(struct draft *d, const struct node *item, struct policy_c
         {.name = "breach",
          .kind = MEMBER_WORD,
          .offset = offsetof(struct field_in, breach),
-         .words = breaches,
-         .word_count = 2},
+         .words = breach_words,
+         .word_count = BREACHES},
         {.name = "identifies",
          .kind = MEMBER_BOOL,
          .offset = offsetof(struct field_in, identifies)},
@@ -160,7 +158,7 @@ static void load_field(struct draft *d, const struct node *item, struct policy_c
                                .type = (enum field_type)in.type,
                                .required = in.required,
                                .sensitive = in.sensitive,
-                               .refuse = in.breach == 1,
+                               .refuse = in.breach == BREACH_REFUSE,
                                .identifies = in.identifies,
                                .any_size = in.any_size};
     load_range(d, item, in.min, in.max, f);

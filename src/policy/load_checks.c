@@ -13,12 +13,18 @@ enum { RULES_MAX = 64 };
 
 static const struct str file = {"categories.yaml", sizeof "categories.yaml" - 1};
 
+const char *const breach_words[BREACHES] = {"question", "refuse"};
+
 /* ---- literals ---- */
+
+bool field_is_number(enum field_type type)
+{
+    return type == FIELD_INTEGER || type == FIELD_DECIMAL || type == FIELD_CURRENCY_AMOUNT;
+}
 
 bool field_has_order(enum field_type type)
 {
-    return type == FIELD_INTEGER || type == FIELD_DECIMAL || type == FIELD_CURRENCY_AMOUNT ||
-           type == FIELD_DATE || type == FIELD_TIMESTAMP;
+    return field_is_number(type) || type == FIELD_DATE || type == FIELD_TIMESTAMP;
 }
 
 bool policy_literal(enum field_type type, struct str text, int64_t *out)
@@ -177,7 +183,6 @@ static void load_condition(struct draft *d, const struct node *item, const char 
 
 static void load_rule(struct draft *d, const struct node *item, struct policy_category *c)
 {
-    static const char *const breaches[] = {"question", "refuse"};
     static const struct member members[] = {
         {.name = "id",
          .kind = MEMBER_NAME,
@@ -195,8 +200,8 @@ static void load_rule(struct draft *d, const struct node *item, struct policy_ca
         {.name = "breach",
          .kind = MEMBER_WORD,
          .offset = offsetof(struct rule_in, breach),
-         .words = breaches,
-         .word_count = 2},
+         .words = breach_words,
+         .word_count = BREACHES},
     };
     struct rule_in in = {0};
     if (!take(d, file, item, members, sizeof members / sizeof *members, &in) || !in.id.n)
@@ -206,8 +211,10 @@ static void load_rule(struct draft *d, const struct node *item, struct policy_ca
             find_error(d, file, item->line, "duplicate_name", "%.*s has two rules %.*s",
                        STR_ARG(c->id), STR_ARG(in.id));
     struct policy_rule *r = &c->rules[c->rule_count++];
-    *r = (struct policy_rule){
-        .id = in.id, .label = in.label, .conditional = in.when.n > 0, .refuse = in.breach == 1};
+    *r = (struct policy_rule){.id = in.id,
+                              .label = in.label,
+                              .conditional = in.when.n > 0,
+                              .refuse = in.breach == BREACH_REFUSE};
     load_condition(d, item, "when", in.when, c, &r->when);
     load_condition(d, item, "holds", in.holds, c, &r->holds);
 }

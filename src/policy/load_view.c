@@ -24,11 +24,6 @@ struct field_in {
 
 /* ---- what may be made of which type ---- */
 
-static bool is_number(enum field_type t)
-{
-    return t == FIELD_INTEGER || t == FIELD_DECIMAL || t == FIELD_CURRENCY_AMOUNT;
-}
-
 static bool cut_fits(enum view_cut cut, enum field_type t)
 {
     switch (cut) {
@@ -42,7 +37,7 @@ static bool cut_fits(enum view_cut cut, enum field_type t)
         return t == FIELD_TIMESTAMP;
     case VIEW_BAND:
     case VIEW_AT_LEAST:
-        return is_number(t);
+        return field_is_number(t);
     case VIEW_PREFIX:
         return t == FIELD_STRING || t == FIELD_PHONE;
     case VIEW_PSEUDONYM:

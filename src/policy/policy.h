@@ -292,6 +292,8 @@ const struct policy_law *policy_law_of(const struct policy *p, struct str reside
  * millionths; of date and timestamp ms since 1970 UTC. False when `text` is none. */
 bool policy_literal(enum field_type type, struct str text, int64_t *out);
 bool field_has_order(enum field_type type);
+/* Integers, decimals and amounts: what can be added up. */
+bool field_is_number(enum field_type type);
 /* Years below which a guardian must act there. */
 int policy_guardian_below(const struct policy_law *law, struct str residence);
 const struct policy_notice_text *policy_notice_text(const struct policy_notice *n,

@@ -98,7 +98,7 @@ static bool slip(const struct policy_field *f, const struct value *v, int64_t by
                  struct arena *arena, struct value *out)
 {
     int64_t n;
-    if (f->type != FIELD_INTEGER && f->type != FIELD_DECIMAL && f->type != FIELD_CURRENCY_AMOUNT)
+    if (!field_is_number(f->type))
         return false;
     if (up ? __builtin_mul_overflow(v->number, by, &n) : v->number % by != 0)
         return false;

@@ -3,16 +3,11 @@
 
 #include "vault/aggregate.h"
 
-static bool is_number(enum field_type t)
-{
-    return t == FIELD_INTEGER || t == FIELD_DECIMAL || t == FIELD_CURRENCY_AMOUNT;
-}
-
 static void add_field(struct shape *s, const struct policy_view_field *f)
 {
     if (f->group && s->group_count < sizeof s->groups / sizeof *s->groups)
         s->groups[s->group_count++] = f;
-    else if (!f->group && f->cut == VIEW_KEEP && is_number(f->field->type) &&
+    else if (!f->group && f->cut == VIEW_KEEP && field_is_number(f->field->type) &&
              s->measure_count < MEASURES_MAX)
         s->measures[s->measure_count++] = f;
 }
@@ -44,7 +39,7 @@ void shape_init(struct shape *s, const struct policy_activity *activity,
     size_t n = 0;
     for (size_t i = 0; s->part->whole && i < category->field_count && n < MEASURES_MAX; i++) {
         const struct policy_field *f = &category->fields[i];
-        if (!is_number(f->type))
+        if (!field_is_number(f->type))
             continue;
         s->whole[n] = (struct policy_view_field){.category = category, .field = f, .name = f->name};
         add_field(s, &s->whole[n++]);

@@ -81,9 +81,7 @@ static void compute_limits(struct series *x)
 
 static bool is_watched(const struct policy_field *f)
 {
-    bool number =
-        f->type == FIELD_INTEGER || f->type == FIELD_DECIMAL || f->type == FIELD_CURRENCY_AMOUNT;
-    return number && !f->any_size;
+    return field_is_number(f->type) && !f->any_size;
 }
 
 static struct series *series_of(struct stats *s, const struct parsed *p,
