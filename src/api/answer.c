@@ -44,6 +44,14 @@ static int status_of_reason(const char *reason)
     return 0;
 }
 
+void answer_next(struct http_call *call, struct jw *w, bool more, int64_t last)
+{
+    struct str cursor = {0};
+    if (more)
+        cursor = arena_printf(&call->arena, "%lld", (long long)last);
+    jw_optional_member(w, "next", cursor);
+}
+
 int problem_status(const struct err *err)
 {
     int status = status_of_reason(err->reason);

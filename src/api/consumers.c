@@ -220,14 +220,10 @@ static int list_all(struct http_call *call, const struct identity_row *who, int6
     int rc =
         consent_list(api->engine, who, after, INT64_MAX, &call->arena, list_row, list, &list->err);
     jw_array_end(&list->w);
-    jw_key(&list->w, "next");
-    if (list->more) {
-        _cleanup_buf struct buf id = {0};
+    _cleanup_buf struct buf id = {0};
+    if (list->more)
         consent_id_format(api->engine, who->shard, list->last, &id);
-        jw_str(&list->w, buf_view(&id));
-    } else {
-        jw_null(&list->w);
-    }
+    jw_optional_member(&list->w, "next", buf_view(&id));
     jw_object_end(&list->w);
     return rc < 0 ? rc : 0;
 }

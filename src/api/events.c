@@ -135,11 +135,7 @@ static void list_start(struct event_list *list)
 static void list_end(struct event_list *list)
 {
     jw_array_end(&list->w);
-    jw_key(&list->w, "next");
-    if (list->more)
-        jw_str(&list->w, arena_printf(&list->call->arena, "%lld", (long long)list->last));
-    else
-        jw_null(&list->w);
+    answer_next(list->call, &list->w, list->more, list->last);
     jw_object_end(&list->w);
 }
 

@@ -23,15 +23,6 @@ static void public_id(struct issue_list *list, const char *name, uint32_t shard,
     jw_str_member(&list->w, name, buf_view(&id));
 }
 
-static void optional(struct jw *w, const char *name, struct str text)
-{
-    jw_key(w, name);
-    if (text.n)
-        jw_str(w, text);
-    else
-        jw_null(w);
-}
-
 /* What the policy in force tells people about a rule. */
 static void write_rule(struct issue_list *list, const struct vault_issue *i)
 {
@@ -92,8 +83,8 @@ static int issue_row(void *ctx, const struct vault_issue *i)
     public_id(list, "record", i->shard, i->record);
     jw_int_member(&list->w, "version", i->version);
     jw_str_member(&list->w, "finding", i->finding);
-    optional(&list->w, "field", i->field);
-    optional(&list->w, "rule", i->rule);
+    jw_optional_member(&list->w, "field", i->field);
+    jw_optional_member(&list->w, "rule", i->rule);
     if (i->rule.n)
         write_rule(list, i);
     jw_bool_member(&list->w, "has_proposal", i->has_proposal);
@@ -112,11 +103,7 @@ static int write_list(struct issue_list *list, struct vault_issue_filter *filter
     filter->limit = list->limit + 1;
     int rc = vault_issues(api->vault, filter, issue_row, list, &list->err);
     jw_array_end(&list->w);
-    jw_key(&list->w, "next");
-    if (list->more)
-        jw_str(&list->w, arena_printf(&list->call->arena, "%lld", (long long)list->last));
-    else
-        jw_null(&list->w);
+    answer_next(list->call, &list->w, list->more, list->last);
     jw_object_end(&list->w);
     return rc < 0 ? rc : 0;
 }

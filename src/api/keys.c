@@ -446,11 +446,7 @@ static int list_rows(struct http_call *call, struct db *db, int64_t limit, struc
         jw_object_end(j);
     }
     jw_array_end(j);
-    jw_key(j, "next");
-    if (count > limit)
-        jw_str(j, last);
-    else
-        jw_null(j);
+    jw_optional_member(j, "next", count > limit ? last : (struct str){0});
     return rc;
 }
 

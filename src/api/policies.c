@@ -147,11 +147,7 @@ int policy_history(struct http_call *call)
     rc = policy_store_history(db, (int)before, (size_t)h.limit + 1, history_row, &h, &err);
     db_pool_put(pool, db);
     jw_array_end(&h.w);
-    jw_key(&h.w, "next");
-    if (h.more)
-        jw_str(&h.w, arena_printf(&call->arena, "%d", h.last));
-    else
-        jw_null(&h.w);
+    answer_next(call, &h.w, h.more, h.last);
     jw_object_end(&h.w);
     return rc < 0 ? answer_problem(call, &err) : 0;
 }

@@ -122,6 +122,8 @@ static inline const struct principal *caller_of(const struct http_call *call)
 struct jw answer_start(struct http_call *call, int status);
 /* The problem of a refusal: like http_problem(), with the statuses of docs/api.md. Returns 0. */
 int answer_problem(struct http_call *call, const struct err *err);
+/* The member "next" of a list whose cursor is a number; null where there is no more. */
+void answer_next(struct http_call *call, struct jw *w, bool more, int64_t last);
 /* The status that answer_problem() gives. */
 int problem_status(const struct err *err);
 /* A problem object as a member of a larger answer. */

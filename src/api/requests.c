@@ -425,14 +425,10 @@ static int answer_list(struct http_call *call, struct request_filter *f, struct 
     jw_array_member(&list->w, "items");
     rc = request_list(e, f, &call->arena, list_row, list, &list->err);
     jw_array_end(&list->w);
-    jw_key(&list->w, "next");
-    if (list->more) {
-        _cleanup_buf struct buf id = {0};
+    _cleanup_buf struct buf id = {0};
+    if (list->more)
         consent_id_format(e, 0, list->last, &id);
-        jw_str(&list->w, buf_view(&id));
-    } else {
-        jw_null(&list->w);
-    }
+    jw_optional_member(&list->w, "next", buf_view(&id));
     jw_object_end(&list->w);
     db_pool_put(engine_identities(e), identities);
     return rc < 0 ? answer_problem(call, &list->err) : 0;

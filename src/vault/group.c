@@ -35,3 +35,21 @@ void group_run(struct engine *e, struct engine_write *writes, size_t count)
     pthread_cond_destroy(&g.over);
     pthread_mutex_destroy(&g.lock);
 }
+
+int group_write(struct engine *e, struct engine_write *writes, size_t count, int64_t *written,
+                struct err *err)
+{
+    int rc = 0;
+    *written = 0;
+    group_run(e, writes, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct engine_write *w = &writes[i];
+        if (w->job.rc == 0) {
+            *written += w->written;
+        } else if (w->job.rc != LOV_ECONFLICT) {
+            rc = w->job.rc;
+            *err = w->job.err;
+        }
+    }
+    return rc;
+}

@@ -64,6 +64,11 @@ void vault_expire(struct engine_write *w, const struct vault_ending *ending);
 /* Submits writes that have everything set but done and ctx, so that few commits take them, and
  * waits for the last; each has its own job.rc. Not on the writer's thread. */
 void group_run(struct engine *e, struct engine_write *writes, size_t count);
+/* The same of writes that count what they wrote in w->written: *written is the sum over those that
+ * were durable. Consumers who were erased meanwhile (LOV_ECONFLICT) are passed over; another
+ * failure is returned when all are done. */
+int group_write(struct engine *e, struct engine_write *writes, size_t count, int64_t *written,
+                struct err *err);
 
 /* ---- aggregate.c ---- */
 

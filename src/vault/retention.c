@@ -156,17 +156,10 @@ static int add_consumer(struct expiring *x, struct str cid_bytes, struct str cat
 
 static int run_writes(struct expiring *x, struct err *err)
 {
-    int rc = 0;
-    group_run(x->v->engine, x->writes, x->count);
-    for (size_t i = 0; i < x->count; i++) {
-        const struct engine_write *w = &x->writes[i];
-        x->left -= w->job.rc ? 0 : w->written;
-        x->deleted += w->job.rc ? 0 : w->written;
-        if (w->job.rc && w->job.rc != LOV_ECONFLICT) {
-            rc = w->job.rc;
-            *err = w->job.err;
-        }
-    }
+    int64_t deleted;
+    int rc = group_write(x->v->engine, x->writes, x->count, &deleted, err);
+    x->left -= deleted;
+    x->deleted += deleted;
     return rc;
 }
 

@@ -166,17 +166,12 @@ static int list_stale(struct asking *x, struct str category, int64_t before, int
 static int ask_all(struct asking *x, struct str category, int64_t *asked, struct err *err)
 {
     struct place_write p = {.job.run = run_place, .category = category, .place = x->place};
-    int64_t before = *asked;
-    group_run(x->v->engine, x->writes, x->count);
-    for (size_t i = 0; i < x->count; i++) {
-        const struct engine_write *w = &x->writes[i];
-        if (w->job.rc && w->job.rc != LOV_ECONFLICT) {
-            *err = w->job.err;
-            return w->job.rc;
-        }
-        *asked += w->job.rc ? 0 : w->written;
-    }
-    atomic_fetch_add_explicit(&x->v->found[FINDING_STALE], *asked - before, memory_order_relaxed);
+    int64_t written;
+    int rc = group_write(x->v->engine, x->writes, x->count, &written, err);
+    *asked += written;
+    atomic_fetch_add_explicit(&x->v->found[FINDING_STALE], written, memory_order_relaxed);
+    if (rc)
+        return rc;
     return writer_run(engine_writer(x->v->engine), &p.job, err);
 }
 

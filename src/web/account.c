@@ -135,7 +135,7 @@ static int write_end(struct engine_write *w, struct write_scope *scope, struct e
                      : session_end(scope->identities, &e->cid, &e->id, err);
 }
 
-static int ended(struct http_call *call)
+int back_to_account(struct http_call *call)
 {
     struct web_write *w = call->work;
     _cleanup_visit struct visit v = {0};
@@ -158,7 +158,7 @@ static int end_sessions(struct http_call *call, bool others)
     w->w.consumer = (struct str){0};
     w->w.other = write_end;
     w->more = e;
-    return web_submit(w, ended);
+    return web_submit(w, back_to_account);
 }
 
 int account_end_session(struct http_call *call)

@@ -134,25 +134,13 @@ int overview_get(struct http_call *call)
 
 /* ---- the choices ---- */
 
-static int past_text(struct visit *v, struct str notice, int version, struct str language,
-                     struct policy_published *out, struct err *err)
-{
-    struct db *db;
-    int rc = db_pool_get(engine_lov(v->engine), &db, err);
-    if (rc)
-        return rc;
-    rc = policy_store_published(db, notice, version, language, v->arena, out, err);
-    db_pool_put(engine_lov(v->engine), db);
-    return rc;
-}
-
 static void set_diff(struct visit *v, json_t *view, const struct policy_notice *n,
                      const struct policy_notice_text *now, int version, struct str language)
 {
     struct policy_published past = {0};
     struct err err = {0};
     _cleanup_buf struct buf diff = {0};
-    if (version == n->version || past_text(v, n->id, version, language, &past, &err))
+    if (version == n->version || visit_notice(v, n->id, version, language, &past, &err))
         return;
     word_diff(past.markdown, now->markdown, &diff);
     set_text(view, "diff", buf_view(&diff));

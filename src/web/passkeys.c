@@ -74,16 +74,6 @@ static int write_passkey(struct engine_write *w, struct write_scope *scope, stru
                               err);
 }
 
-static int back_to_account(struct http_call *call)
-{
-    struct web_write *w = call->work;
-    _cleanup_visit struct visit v = {0};
-    if (!w->w.job.rc)
-        return visit_go(call, STR("/portal/account"));
-    visit_open(call, &v);
-    return visit_error(&v, &w->w.job.err);
-}
-
 int passkey_make(struct http_call *call)
 {
     _cleanup_visit struct visit v = {0};

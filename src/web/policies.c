@@ -50,18 +50,6 @@ int policies_get(struct http_call *call)
     return rc < 0 ? visit_error(&v, &err) : visit_page(&v, 200, "policies.html", "policies");
 }
 
-static int published(struct visit *v, struct str notice, int version, struct str language,
-                     struct policy_published *out, struct err *err)
-{
-    struct db *db;
-    int rc = db_pool_get(engine_lov(v->engine), &db, err);
-    if (rc)
-        return rc;
-    rc = policy_store_published(db, notice, version, language, v->arena, out, err);
-    db_pool_put(engine_lov(v->engine), db);
-    return rc;
-}
-
 static void set_versions(struct visit *v, const struct policy_notice *n, int64_t shown)
 {
     json_t *list = json_array();
@@ -93,7 +81,7 @@ int policies_version(struct http_call *call)
     struct str language = text_of(&v, n)->language;
     if (http_query(call, "version", &asked) && !str_to_int(asked, 1, n->version, &version))
         return visit_trouble(&v, 404, "oops_missing");
-    if (published(&v, n->id, (int)version, language, &text, &err))
+    if (visit_notice(&v, n->id, (int)version, language, &text, &err))
         return visit_error(&v, &err);
     set_text(v.view, "title", text.title);
     set_text(v.view, "notice_language", language);
@@ -101,7 +89,7 @@ int policies_version(struct http_call *call)
     set_true(v.view, "old", version != n->version);
     set_markdown(v.view, "notice_html", text.markdown);
     set_versions(&v, n, version);
-    if (version > 1 && published(&v, n->id, (int)version - 1, language, &before, &err) == 0) {
+    if (version > 1 && visit_notice(&v, n->id, (int)version - 1, language, &before, &err) == 0) {
         word_diff(before.markdown, text.markdown, &diff);
         set_text(v.view, "diff", buf_view(&diff));
         set_int(v.view, "diff_from", version - 1);

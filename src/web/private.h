@@ -94,8 +94,13 @@ bool visit_proved(struct visit *v, const char *next);
 int visit_page(struct visit *v, int status, const char *template, const char *page);
 /* A page that says what went wrong: `what` is a word of the translations, "oops_...". */
 int visit_trouble(struct visit *v, int status, const char *what);
+/* The text of a notice as it was published; LOV_ENOTFOUND. */
+int visit_notice(struct visit *v, struct str notice, int version, struct str language,
+                 struct policy_published *out, struct err *err);
 /* The page for an error of the engine. */
 int visit_error(struct visit *v, const struct err *err);
+/* After a write of the account page: back to it, or what went wrong. */
+http_handler back_to_account;
 /* 303 See Other to a path of ours. */
 int visit_go(struct http_call *call, struct str path);
 /* Headers that every answer of the portal has. */

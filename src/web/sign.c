@@ -110,14 +110,20 @@ static int enter(struct http_call *call)
     return visit_go(call, local_path(e->next, "/portal"));
 }
 
-static int begin_session(struct visit *v, struct entry *e, const struct uid *cid)
+/* Writes the entry's session, and goes on where it leads. */
+static int submit_session(struct visit *v, struct entry *e)
 {
-    new_session(v, e, cid);
     struct web_write *w = web_write_new(v, WRITE_OTHER);
     w->w.consumer = (struct str){0};
     w->w.other = write_session;
     w->more = e;
     return web_submit(w, enter);
+}
+
+static int begin_session(struct visit *v, struct entry *e, const struct uid *cid)
+{
+    new_session(v, e, cid);
+    return submit_session(v, e);
 }
 
 /* ---- signing in ---- */
@@ -496,11 +502,7 @@ static int after_proof(struct http_call *call)
     e->session.created_at = v.session.created_at;
     e->old = v.session;
     e->has_old = true;
-    struct web_write *w = web_write_new(&v, WRITE_OTHER);
-    w->w.consumer = (struct str){0};
-    w->w.other = write_session;
-    w->more = e;
-    return web_submit(w, enter);
+    return submit_session(&v, e);
 }
 
 int prove_post(struct http_call *call)

@@ -491,3 +491,15 @@ int web_submit(struct web_write *w, http_handler *then)
     engine_submit(((struct web *)api_more(w->call))->engine, &w->w);
     return HTTP_LATER;
 }
+
+int visit_notice(struct visit *v, struct str notice, int version, struct str language,
+                 struct policy_published *out, struct err *err)
+{
+    struct db *db;
+    int rc = db_pool_get(engine_lov(v->engine), &db, err);
+    if (rc)
+        return rc;
+    rc = policy_store_published(db, notice, version, language, v->arena, out, err);
+    db_pool_put(engine_lov(v->engine), db);
+    return rc;
+}
