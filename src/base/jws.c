@@ -2,14 +2,13 @@
  * the kind that it needs: a public key never serves as anything else (RFC 8725 §3.1). */
 #include "base/jws.h"
 
-#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
-#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/pubkey.h"
 
 enum { RSA_BYTES_LEAST = 256, RSA_BYTES_MOST = 1024, ECDSA_BYTES = 64 };
 
@@ -32,57 +31,30 @@ static bool take_bytes(const json_t *jwk, const char *name, struct buf *out)
     return text.n && base64url_decode(text, out);
 }
 
-static EVP_PKEY *make_key(const char *type, OSSL_PARAM_BLD *build)
-{
-    EVP_PKEY *key = NULL;
-    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
-    if (params && ctx && EVP_PKEY_fromdata_init(ctx) == 1)
-        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params);
-    EVP_PKEY_CTX_free(ctx);
-    OSSL_PARAM_free(params);
-    return key;
-}
-
 static EVP_PKEY *rsa_key(const json_t *jwk)
 {
     _cleanup_buf struct buf n = {0}, e = {0};
     if (!take_bytes(jwk, "n", &n) || !take_bytes(jwk, "e", &e) || n.n < RSA_BYTES_LEAST ||
         n.n > RSA_BYTES_MOST || e.n > 4)
         return NULL;
-    BIGNUM *modulus = BN_bin2bn((const uint8_t *)n.p, (int)n.n, NULL);
-    BIGNUM *exponent = BN_bin2bn((const uint8_t *)e.p, (int)e.n, NULL);
-    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus);
-    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent);
-    EVP_PKEY *key = make_key("RSA", build);
-    OSSL_PARAM_BLD_free(build);
-    BN_free(modulus);
-    BN_free(exponent);
-    return key;
+    return pubkey_rsa(buf_view(&n), buf_view(&e));
 }
 
 static EVP_PKEY *ec_key(const json_t *jwk)
 {
-    _cleanup_buf struct buf point = {0};
-    buf_char(&point, 4);
-    if (!str_is(member(jwk, "crv"), "P-256") || !take_bytes(jwk, "x", &point) || point.n != 33 ||
-        !take_bytes(jwk, "y", &point) || point.n != 65)
+    _cleanup_buf struct buf x = {0}, y = {0};
+    if (!str_is(member(jwk, "crv"), "P-256") || !take_bytes(jwk, "x", &x) ||
+        !take_bytes(jwk, "y", &y))
         return NULL;
-    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0);
-    OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point.p, point.n);
-    EVP_PKEY *key = make_key("EC", build);
-    OSSL_PARAM_BLD_free(build);
-    return key;
+    return pubkey_p256(buf_view(&x), buf_view(&y));
 }
 
 static EVP_PKEY *okp_key(const json_t *jwk)
 {
     _cleanup_buf struct buf x = {0};
-    if (!str_is(member(jwk, "crv"), "Ed25519") || !take_bytes(jwk, "x", &x) || x.n != 32)
+    if (!str_is(member(jwk, "crv"), "Ed25519") || !take_bytes(jwk, "x", &x))
         return NULL;
-    return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const uint8_t *)x.p, x.n);
+    return pubkey_ed25519(buf_view(&x));
 }
 
 static const struct algorithm {

@@ -3,13 +3,12 @@
 #include "base/webauthn.h"
 
 #include <cbor.h>
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/param_build.h>
 #include <openssl/x509.h>
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/pubkey.h"
 
 enum { ES256 = -7, EDDSA = -8, RS256 = -257, RSA_BITS_LEAST = 2048 };
 enum { FLAG_PRESENT = 0x01, FLAG_VERIFIED = 0x04, FLAG_CREDENTIAL = 0x40 };
@@ -182,47 +181,11 @@ static struct str bytes_of(const cbor_item_t *item)
 
 /* ---- keys (RFC 9053 §7, RFC 8230 §4) ---- */
 
-static EVP_PKEY *key_from(const char *type, OSSL_PARAM_BLD *build)
-{
-    EVP_PKEY *key = NULL;
-    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
-    if (params && ctx && EVP_PKEY_fromdata_init(ctx) == 1)
-        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params);
-    EVP_PKEY_CTX_free(ctx);
-    OSSL_PARAM_free(params);
-    return key;
-}
-
-static EVP_PKEY *ec_key(struct str x, struct str y)
-{
-    uint8_t point[65] = {4};
-    if (x.n != 32 || y.n != 32)
-        return NULL;
-    memcpy(point + 1, x.p, 32);
-    memcpy(point + 33, y.p, 32);
-    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0);
-    OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point);
-    EVP_PKEY *key = key_from("EC", build);
-    OSSL_PARAM_BLD_free(build);
-    return key;
-}
-
 static EVP_PKEY *rsa_key(struct str n, struct str e)
 {
     if (n.n < RSA_BITS_LEAST / 8 || n.n > 512 || e.n < 1 || e.n > 4)
         return NULL;
-    BIGNUM *modulus = BN_bin2bn((const uint8_t *)n.p, (int)n.n, NULL);
-    BIGNUM *exponent = BN_bin2bn((const uint8_t *)e.p, (int)e.n, NULL);
-    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus);
-    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent);
-    EVP_PKEY *key = key_from("RSA", build);
-    OSSL_PARAM_BLD_free(build);
-    BN_free(modulus);
-    BN_free(exponent);
-    return key;
+    return pubkey_rsa(n, e);
 }
 
 static EVP_PKEY *cose_key(const cbor_item_t *map, int64_t *algorithm)
@@ -233,13 +196,11 @@ static EVP_PKEY *cose_key(const cbor_item_t *map, int64_t *algorithm)
         return NULL;
     to_int(member(map, -1), &curve);
     if (type == EC2 && *algorithm == ES256 && curve == P256)
-        return ec_key(bytes_of(member(map, -2)), bytes_of(member(map, -3)));
+        return pubkey_p256(bytes_of(member(map, -2)), bytes_of(member(map, -3)));
     if (type == RSA_KEY && *algorithm == RS256)
         return rsa_key(bytes_of(member(map, -1)), bytes_of(member(map, -2)));
     struct str x = bytes_of(member(map, -2));
-    if (type == OKP && *algorithm == EDDSA && curve == ED25519 && x.n == 32)
-        return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const uint8_t *)x.p, x.n);
-    return NULL;
+    return type == OKP && *algorithm == EDDSA && curve == ED25519 ? pubkey_ed25519(x) : NULL;
 }
 
 /* ---- registering ---- */
