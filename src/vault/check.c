@@ -17,29 +17,6 @@ const char *finding_kind_name(enum finding_kind kind)
 
 /* ---- a record taken apart ---- */
 
-int parsed_read(const struct policy_category *category, struct str json, struct arena *arena,
-                struct parsed *out, struct err *err)
-{
-    struct parsed p = {.category = category};
-    int rc = json_read(json, &p.json, err);
-    if (rc)
-        return rc;
-    p.values = arena_array(arena, category->field_count + 1, sizeof *p.values);
-    p.present = arena_array(arena, category->field_count + 1, sizeof *p.present);
-    for (size_t i = 0; i < category->field_count; i++) {
-        const struct policy_field *f = &category->fields[i];
-        const json_t *value = json_object_getn(p.json, f->name.p, f->name.n);
-        p.present[i] = value && value_read(f, value, &p.values[i]);
-    }
-    *out = p;
-    return 0;
-}
-
-void parsed_free(struct parsed *p)
-{
-    json_decref(p->json);
-}
-
 static size_t index_of(const struct parsed *p, const struct policy_field *f)
 {
     return (size_t)(f - p->category->fields);

@@ -23,18 +23,12 @@ struct finding {
     bool drop;              /* proposed: this record is one too many */
 };
 
-/* A record taken apart: values[i] is of the category's field i where present[i]. Texts are borrowed
- * from `json`. */
+/* A record taken apart: values[i] is of the category's field i where present[i]. */
 struct parsed {
     const struct policy_category *category;
-    json_t *json;
-    struct value *values;
-    bool *present;
+    const struct value *values;
+    const bool *present;
 };
-int parsed_read(const struct policy_category *category, struct str json, struct arena *arena,
-                struct parsed *out, struct err *err);
-void parsed_free(struct parsed *p);
-#define _cleanup_parsed __attribute__((cleanup(parsed_free)))
 
 /* The value as a number, in the unit of policy_literal(); of a field that has an order. */
 int64_t value_number(const struct policy_field *field, const struct value *v);

@@ -19,22 +19,20 @@ static void count(struct vault *v, const struct findings *f)
 }
 
 int quality_check(struct vault *v, struct write_scope *scope, const struct secret *key,
-                  const struct policy_category *category, const struct record *r, struct str json,
-                  bool again, struct err *err)
+                  const struct policy_category *category, const struct record *r,
+                  const struct vault_content *content, bool again, struct err *err)
 {
     struct findings found = {.arena = scope->arena};
-    _cleanup_parsed struct parsed p = {0};
+    const struct parsed p = {category, content->values, content->present};
     int rc = again ? issue_close(scope, r->seq, -1, "corrected", NULL, err) : 0;
     if (rc == 0 && again)
         rc = likeness_forget(scope->lov, r, err);
-    if (rc == 0)
-        rc = parsed_read(category, json, scope->arena, &p, err);
     if (rc == 0)
         rc = check_record(&p, scope->now, &found, err);
     if (rc)
         return rc;
     stats_check(v->stats, &p, !again, &found);
-    rc = likeness_check(&v->likeness, scope->lov, &p, r, json, &found, err);
+    rc = likeness_check(&v->likeness, scope->lov, &p, r, content->json, &found, err);
     if (rc == 0 && is_stale(category, r, scope->now))
         finding_add(&found, FINDING_STALE, (struct str){0}, (struct str){0});
     if (rc == 0)

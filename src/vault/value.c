@@ -186,20 +186,25 @@ static int check_names(const struct policy_category *c, const json_t *data, stru
 }
 
 /* What the policy says to refuse; what it says to question is asked when the record is written. */
-static int check_refusals(const struct policy_category *category, struct str json,
+static int check_refusals(const struct policy_category *category, const struct vault_content *c,
                           struct arena *arena, struct err *err)
 {
     struct findings ignored = {.arena = arena};
-    _cleanup_parsed struct parsed p = {0};
-    bool refuses = false;
-    for (size_t i = 0; i < category->field_count; i++)
-        refuses |= category->fields[i].refuse;
-    for (size_t i = 0; i < category->rule_count; i++)
-        refuses |= category->rules[i].refuse;
-    if (!refuses)
-        return 0;
-    int rc = parsed_read(category, json, arena, &p, err);
-    return rc ? rc : check_record(&p, clock_now(), &ignored, err);
+    const struct parsed p = {category, c->values, c->present};
+    return check_record(&p, clock_now(), &ignored, err);
+}
+
+/* Texts of its own, which outlive the JSON, and are those of the canonical form. */
+static struct value value_copy(const struct policy_field *field, const struct value *v,
+                               struct arena *arena)
+{
+    _cleanup_buf struct buf time = {0};
+    struct value copy = *v;
+    if (field->type == FIELD_TIMESTAMP)
+        time_format(v->at, &time);
+    copy.text = arena_str(arena, time.n ? buf_view(&time) : v->text);
+    copy.currency = arena_str(arena, v->currency);
+    return copy;
 }
 
 int vault_check(const struct policy_category *category, const json_t *data, struct arena *arena,
@@ -212,6 +217,8 @@ int vault_check(const struct policy_category *category, const json_t *data, stru
     int rc = check_names(category, data, err);
     if (rc)
         return rc;
+    struct value *values = arena_array(arena, category->field_count + 1, sizeof *values);
+    bool *present = arena_array(arena, category->field_count + 1, sizeof *present);
     jw_object_start(&w);
     for (size_t i = 0; i < category->field_count; i++) {
         const struct policy_field *f = &category->fields[i];
@@ -226,16 +233,21 @@ int vault_check(const struct policy_category *category, const json_t *data, stru
             return refuse(err, f->name.p, f->name.n, value_expected(f->type));
         jw_key_str(&w, f->name);
         value_write(f, &v, &w);
+        values[i] = value_copy(f, &v, arena);
+        present[i] = true;
     }
     jw_object_end(&w);
     if (text.n > RECORD_MAX)
         return err_reason(err, LOV_EINVAL, "invalid_record", "data: at most %d bytes",
                           (int)RECORD_MAX);
-    struct str copy = arena_str(arena, buf_view(&text));
-    rc = check_refusals(category, copy, arena, err);
+    struct vault_content checked = *out;
+    checked.values = values;
+    checked.present = present;
+    rc = check_refusals(category, &checked, arena, err);
     if (rc)
         return rc;
-    out->json = copy;
-    memcpy(out->form, category->form, sizeof out->form);
+    checked.json = arena_str(arena, buf_view(&text));
+    memcpy(checked.form, category->form, sizeof checked.form);
+    *out = checked;
     return 0;
 }

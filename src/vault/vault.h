@@ -37,7 +37,9 @@ void vault_close(struct vault *v);
 
 /* A record on its way in, checked against the category's fields. */
 struct vault_content {
-    struct str json;                    /* canonical, in the arena that it was checked with */
+    struct str json;            /* canonical, in the arena that it was checked with */
+    const struct value *values; /* private: the same, by field, where present */
+    const bool *present;
     uint8_t form[8];                    /* of the category that it was checked against */
     struct str source;                  /* a name: where it is from */
     int64_t observed_at, retention_end; /* TIME_NONE: now (of a correction: as it was); no own */

@@ -148,7 +148,7 @@ static int put(struct engine_write *w, struct write_scope *scope, struct err *er
     for (size_t i = 0; rc == 0 && i < change->count; i++)
         rc = put_one(w, scope, &key, category, kept_ms, &change->items[i], &records[i], err);
     for (size_t i = 0; rc == 0 && i < change->count; i++)
-        rc = quality_check(change->vault, scope, &key, category, &records[i], change->items[i].json,
+        rc = quality_check(change->vault, scope, &key, category, &records[i], &change->items[i],
                            false, err);
     return rc;
 }
@@ -195,7 +195,7 @@ static int rewrite(struct engine_write *w, struct write_scope *scope, struct vau
         rc = record_replace(scope->lov, r, err);
     w->out_seq = r->event;
     w->written = r->version;
-    return rc ? rc : quality_check(v, scope, key, category, r, content->json, true, err);
+    return rc ? rc : quality_check(v, scope, key, category, r, content, true, err);
 }
 
 static int correct(struct engine_write *w, struct write_scope *scope, struct err *err)
