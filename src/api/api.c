@@ -1,11 +1,9 @@
-/* api.c - the routes, who calls, and the housekeeping thread. */
+/* api.c - the routes, and who calls. */
 #include "api/api.h"
 
-#include <errno.h>
 #include <strings.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/private.h"
 
@@ -383,189 +381,9 @@ static uint64_t caller_hash(const struct http_call *call)
     return caller_of(call)->hash;
 }
 
-/* ---- housekeeping ---- */
-
-enum {
-    HOUSEKEEPING_SECONDS = 1,
-    EXPIRE_BATCH = 1000,
-    CHECKPOINT_SECONDS = 10,
-    AUDIT_SECONDS = 60,
-    QUALITY_SECONDS = 60,
-    AGGREGATE_SECONDS = 60,
-};
-
-/* False when it failed; said once, until it works again. */
-static bool expire(struct api *api, bool worked)
-{
-    int64_t written;
-    do {
-        _cleanup_arena struct arena arena = {0};
-        struct err err = {0};
-        struct engine_write w = {
-            .kind = WRITE_EXPIRE,
-            .actor = STR("lov"),
-            .arena = &arena,
-            .limit = EXPIRE_BATCH,
-            .expires_at = TIME_NONE,
-            .given_at = TIME_NONE,
-        };
-        if (engine_run(api->engine, &w, &err)) {
-            if (worked)
-                log_printf(engine_log(api->engine), LOG_ERROR, "recording expiry failed: %s",
-                           err.text);
-            return false;
-        }
-        written = w.written;
-    } while (written == EXPIRE_BATCH);
-    return true;
-}
-
-/* The same for records that have been kept long enough. */
-static bool expire_records(struct api *api, bool worked)
-{
-    struct err err = {0};
-    int64_t deleted;
-    do {
-        if (vault_expire_due(api->vault, EXPIRE_BATCH, &deleted, &err)) {
-            if (worked)
-                log_printf(engine_log(api->engine), LOG_ERROR, "deleting what is due failed: %s",
-                           err.text);
-            return false;
-        }
-    } while (deleted >= EXPIRE_BATCH);
-    return true;
-}
-
-/* Asks about records that have grown stale, and saves what is known to be usual. */
-static bool keep_quality(struct api *api, bool worked)
-{
-    struct err err = {0};
-    int64_t asked = 0;
-    int rc = vault_ask_stale(api->vault, EXPIRE_BATCH, &asked, &err);
-    if (rc == 0)
-        rc = vault_save_statistics(api->vault, &err);
-    if (rc && worked)
-        log_printf(engine_log(api->engine), LOG_ERROR, "looking after the quality failed: %s",
-                   err.text);
-    return rc == 0;
-}
-
-/* Reminds of requests that are due. */
-static bool remind(struct api *api, bool worked)
-{
-    struct err err = {0};
-    int64_t written;
-    if (request_remind(api->engine, EXPIRE_BATCH, &written, &err) == 0)
-        return true;
-    if (worked)
-        log_printf(engine_log(api->engine), LOG_ERROR, "reminding of requests failed: %s",
-                   err.text);
-    return false;
-}
-
-/* Makes the blocks of sums that can be made; tried again at the next time. */
-static void aggregate(struct api *api)
-{
-    struct err err = {0};
-    int64_t blocks;
-    if (vault_aggregate(api->vault, &blocks, &err))
-        log_printf(engine_log(api->engine), LOG_ERROR, "sums could not be made: %s", err.text);
-}
-
-/* False when it failed; said once, until it works again. */
-static bool begin_transfers(struct api *api, bool worked)
-{
-    struct err err = {0};
-    int rc = engine_begin_transfers(api->engine, &err);
-    if (rc && worked)
-        log_printf(engine_log(api->engine), LOG_ERROR, "recording a transfer failed: %s", err.text);
-    return rc == 0;
-}
-
-/* Publishes and audits when it is time; what fails is said, and tried again at the next time. */
-static void keep_log(struct api *api, int64_t second)
-{
-    struct err err = {0};
-    struct log *log = engine_log(api->engine);
-    if (second % api->checkpoint_seconds == 0 && engine_publish(api->engine, &err))
-        log_printf(log, LOG_ERROR, "no checkpoint was made: %s", err.text);
-    if (second % api->audit_seconds == 0 && engine_audit(api->engine, &err))
-        log_printf(log, LOG_ERROR, "the ledger could not be audited: %s", err.text);
-}
-
-/* False when it is time to stop. */
-static bool wait_a_second(struct api *api)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += HOUSEKEEPING_SECONDS;
-    pthread_mutex_lock(&api->lock);
-    int rc = 0;
-    while (!api->stopping && rc != ETIMEDOUT)
-        rc = pthread_cond_timedwait(&api->wake, &api->lock, &until);
-    bool go_on = !api->stopping;
-    pthread_mutex_unlock(&api->lock);
-    return go_on;
-}
-
-static void *keep_house(void *arg)
-{
-    struct api *api = arg;
-    struct err err = {0};
-    bool worked = true, deleted = true, asked = true, begun = true, reminded = true;
-    int64_t second = 0;
-    do {
-        if (second % api->aggregate_seconds == 0)
-            aggregate(api);
-        keep_log(api, second++);
-        worked = expire(api, worked);
-        deleted = expire_records(api, deleted);
-        begun = begin_transfers(api, begun);
-        if (second % QUALITY_SECONDS == 0)
-            asked = keep_quality(api, asked);
-        reminded = remind(api, reminded);
-        engine_scrub_again(api->engine, 0);
-    } while (wait_a_second(api));
-    keep_quality(api, asked);
-    if (engine_publish(api->engine, &err))
-        log_printf(engine_log(api->engine), LOG_ERROR, "no last checkpoint: %s", err.text);
-    return NULL;
-}
-
-int api_start_housekeeping(struct api *api, struct err *err)
-{
-    api->housekeeping = true;
-    if (pthread_create(&api->housekeeper, NULL, keep_house, api)) {
-        api->housekeeping = false;
-        return err_set(err, LOV_EUNAVAILABLE, "no thread for housekeeping");
-    }
-    pthread_setname_np(api->housekeeper, "lov-house");
-    return 0;
-}
-
-static void stop_housekeeping(struct api *api)
-{
-    if (!api->housekeeping)
-        return;
-    pthread_mutex_lock(&api->lock);
-    api->stopping = true;
-    pthread_cond_signal(&api->wake);
-    pthread_mutex_unlock(&api->lock);
-    pthread_join(api->housekeeper, NULL);
-}
-
 /* ---- the door ---- */
 
-static void init_sync(struct api *api)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    /* So that a wall clock set back does not stop expiry. */
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&api->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&api->lock, NULL);
-}
+enum { CHECKPOINT_SECONDS = 10, AUDIT_SECONDS = 60, AGGREGATE_SECONDS = 60 };
 
 static size_t join_routes(struct api *api, const struct api_options *options)
 {
@@ -612,7 +430,7 @@ int api_open(struct engine *e, const struct api_options *options, struct api **o
             url.n--;
         api->base_url = str_dup(url);
     }
-    init_sync(api);
+    house_init(api);
     size_t route_count = join_routes(api, options);
     api->app = (struct http_app){
         .ctx = api,
@@ -629,9 +447,7 @@ void api_close(struct api *api)
 {
     if (!api)
         return;
-    stop_housekeeping(api);
-    pthread_cond_destroy(&api->wake);
-    pthread_mutex_destroy(&api->lock);
+    house_stop(api);
     secret_wipe(&api->cursor_key);
     secret_wipe(&api->idempotency_key);
     counters_free(api->counters);

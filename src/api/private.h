@@ -116,6 +116,12 @@ static inline const struct principal *caller_of(const struct http_call *call)
     return call->principal;
 }
 
+/* ---- house.c: what is done without being asked ---- */
+
+void house_init(struct api *api);
+/* Ends the thread, if it was started (api_start_housekeeping). */
+void house_stop(struct api *api);
+
 /* ---- answer.c: what answers have in common ---- */
 
 /* Begins the answer's body; the content type is JSON. */
