@@ -155,11 +155,9 @@ static int find_told(struct http_call *call, struct request_change *change, stru
 {
     struct engine *e = api_of(call)->engine;
     struct consumer who = {0};
+    change->told.seen = -1;
     int rc = consumer_get(e, call->param[0], &call->arena, &who, err);
-    if (rc != 1)
-        return rc;
-    return request_recipients(e, &who, &call->arena, &change->recipients, &change->recipient_count,
-                              err);
+    return rc == 1 ? request_recipients(e, &who, &call->arena, &change->told, err) : rc;
 }
 
 int consumers_erase(struct http_call *call)

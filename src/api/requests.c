@@ -379,8 +379,7 @@ int requests_step(struct http_call *call)
     if (rc == 0)
         rc = find_consumer(call, s, &err);
     if (rc == 0 && fulfil)
-        rc = request_recipients(api_of(call)->engine, &s->who, &call->arena, &s->change.recipients,
-                                &s->change.recipient_count, &err);
+        rc = request_recipients(api_of(call)->engine, &s->who, &call->arena, &s->change.told, &err);
     bool objection = fulfil && str_is(s->request.right, "objection");
     if (rc == 0 && objection)
         rc = check_objection(s, &err);

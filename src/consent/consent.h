@@ -322,6 +322,7 @@ struct write_scope {
     struct arena *arena;
     const struct identity_row *who; /* NULL: no consumer was named, or there is none such */
     struct str residence;           /* of the consumer */
+    int64_t last_event;             /* the head of their chain of events, -1: none yet */
     const struct policy *policy;    /* in force; NULL: none is */
 };
 /* Appends an event of the scope's consumer, or of nobody. The event is durable with the rows that

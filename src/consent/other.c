@@ -51,6 +51,7 @@ static struct scope scope_of(struct work *k, bool found)
                 .arena = k->w->arena,
                 .who = found ? &k->change->who : NULL,
                 .residence = k->person.row.residence,
+                .last_event = found ? k->person.row.last_event : -1,
                 .policy = k->rules ? k->rules->policy : NULL,
             },
         .work = k,

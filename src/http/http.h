@@ -48,7 +48,7 @@ struct http_call {
     struct arena arena;
     void *app; /* http_app.ctx */
 
-    /* The request. `path` is without the query; param[i] is the i-th {placeholder} of the route's
+    /* The request. `path` is without the query; param[i] is the i-th {name} of the route's
      * pattern, percent-decoded, valid UTF-8 without control characters and not empty. */
     struct str method, path;
     struct str param[HTTP_PARAMS];

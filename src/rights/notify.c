@@ -67,19 +67,21 @@ int notify_all(struct write_scope *scope, const struct request_change *change, i
                struct str right, struct err *err)
 {
     _cleanup_buf struct buf name = {0}, body = {0};
-    if (!is_told(right) || !change->recipient_count)
-        return 0;
-    int rc = identity_name(engine_identity(scope->engine), scope->identities, &scope->who->cid,
-                           &name, err);
+    struct recipients told = change->told;
+    int rc = is_told(right) ? recipients_since(scope, &told, err) : 0;
+    if (!is_told(right) || rc < 0 || !told.count)
+        return rc;
+    rc = identity_name(engine_identity(scope->engine), scope->identities, &scope->who->cid, &name,
+                       err);
     if (rc == 0)
         rc = err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased");
-    for (size_t i = 0; rc >= 0 && i < change->recipient_count; i++) {
+    for (size_t i = 0; rc >= 0 && i < told.count; i++) {
         int64_t seq;
         buf_clear(&body);
-        notification_body(request, change->recipients[i], right, &body);
+        notification_body(request, told.names[i], right, &body);
         rc = engine_append(scope, "notification.make", (struct str){0}, buf_view(&body), &seq, err);
         if (rc == 0)
-            rc = insert(scope, seq, change->recipients[i], request, right, err);
+            rc = insert(scope, seq, told.names[i], request, right, err);
         if (rc == 0)
             rc = keep_name(scope, seq, buf_view(&name), err);
     }

@@ -32,6 +32,11 @@ void hold_body(const struct hold *h, struct buf *out);
 /* Refuses with "on_hold" where something keeps the consumer from being erased. */
 int holds_check(struct write_scope *scope, struct err *err);
 
+/* ---- recipients.c ---- */
+
+/* Adds who has had data of the scope's consumer, or was permitted to, after all->seen. */
+int recipients_since(struct write_scope *scope, struct recipients *all, struct err *err);
+
 /* ---- notify.c ---- */
 
 /* A notification, with its event, for each recipient. `request` -1: of none. */

@@ -76,64 +76,6 @@ int request_list(struct engine *e, const struct request_filter *filter, struct a
     return rc;
 }
 
-/* ---- who has had their data ---- */
-
-struct recipients {
-    struct arena *arena;
-    struct str *items;
-    size_t count, cap;
-};
-
-static void add_recipient(struct recipients *all, struct str name)
-{
-    for (size_t i = 0; i < all->count; i++)
-        if (str_eq(all->items[i], name))
-            return;
-    if (all->count == all->cap) {
-        size_t cap = all->cap ? 2 * all->cap : 8;
-        struct str *grown = arena_array(all->arena, cap, sizeof *grown);
-        if (all->count)
-            memcpy(grown, all->items, all->count * sizeof *grown);
-        all->items = grown;
-        all->cap = cap;
-    }
-    all->items[all->count++] = arena_str(all->arena, name);
-}
-
-static int see_event(void *ctx, const struct ledger_event *event)
-{
-    struct str activity = event->activity, recipient = str_cut(&activity, '/');
-    if (str_is(event->kind, "access") && recipient.n)
-        add_recipient(ctx, recipient);
-    return 0;
-}
-
-static int see_consent(void *ctx, const struct consent *c)
-{
-    if (c->status == CONSENT_ACTIVE)
-        add_recipient(ctx, c->recipient);
-    return 0;
-}
-
-int request_recipients(struct engine *e, const struct consumer *who, struct arena *arena,
-                       struct str **out, size_t *count, struct err *err)
-{
-    struct recipients all = {.arena = arena};
-    struct db *db;
-    int rc = consent_list(e, &who->who, -1, INT64_MAX, arena, see_consent, &all, err);
-    if (rc == 0)
-        rc = db_pool_get(engine_lov(e), &db, err);
-    if (rc)
-        return rc;
-    rc = ledger_history(db, who->who.shard, who->last_event, -1, INT64_MAX, see_event, &all, err);
-    db_pool_put(engine_lov(e), db);
-    if (rc < 0)
-        return rc;
-    *out = all.items;
-    *count = all.count;
-    return 0;
-}
-
 /* ---- what is due ---- */
 
 /* 0: in time; 1: due within seven days; 2: within one; 3: overdue. */

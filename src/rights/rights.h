@@ -110,15 +110,22 @@ struct request_new {
  * time_out_of_range. */
 void request_open(struct engine_write *w, const struct request_new *request);
 
+/* The recipients to whom data of a consumer was disclosed. */
+struct recipients {
+    struct str *names;
+    size_t count;
+    int64_t seen; /* the last event of the consumer's chain that was looked at */
+};
+
 struct request_change {
     uint32_t shard;
     int64_t seq;
     enum request_step step;
     struct str reason; /* of a refusal: one of the law's; of an extension: why, JSON in `note` */
     struct str note;   /* JSON: what is kept sealed; may be empty */
-    /* Fulfilment: who is told (restriction, objection, rectification, erasure). */
-    struct str *recipients;
-    size_t recipient_count;
+    /* Fulfilment: who is told (restriction, objection, rectification, erasure), and whoever has
+     * had data since they were looked for. */
+    struct recipients told;
 };
 /* Makes *w take the step. w->kind stays where it is WRITE_CONSUMER or WRITE_ERASE: then both happen
  * or neither does. The write names the request's consumer. Refusals: unknown_request, wrong_state,
@@ -130,10 +137,9 @@ void request_change(struct engine_write *w, const struct request_change *change)
  * what the consumer has asked for. `change` has step STEP_CLOSE and the recipients. */
 void request_erase(struct engine_write *w, const struct request_change *change);
 
-/* The recipients to whom data of the consumer was disclosed: by accesses in the ledger, and by
- * consents that are active. Names from the arena. */
+/* By accesses in the ledger, and by consents that are active. Names from the arena. */
 int request_recipients(struct engine *e, const struct consumer *who, struct arena *arena,
-                       struct str **out, size_t *count, struct err *err);
+                       struct recipients *out, struct err *err);
 
 /* Records "request.remind" for what is due within seven days, within one, and is overdue: each once
  * a request. Waits; *written says how many. */

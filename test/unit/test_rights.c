@@ -380,6 +380,35 @@ static void test_erasure_closes_what_was_asked_and_still_tells(void **state)
     verify(w);
 }
 
+static void test_who_gets_data_while_it_is_looked_for_is_told_too(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    struct consumer who;
+    char id[33], key[80];
+    _cleanup_arena struct arena arena = {0};
+    struct request_change change = {.step = STEP_CLOSE};
+    known(w, "00001", "SE");
+    assert_int_equal(consumer_get(w->e, STR("00001"), &arena, &who, &err), 1);
+    assert_int_equal(request_recipients(w->e, &who, &arena, &change.told, &err), 0);
+    assert_int_equal(change.told.count, 0);
+    give(w, GIVE("00001"), id);
+    struct engine_write erase = {
+        .actor = STR("test"),
+        .arena = &arena,
+        .consumer = STR("00001"),
+        .expires_at = TIME_NONE,
+        .given_at = TIME_NONE,
+    };
+    request_erase(&erase, &change);
+    if (engine_run(w->e, &erase, &err))
+        fail_msg("%s", err.text);
+    make_key(w, "{\"recipient\":\"marketing\"}", key, NULL);
+    _cleanup_answer struct answer told = ask(w, key, "GET", "/v1/notifications", "");
+    assert_string_equal(text_at(&told, "items.0.consumer"), "00001");
+    verify(w);
+}
+
 static void test_a_hold_keeps_a_consumer_and_says_why(void **state)
 {
     struct world *w = *state;
@@ -528,6 +557,7 @@ int main(void)
         T(test_restriction_is_in_force_with_the_fulfilment),
         T(test_recipients_are_told_and_acknowledge),
         T(test_erasure_closes_what_was_asked_and_still_tells),
+        T(test_who_gets_data_while_it_is_looked_for_is_told_too),
         T(test_a_hold_keeps_a_consumer_and_says_why),
         T(test_an_objection_is_a_no_to_all_legitimate_interest),
         T(test_the_signal_of_a_browser_is_an_opt_out),
