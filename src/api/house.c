@@ -46,6 +46,11 @@ static int begin_transfers(struct api *api, struct err *err)
     return engine_begin_transfers(api->engine, err);
 }
 
+static int follow_laws(struct api *api, struct err *err)
+{
+    return engine_follow_laws(api->engine, err);
+}
+
 static int remind(struct api *api, struct err *err)
 {
     int64_t written;
@@ -114,6 +119,7 @@ static void *keep_house(void *arg)
 {
     struct api *api = arg;
     struct chore chores[] = {
+        {follow_laws, 1, false, false, "a law's change is not in force", false},
         {aggregate, api->aggregate_seconds, false, true, "sums could not be made", false},
         {publish, api->checkpoint_seconds, false, true, "no checkpoint was made", false},
         {audit, api->audit_seconds, false, true, "the ledger could not be audited", false},

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/policy_json.h"
+#include "base/clock.h"
 
 struct policy_request {
     const json_t *files;
@@ -16,10 +17,28 @@ static const struct json_field policy_fields[] = {
 };
 enum { FILES_ONLY = 1, FILES_AND_VERSION = 2 };
 
+struct diff_request {
+    const json_t *files; /* NULL: those in force */
+    int32_t as_of;
+};
+static const struct json_field diff_fields[] = {
+    {"files", JSON_K_OBJECT, offsetof(struct diff_request, files), false, 0, 0},
+    {"as_of", JSON_K_DATE, offsetof(struct diff_request, as_of), false, 0, 0},
+};
+
 static int no_policy(struct err *err)
 {
     return err_reason(err, LOV_EUNAVAILABLE, "no_policy",
                       "no policy is in force: apply one with lov policy apply");
+}
+
+static int take_files(const json_t *files, struct policy_bundle *bundle, struct err *err)
+{
+    _cleanup_buf struct buf text = {0};
+    buf_cstr(&text, "{\"files\":");
+    json_canonical(files, &text);
+    buf_char(&text, '}');
+    return policy_bundle_from_json(buf_view(&text), bundle, err);
 }
 
 /* Reads {files, ...}. The request's strings live with *body. */
@@ -29,11 +48,7 @@ static int read_bundle(struct http_call *call, size_t fields, struct policy_requ
     int rc = request_body(call, policy_fields, fields, JSON_REFUSE_UNKNOWN, request, body, err);
     if (rc)
         return rc;
-    _cleanup_buf struct buf files = {0};
-    buf_cstr(&files, "{\"files\":");
-    json_canonical(request->files, &files);
-    buf_char(&files, '}');
-    rc = policy_bundle_from_json(buf_view(&files), bundle, err);
+    rc = take_files(request->files, bundle, err);
     if (rc) {
         json_decref(*body);
         *body = NULL;
@@ -58,6 +73,7 @@ struct candidate {
     struct policy_bundle bundle;
     struct policy_findings findings;
     struct policy *policy;
+    int64_t as_of; /* ms UTC */
 };
 
 static void candidate_free(struct candidate *c)
@@ -67,22 +83,61 @@ static void candidate_free(struct candidate *c)
     policy_bundle_free(&c->bundle);
 }
 
-/* Reads it from the body and compiles it against what is stored. 0, or an error, which is
- * LOV_EINVAL with errors among the findings when it does not pass. */
-static int candidate_read(struct http_call *call, struct candidate *out, struct err *err)
+/* Compiles it against what is stored. 0, or an error, which is LOV_EINVAL with errors among the
+ * findings when it does not pass. */
+static int candidate_compile(struct http_call *call, struct candidate *c, struct err *err)
 {
     struct db_pool *pool = engine_lov(api_of(call)->engine);
-    struct policy_request request = {0};
-    _cleanup_json json_t *body = NULL;
     struct db *db;
-    int rc = read_bundle(call, FILES_ONLY, &request, &body, &out->bundle, err);
-    if (rc == 0)
-        rc = db_pool_get(pool, &db, err);
+    int rc = db_pool_get(pool, &db, err);
     if (rc)
         return rc;
-    rc = policy_store_compile(db, &out->bundle, &out->policy, &out->findings, err);
+    rc = policy_store_compile(db, &c->bundle, c->as_of, &c->policy, &c->findings, err);
     db_pool_put(pool, db);
     return rc;
+}
+
+/* The files in force. */
+static int candidate_stored(struct http_call *call, struct candidate *c, struct err *err)
+{
+    _cleanup_buf struct buf json = {0};
+    struct db_pool *pool = engine_lov(api_of(call)->engine);
+    struct db *db;
+    int rc = db_pool_get(pool, &db, err);
+    if (rc)
+        return rc;
+    rc = policy_store_bundle(db, 0, &json, err);
+    db_pool_put(pool, db);
+    if (rc == LOV_ENOTFOUND)
+        return no_policy(err);
+    return rc ? rc : policy_bundle_from_json(buf_view(&json), &c->bundle, err);
+}
+
+static int candidate_read(struct http_call *call, struct candidate *out, struct err *err)
+{
+    struct policy_request request = {0};
+    _cleanup_json json_t *body = NULL;
+    out->as_of = clock_now();
+    int rc = read_bundle(call, FILES_ONLY, &request, &body, &out->bundle, err);
+    return rc ? rc : candidate_compile(call, out, err);
+}
+
+/* The same of a day to come. */
+static int candidate_read_as_of(struct http_call *call, struct candidate *out, struct err *err)
+{
+    struct diff_request request = {.as_of = DAY_NONE};
+    _cleanup_json json_t *body = NULL;
+    int64_t now = clock_now();
+    int rc = request_body(call, diff_fields, 2, JSON_REFUSE_UNKNOWN, &request, &body, err);
+    if (rc == 0 && !request.files && request.as_of == DAY_NONE)
+        rc = err_reason(err, LOV_EINVAL, "missing_field", "files or as_of: what is compared");
+    out->as_of = request.as_of == DAY_NONE ? now : date_start(request.as_of);
+    if (rc == 0 && request.as_of != DAY_NONE && out->as_of + (int64_t)DAY_MS <= now)
+        rc = err_reason(err, LOV_EINVAL, "time_out_of_range", "as_of: today or a day to come");
+    if (rc == 0)
+        rc = request.files ? take_files(request.files, &out->bundle, err)
+                           : candidate_stored(call, out, err);
+    return rc ? rc : candidate_compile(call, out, err);
 }
 
 /* ---- reading ---- */
@@ -172,38 +227,35 @@ int policy_check(struct http_call *call)
     return 0;
 }
 
-static int answer_diff(struct http_call *call, struct policy *after, struct err *err)
+static void answer_diff(struct http_call *call, const struct candidate *c)
 {
     struct engine *e = api_of(call)->engine;
     struct rules *rules = engine_rules(e);
     struct policy_diff diff = {0};
-    policy_diff(rules ? rules_policy(rules) : NULL, after, &diff);
+    policy_diff(rules ? rules_policy(rules) : NULL, c->policy, &diff);
     struct policy_effect *effects = arena_array(&call->arena, diff.count, sizeof *effects);
-    int rc = policy_effects(e, after, &diff, effects, err);
-    if (rc == 0) {
-        struct jw w = answer_start(call, 200);
-        jw_object_start(&w);
-        jw_array_member(&w, "changes");
-        for (size_t i = 0; i < diff.count; i++)
-            change_write(&diff.items[i], &effects[i], &w);
-        jw_array_end(&w);
-        jw_object_end(&w);
-    }
+    policy_effects(e, c->policy, c->as_of, &diff, effects);
+    struct jw w = answer_start(call, 200);
+    jw_object_start(&w);
+    jw_array_member(&w, "changes");
+    for (size_t i = 0; i < diff.count; i++)
+        change_write(&diff.items[i], &effects[i], &w);
+    jw_array_end(&w);
+    jw_object_end(&w);
     policy_diff_free(&diff);
     rules_unref(rules);
-    return rc;
 }
 
 int policy_compare(struct http_call *call)
 {
     struct err err = {0};
     struct candidate c = {0};
-    int rc = candidate_read(call, &c, &err);
+    int rc = candidate_read_as_of(call, &c, &err);
     if (rc == 0)
-        rc = answer_diff(call, c.policy, &err);
-    if (rc && c.findings.errors)
+        answer_diff(call, &c);
+    else if (c.findings.errors)
         answer_findings(call, &c.findings);
-    else if (rc)
+    else
         answer_problem(call, &err);
     candidate_free(&c);
     return 0;

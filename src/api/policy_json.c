@@ -146,6 +146,14 @@ static void write_refusals(struct jw *w, const struct policy_law *law)
     jw_array_end(w);
     jw_optional_member(w, "opt_out_signal", law->opt_out_signal);
     jw_optional_member(w, "suppression_list", law->suppression_list);
+    jw_array_member(w, "changes");
+    for (size_t i = 0; i < law->pending_count; i++) {
+        jw_object_start(w);
+        jw_time_member(w, "from", law->pending[i].from);
+        jw_str_member(w, "source", law->pending[i].source);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
 }
 
 static void write_law(struct jw *w, const struct policy_law *law)
@@ -268,5 +276,6 @@ void change_write(const struct policy_change *c, const struct policy_effect *eff
     jw_int_member(w, "consents", effect->consents);
     jw_int_member(w, "permits_lost", effect->permits_lost);
     jw_int_member(w, "permits_won", effect->permits_won);
+    jw_int_member(w, "covered", effect->covered);
     jw_object_end(w);
 }

@@ -71,7 +71,7 @@ static int run_check(struct cli *c)
     struct policy *policy = NULL;
     int rc = policy_bundle_read(c->args[0], &bundle, &err);
     if (rc == 0) {
-        rc = policy_compile(&bundle, NULL, 0, &policy, &findings, &err);
+        rc = policy_compile(&bundle, NULL, 0, clock_now(), &policy, &findings, &err);
         if (rc == 0 || findings.count)
             (c->json ? findings_json(&findings, rc == 0)
                      : findings_text(c->args[0], &findings, rc == 0));
@@ -100,16 +100,23 @@ const struct cli_command cmd_policy_check = {
 
 /* ---- diff and apply ---- */
 
-/* Sends the folder to `target`. Findings are printed where the policy does not pass. */
-static int send_folder(struct cli *c, const char *target, struct cli_answer *out)
+/* Sends the folder, if one is named, to `target`, with `more` (a member, or empty). Findings are
+ * printed where the policy does not pass. */
+static int send_folder(struct cli *c, const char *target, struct str more, struct cli_answer *out)
 {
     struct err err = {0};
     _cleanup_buf struct buf body = {0};
     struct policy_bundle bundle = {0};
     struct cli_answer a = {0};
-    int rc = policy_bundle_read(c->args[0], &bundle, &err);
-    if (rc == 0)
+    int rc = c->arg_count ? policy_bundle_read(c->args[0], &bundle, &err) : 0;
+    if (rc == 0 && c->arg_count)
         policy_bundle_to_json(&bundle, &body);
+    else
+        buf_cstr(&body, "{}");
+    if (more.n) {
+        body.n--; /* opens the object again */
+        buf_printf(&body, "%s%.*s}", c->arg_count ? "," : "", STR_ARG(more));
+    }
     policy_bundle_free(&bundle);
     struct cli_request request = {.method = "POST", .target = target, .body = buf_view(&body)};
     if (rc == 0)
@@ -123,7 +130,7 @@ static int send_folder(struct cli *c, const char *target, struct cli_answer *out
         return CLI_YES;
     int code = cli_problem(c, &a);
     if (!c->json)
-        print_findings(c->args[0], json_object_get(a.json, "findings"));
+        print_findings(c->arg_count ? c->args[0] : "", json_object_get(a.json, "findings"));
     return code;
 }
 
@@ -144,15 +151,37 @@ static void print_change(const json_t *change)
                json_cstr(change, "purpose"), json_cstr(change, "recipient"),
                number(change, "consumers"), number(change, "consents"),
                number(change, "permits_lost"), number(change, "permits_won"));
+    if (strcmp(json_cstr(change, "what"), "law") == 0)
+        printf("         covers %lld consumers: %lld of them and %lld consents affected, "
+               "%lld permits lost, %lld won\n",
+               number(change, "covered"), number(change, "consumers"), number(change, "consents"),
+               number(change, "permits_lost"), number(change, "permits_won"));
 }
 
-/* Says what applying a folder would change, and for how many. */
+static const struct cli_option diff_options[] = {
+    {"as-of", "DATE", "with the laws as they stand then, and the decisions of then", NULL, false},
+};
+
+/* Says what applying a folder, or the passing of time, would change, and for how many. */
 static int run_diff(struct cli *c)
 {
     size_t i;
     json_t *change;
     _cleanup_answer struct cli_answer a = {0};
-    int code = send_folder(c, "/v1/policy/diff", &a);
+    _cleanup_buf struct buf more = {0};
+    struct err err = {0};
+    int32_t day;
+    if (c->values[0] && !date_parse(str_of(c->values[0]), &day)) {
+        err_set(&err, LOV_EINVAL, "--as-of: \"%s\" is not a date such as 2030-12-31", c->values[0]);
+        return cli_fail(c, &err);
+    }
+    if (!c->values[0] && !c->arg_count) {
+        err_set(&err, LOV_EINVAL, "name a folder, or a day: lov policy diff --as-of 2030-12-31");
+        return cli_fail(c, &err);
+    }
+    if (c->values[0])
+        buf_printf(&more, "\"as_of\":\"%s\"", c->values[0]);
+    int code = send_folder(c, "/v1/policy/diff", buf_view(&more), &a);
     if (code)
         return code;
     const json_t *changes = json_object_get(a.json, "changes");
@@ -168,13 +197,15 @@ static int run_diff(struct cli *c)
 
 const struct cli_command cmd_policy_diff = {
     .name = "policy diff",
-    .arguments = "PATH",
-    .least = 1,
+    .arguments = "[PATH]",
     .most = 1,
-    .summary = "say what a folder of policy files would change",
+    .summary = "say what a folder of policy files, or a day to come, would change",
     .text =
-        "Compares the folder with the policy in force, and says for each activity and notice that\n"
-        "changes how many consumers and consents it affects. Changes nothing.",
+        "Compares the folder with the policy in force, and says for each activity, notice and law\n"
+        "that changes how many consumers and consents it affects. With --as-of and no folder it\n"
+        "says what the policy in force will be on that day, by the changes of laws that it\n"
+        "schedules. Changes nothing.",
+    CLI_OPTIONS(diff_options),
     .run = run_diff,
 };
 
@@ -182,7 +213,7 @@ const struct cli_command cmd_policy_diff = {
 static int run_apply(struct cli *c)
 {
     _cleanup_answer struct cli_answer a = {0};
-    int code = send_folder(c, "/v1/policy", &a);
+    int code = send_folder(c, "/v1/policy", (struct str){0}, &a);
     if (code)
         return code;
     if (c->json) {

@@ -59,7 +59,7 @@ int write_policy(struct work *k, struct err *err)
     w->findings = (struct policy_findings){0};
     policy_unref(w->policy);
     w->policy = NULL;
-    rc = policy_store_compile(k->lov, w->bundle, &policy, &w->findings, err);
+    rc = policy_store_compile(k->lov, w->bundle, k->now, &policy, &w->findings, err);
     if (rc == LOV_EINVAL)
         return err_reason(err, LOV_EINVAL, "policy_invalid",
                           "the policy has %zu errors: see findings", w->findings.errors);

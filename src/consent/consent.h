@@ -417,16 +417,22 @@ int engine_run(struct engine *e, struct engine_write *w, struct err *err);
  * "transfer.begin", with how many permit what. Waits. */
 int engine_begin_transfers(struct engine *e, struct err *err);
 
+/* Applies the policy in force once more when a change of a law that it schedules has come: the next
+ * version, by "lov". Waits. */
+int engine_follow_laws(struct engine *e, struct err *err);
+
 /* ---- effects of a policy before it is applied ---- */
 
 struct policy_effect {
     int64_t consumers;                 /* for whom at least one decision on the activity changes */
     int64_t consents;                  /* active consents whose decision changes */
     int64_t permits_lost, permits_won; /* decisions (consumer and category) that turn */
+    int64_t covered;                   /* of a law: consumers whom it covers, before or after */
 };
-/* For each change of `diff` that names a recipient and purpose, effects[i]; others are zero. */
-int policy_effects(struct engine *e, struct policy *after, const struct policy_diff *diff,
-                   struct policy_effect *effects, struct err *err);
+/* The decisions at `at` under the rules in force and under `after`: effects[i] of each change of
+ * `diff` that names a recipient and purpose, or a law; others are zero. */
+void policy_effects(struct engine *e, struct policy *after, int64_t at,
+                    const struct policy_diff *diff, struct policy_effect *effects);
 
 /* ---- verifying ---- */
 

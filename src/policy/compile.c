@@ -91,8 +91,8 @@ static void lint(struct draft *d)
 }
 
 int policy_compile(const struct policy_bundle *bundle, const struct policy_past_notice *past,
-                   size_t past_count, struct policy **out, struct policy_findings *findings,
-                   struct err *err)
+                   size_t past_count, int64_t as_of, struct policy **out,
+                   struct policy_findings *findings, struct err *err)
 {
     struct policy *p = policy_new();
     _cleanup_arena struct arena scratch = {0};
@@ -103,8 +103,9 @@ int policy_compile(const struct policy_bundle *bundle, const struct policy_past_
                       .past = past,
                       .past_count = past_count,
                       .findings = findings,
-                      .now = clock_now()};
+                      .now = as_of};
     size_t errors = findings->errors;
+    p->next_change = INT64_MAX;
     load(&d);
     lint(&d);
     findings_sort(findings);

@@ -8,7 +8,7 @@ struct law_in {
     struct str id, name, citation, basis_as;
     int32_t effective;
     const struct node *territories, *consent, *deadlines, *refusals, *utc_offsets, *opt_out_signal,
-        *suppression_list;
+        *suppression_list, *changes;
 };
 
 struct consent_in {
@@ -160,27 +160,28 @@ static const struct member law_members[] = {
     {.name = "suppression_list",
      .kind = MEMBER_MAP,
      .offset = offsetof(struct law_in, suppression_list)},
+    {.name = "changes", .kind = MEMBER_LIST, .offset = offsetof(struct law_in, changes)},
 };
 
-static void load_law(struct draft *d, struct str file, const struct node *root)
+/* Fills *law by one state of its file. */
+static bool load_state(struct draft *d, struct str file, const struct node *root,
+                       struct policy_law *law)
 {
     struct law_in in = {0};
     if (!take(d, file, root, law_members, sizeof law_members / sizeof *law_members, &in))
-        return;
+        return false;
     struct str expected = {file.p + strlen("laws/"), file.n - strlen("laws/.yaml")};
     if (in.id.n && !str_eq(in.id, expected))
         find_error(d, file, node_line(root, "id"), "file_name",
                    "the file of law %.*s is laws/%.*s.yaml", STR_ARG(in.id), STR_ARG(in.id));
-    struct policy *p = d->policy;
-    d->laws[p->law_count] = root;
-    d->law_files[p->law_count] = file;
-    struct policy_law *law = &p->laws[p->law_count];
-    *law = (struct policy_law){.index = (uint32_t)p->law_count++,
+    *law = (struct policy_law){.index = law->index,
                                .id = expected,
                                .name = in.name,
                                .citation = in.citation,
                                .basis_as = in.basis_as,
-                               .effective = date_start(in.effective)};
+                               .effective = date_start(in.effective),
+                               .pending = law->pending,
+                               .pending_count = law->pending_count};
     load_territories(d, file, in.territories, law);
     load_consent(d, file, in.consent, law);
     load_deadlines(d, file, in.deadlines, law);
@@ -188,6 +189,44 @@ static void load_law(struct draft *d, struct str file, const struct node *root)
     load_utc_offsets(d, file, in.utc_offsets, law);
     law->opt_out_signal = load_source(d, file, in.opt_out_signal);
     law->suppression_list = load_source(d, file, in.suppression_list);
+    return true;
+}
+
+/* The law as it stands at d->now; what comes later is checked and noted. */
+static void follow_changes(struct draft *d, struct str file, const struct node *root,
+                           struct policy_law *law)
+{
+    struct law_change *changes = NULL;
+    size_t count = load_changes(d, file, root, &changes), errors = d->findings->errors;
+    law->pending = arena_array(d->arena, count + 1, sizeof *law->pending);
+    for (size_t i = 0; i < count && d->findings->errors == errors; i++) {
+        struct policy_law next = *law;
+        load_state(d, file, changes[i].state, &next);
+        if (changes[i].from <= d->now) {
+            *law = next;
+            continue;
+        }
+        law->pending[law->pending_count++] =
+            (struct policy_law_change){changes[i].from, changes[i].source};
+        if (changes[i].from < d->policy->next_change)
+            d->policy->next_change = changes[i].from;
+    }
+}
+
+static void load_law(struct draft *d, struct str file, const struct node *root)
+{
+    struct policy *p = d->policy;
+    struct policy_law *law = &p->laws[p->law_count];
+    size_t errors = d->findings->errors;
+    *law = (struct policy_law){.index = (uint32_t)p->law_count};
+    if (!load_state(d, file, root, law))
+        return;
+    d->laws[p->law_count] = root;
+    d->law_files[p->law_count] = file;
+    p->law_count++;
+    /* A mistake of the first state would come back with each later one. */
+    if (d->findings->errors == errors)
+        follow_changes(d, file, root, law);
 }
 
 /* The law that another one takes its bases from is there, and has its own. */

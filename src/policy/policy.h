@@ -181,6 +181,13 @@ struct policy_law {
                           * none; empty: none */
     struct str opt_out_signal;   /* the article that demands it be honoured; empty: none does */
     struct str suppression_list; /* the article that allows keeping one; empty: none is kept */
+    /* What was scheduled when the policy was compiled, in order; the members above are those of
+     * then. */
+    struct policy_law_change {
+        int64_t from; /* ms UTC */
+        struct str source;
+    } * pending;
+    size_t pending_count;
 };
 /* The rights, as laws and requests name them; NULL ends the list. */
 extern const char *const policy_rights[];
@@ -259,6 +266,7 @@ struct policy {
     size_t recipient_count;
     struct policy_law *laws;
     size_t law_count;
+    int64_t next_change; /* of a law, ms UTC; INT64_MAX: none is scheduled */
     struct policy_notice *notices;
     size_t notice_count;
     struct policy_activity *activities;
@@ -344,11 +352,12 @@ struct policy_past_notice {
     struct sha256 hash;
 };
 
-/* Checks and compiles. 0 and *out with one reference; or LOV_EINVAL when there is any finding of
- * severity error (all are in *findings, warnings too; at most 200). */
+/* Checks and compiles, with the laws as they stand at `as_of` (ms UTC). 0 and *out with one
+ * reference; or LOV_EINVAL when there is any finding of severity error (all are in *findings,
+ * warnings too; at most 200). */
 int policy_compile(const struct policy_bundle *bundle, const struct policy_past_notice *past,
-                   size_t past_count, struct policy **out, struct policy_findings *findings,
-                   struct err *err);
+                   size_t past_count, int64_t as_of, struct policy **out,
+                   struct policy_findings *findings, struct err *err);
 
 enum policy_change_kind { POLICY_ADDED, POLICY_REMOVED, POLICY_CHANGED };
 struct policy_change {
@@ -373,9 +382,10 @@ void policy_diff_free(struct policy_diff *d);
 
 /* LOV_ENOTFOUND when no policy was ever applied. `version` 0: the newest. */
 int policy_store_load(struct db *db, int version, struct policy **out, struct err *err);
-/* Compiles `bundle` against what is stored. */
-int policy_store_compile(struct db *db, const struct policy_bundle *bundle, struct policy **out,
-                         struct policy_findings *findings, struct err *err);
+/* Compiles `bundle` against what is stored, see policy_compile(). A stored version is compiled as
+ * of when it was applied. */
+int policy_store_compile(struct db *db, const struct policy_bundle *bundle, int64_t as_of,
+                         struct policy **out, struct policy_findings *findings, struct err *err);
 /* Writes `policy` (compiled from `bundle`) as the next version, and sets policy->version. */
 int policy_store_save(struct db *db, const struct policy_bundle *bundle, struct policy *policy,
                       struct str actor, int64_t now, struct err *err);

@@ -6,7 +6,7 @@
 #include "policy/draft.h"
 #include "policy/policy.h"
 
-static const char select_policy[] = "select version, bundle, hash from policy "
+static const char select_policy[] = "select version, bundle, hash, applied_at from policy "
                                     "where version = $1 or $1 = 0 order by version desc limit 1";
 static const char select_past[] =
     "select id, language, version, material, hash from notice where policy_version <= $1";
@@ -80,16 +80,23 @@ static int newest_version(struct db *db, int *out, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
-static int read_stored(struct db *db, int version, int *found, struct sha256 *hash,
-                       struct buf *json, struct err *err)
+struct stored {
+    int version;
+    int64_t applied_at;
+    struct sha256 hash;
+};
+
+static int read_stored(struct db *db, int version, struct stored *out, struct buf *json,
+                       struct err *err)
 {
     struct db_stmt *s = db_use(db, select_policy);
     db_bind_int(s, 1, version);
     int rc = db_step(s, err);
     if (rc == 1) {
-        *found = (int)db_int(s, 0);
+        out->version = (int)db_int(s, 0);
+        out->applied_at = db_int(s, 3);
         buf_str(json, db_text(s, 1));
-        rc = take_hash(db_blob(s, 2), hash, err);
+        rc = take_hash(db_blob(s, 2), &out->hash, err);
     } else if (rc == 0) {
         rc = version ? err_set(err, LOV_ENOTFOUND, "there is no policy version %d", version)
                      : err_reason(err, LOV_ENOTFOUND, "no_policy",
@@ -99,18 +106,19 @@ static int read_stored(struct db *db, int version, int *found, struct sha256 *ha
     return rc;
 }
 
-static int compile_stored(const struct policy_bundle *bundle, const struct past *past, int version,
-                          struct policy **out, struct err *err)
+static int compile_stored(const struct policy_bundle *bundle, const struct past *past,
+                          const struct stored *stored, struct policy **out, struct err *err)
 {
     struct policy_findings findings = {0};
-    int rc = policy_compile(bundle, past->items, past->count, out, &findings, err);
+    int rc =
+        policy_compile(bundle, past->items, past->count, stored->applied_at, out, &findings, err);
     for (size_t i = 0; rc && i < findings.count; i++) {
         const struct policy_finding *f = &findings.items[i];
         if (f->severity != POLICY_ERROR)
             continue;
         rc = err_set(err, LOV_EVERSION,
-                     "policy version %d does not pass this version of Lov: %.*s:%d: %.*s", version,
-                     STR_ARG(f->file), f->line, STR_ARG(f->text));
+                     "policy version %d does not pass this version of Lov: %.*s:%d: %.*s",
+                     stored->version, STR_ARG(f->file), f->line, STR_ARG(f->text));
         break;
     }
     policy_findings_free(&findings);
@@ -123,20 +131,19 @@ int policy_store_load(struct db *db, int version, struct policy **out, struct er
     struct policy_bundle bundle = {0};
     struct past past = {0};
     struct policy *policy = NULL;
-    struct sha256 hash;
-    int found = 0;
-    int rc = read_stored(db, version, &found, &hash, &json, err);
+    struct stored found = {0};
+    int rc = read_stored(db, version, &found, &json, err);
     if (rc)
         return rc;
     rc = policy_bundle_from_json(buf_view(&json), &bundle, err);
     if (rc == 0)
-        rc = load_past(db, found, &past, err);
+        rc = load_past(db, found.version, &past, err);
     if (rc == 0)
-        rc = compile_stored(&bundle, &past, found, &policy, err);
-    if (rc == 0 && memcmp(&policy->hash, &hash, sizeof hash) != 0)
-        rc = err_set(err, LOV_ECORRUPT, "policy version %d is not what was applied", found);
+        rc = compile_stored(&bundle, &past, &found, &policy, err);
+    if (rc == 0 && memcmp(&policy->hash, &found.hash, sizeof found.hash) != 0)
+        rc = err_set(err, LOV_ECORRUPT, "policy version %d is not what was applied", found.version);
     if (rc == 0) {
-        policy->version = found;
+        policy->version = found.version;
         *out = policy_ref(policy);
     }
     policy_unref(policy);
@@ -145,8 +152,8 @@ int policy_store_load(struct db *db, int version, struct policy **out, struct er
     return rc;
 }
 
-int policy_store_compile(struct db *db, const struct policy_bundle *bundle, struct policy **out,
-                         struct policy_findings *findings, struct err *err)
+int policy_store_compile(struct db *db, const struct policy_bundle *bundle, int64_t as_of,
+                         struct policy **out, struct policy_findings *findings, struct err *err)
 {
     struct past past = {0};
     int version = 0;
@@ -154,7 +161,7 @@ int policy_store_compile(struct db *db, const struct policy_bundle *bundle, stru
     if (rc == 0)
         rc = load_past(db, version, &past, err);
     if (rc == 0)
-        rc = policy_compile(bundle, past.items, past.count, out, findings, err);
+        rc = policy_compile(bundle, past.items, past.count, as_of, out, findings, err);
     arena_free(&past.arena);
     return rc;
 }
@@ -288,7 +295,6 @@ int policy_store_notice(struct db *db, struct str id, int version, struct str la
 
 int policy_store_bundle(struct db *db, int version, struct buf *json, struct err *err)
 {
-    struct sha256 hash;
-    int found = 0;
-    return read_stored(db, version, &found, &hash, json, err);
+    struct stored found;
+    return read_stored(db, version, &found, json, err);
 }

@@ -48,7 +48,7 @@ static void make_valid(void)
     enum index_found found;
     demand(index_open(&o, &ix, &found, &err) == 0);
     demand(policy_bundle_read("policy", &bundle, &err) == 0);
-    demand(policy_compile(&bundle, NULL, 0, &policy, &findings, &err) == 0);
+    demand(policy_compile(&bundle, NULL, 0, clock_now(), &policy, &findings, &err) == 0);
     index_write_lock(ix);
     index_residence(ix, STR("SE"));
     struct rules *rules = rules_new(ix, policy);

@@ -52,7 +52,7 @@ static void compile(const struct policy_bundle *bundle)
     struct policy_findings findings = {0};
     struct policy *policy = NULL;
     struct err err = {0};
-    if (policy_compile(bundle, NULL, 0, &policy, &findings, &err) == 0)
+    if (policy_compile(bundle, NULL, 0, clock_now(), &policy, &findings, &err) == 0)
         look_around(policy);
     else if (findings.errors == 0)
         abort();

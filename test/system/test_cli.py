@@ -388,6 +388,24 @@ def test_policy_diff_counts_consents_and_apply_puts_it_in_force(demo, policy):
                                                      directory=demo).stdout
 
 
+def test_policy_diff_says_what_a_day_to_come_will_change(demo, policy):
+    assert lov("policy", "diff", "--as-of", "2098-12-31", directory=demo).stdout == "no change\n"
+    edit(policy / "laws" / "gdpr.yaml", "{guardian_below: {DK: 15}}",
+         "{guardian_below: {DK: 15}}\n  - {from: 2099-01-01, source: § 1, name: Later}")
+    assert lov("policy", "diff", policy, directory=demo).stdout == "no change\n"
+    lov("policy", "apply", policy, directory=demo)
+    law = next(l for l in lov_json("policy", "show", directory=demo)["laws"] if l["id"] == "gdpr")
+    assert law["changes"] == [{"from": "2099-01-01T00:00:00Z", "source": "§ 1"}]
+    assert lov("policy", "diff", "--as-of", "2098-12-31", directory=demo).stdout == "no change\n"
+    told = lov("policy", "diff", "--as-of", "2099-01-01", directory=demo).stdout
+    assert "law gdpr: name" in told and "Later" in told and "covers " in told
+    change, = lov_json("policy", "diff", policy, "--as-of", "2099-01-01", directory=demo)["changes"]
+    assert change["what"] == "law" and change["covered"] > 0 and change["consumers"] == 0
+    for wrong in (["--as-of", "tomorrow"], ["--as-of", "2001-01-01"], []):
+        refused = lov("policy", "diff", *wrong, directory=demo, code=None)
+        assert refused.returncode and refused.stderr
+
+
 def test_policy_versions_are_applied_and_listed(demo, policy):
     edit(policy / "activities.yaml", "retention: 730", "retention: 731")
     assert "activity" in lov("policy", "diff", policy, directory=demo).stdout

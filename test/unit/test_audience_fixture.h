@@ -70,7 +70,7 @@ static inline void new_policy(struct world *w)
     struct policy *p = NULL;
     struct policy_findings findings = {0};
     struct err err = {0};
-    if (policy_compile(&w->fixture.bundle, NULL, 0, &p, &findings, &err) != 0)
+    if (policy_compile(&w->fixture.bundle, NULL, 0, clock_now(), &p, &findings, &err) != 0)
         fail_msg("%s", err.text);
     policy_findings_free(&findings);
     randomise(w, p);

@@ -45,7 +45,8 @@ static inline void apply(struct fixture *f, const char *path_part, const char *f
         struct db *lov;
         struct policy_findings findings = {0};
         assert_int_equal(engine_open_store(f->dir, "lov", &lov, &f->err), 0);
-        assert_int_equal(policy_store_compile(lov, &bundle, out, &findings, &f->err), 0);
+        assert_int_equal(policy_store_compile(lov, &bundle, clock_now(), out, &findings, &f->err),
+                         0);
         policy_findings_free(&findings);
         db_close(lov);
     } else {

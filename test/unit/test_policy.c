@@ -142,6 +142,50 @@ static void test_guardians_act_below_the_age_of_the_state(void **state)
     fixture_close(&f);
 }
 
+static int64_t instant(const char *text)
+{
+    int64_t at;
+    assert_true(time_parse(str_of(text), &at));
+    return at;
+}
+
+static void test_a_law_is_as_its_changes_say_on_the_day(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *as_of;
+        int denmark, sweden;
+        const char *next;
+    } cases[] = {
+        {"2023-12-31T23:59:59.999Z", 13, 13, "2024-01-01T00:00:00Z"},
+        {"2024-01-01T00:00:00Z", 15, 13, "2099-01-01T00:00:00Z"},
+        {"2099-01-01T00:00:00Z", 15, 16, "2099-03-01T00:00:00Z"},
+        {"2099-03-01T00:00:00Z", 15, 16, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fixture f;
+        fixture_open(&f);
+        fixture_edit(&f, "laws/gdpr.yaml", "{guardian_below: {DK: 15}}",
+                     "{guardian_below: {DK: 15}}\n"
+                     "  - {from: 2099-01-01, source: a, consent: {guardian_below: {SE: 16}}}\n"
+                     "  - {from: 2099-03-01, source: b, refusals: [], name: Other}");
+        f.as_of = instant(cases[i].as_of);
+        fixture_compile(&f, NULL, 0);
+        fixture_show(&f);
+        assert_int_equal(f.rc, 0);
+        const struct policy_law *gdpr = law(&f, "SE");
+        assert_int_equal(policy_guardian_below(gdpr, STR("DK")), cases[i].denmark);
+        assert_int_equal(policy_guardian_below(gdpr, STR("SE")), cases[i].sweden);
+        assert_int_equal(policy_guardian_below(gdpr, STR("FR")), 15);
+        assert_int_equal(gdpr->guardian_by_territory_count, 30);
+        assert_int_equal(gdpr->pending_count, 3 - i);
+        assert_true(f.policy->next_change == (cases[i].next ? instant(cases[i].next) : INT64_MAX));
+        assert_int_equal(gdpr->refusal_count == 0, i == 3);
+        assert_true(str_is(gdpr->name, "Other") == (i == 3));
+        fixture_close(&f);
+    }
+}
+
 static void test_every_member_state_is_under_the_gdpr(void **state)
 {
     (void)state;
@@ -465,7 +509,7 @@ static void test_a_bundle_survives_json(void **state)
     policy_bundle_to_json(&f.bundle, &json);
     assert_int_equal(policy_bundle_from_json(buf_view(&json), &again, &f.err), 0);
     assert_int_equal(again.count, f.bundle.count);
-    assert_int_equal(policy_compile(&again, NULL, 0, &policy, &f.findings, &f.err), 0);
+    assert_int_equal(policy_compile(&again, NULL, 0, clock_now(), &policy, &f.findings, &f.err), 0);
     assert_memory_equal(&policy->hash, &f.policy->hash, sizeof policy->hash);
     policy_unref(policy);
     policy_bundle_free(&again);
@@ -548,6 +592,7 @@ int main(void)
         cmocka_unit_test(test_the_law_is_that_of_the_residence),
         cmocka_unit_test(test_a_region_goes_before_its_country),
         cmocka_unit_test(test_guardians_act_below_the_age_of_the_state),
+        cmocka_unit_test(test_a_law_is_as_its_changes_say_on_the_day),
         cmocka_unit_test(test_every_member_state_is_under_the_gdpr),
         cmocka_unit_test(test_deadlines_are_those_of_the_law),
         cmocka_unit_test(test_texts_are_found_by_language),

@@ -24,12 +24,13 @@ struct fixture {
     struct policy_findings findings;
     struct policy *policy;
     struct err err;
+    int64_t as_of;
     int rc;
 };
 
 static inline void fixture_open(struct fixture *f)
 {
-    *f = (struct fixture){0};
+    *f = (struct fixture){.as_of = clock_now()};
     const char *dir = getenv("LOV_POLICY");
     if (policy_bundle_read(dir ? dir : "policy", &f->bundle, &f->err) != 0)
         fail_msg("%s", f->err.text);
@@ -85,7 +86,8 @@ static inline void fixture_add(struct fixture *f, const char *path, const char *
 static inline void fixture_compile(struct fixture *f, const struct policy_past_notice *past,
                                    size_t past_count)
 {
-    f->rc = policy_compile(&f->bundle, past, past_count, &f->policy, &f->findings, &f->err);
+    f->rc =
+        policy_compile(&f->bundle, past, past_count, f->as_of, &f->policy, &f->findings, &f->err);
 }
 
 static inline void fixture_show(const struct fixture *f)

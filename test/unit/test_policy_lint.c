@@ -12,6 +12,7 @@ struct lint_case {
 };
 
 #define ACTIVITIES "activities.yaml"
+#define CHANGE "consent: {guardian_below: {DK: 15}}"
 #define OFFERS "notices/personal_offers.en.md"
 
 static const struct lint_case cases[] = {
@@ -174,6 +175,23 @@ static const struct lint_case cases[] = {
      "reason: excessive", NULL, false, NULL},
     {"test_a_reason_that_is_there_twice_is_refused", "laws/gdpr.yaml", "reason: excessive, source",
      "reason: manifestly_unfounded, source", "duplicate_name", NULL, NULL, false, NULL},
+    {"test_a_change_with_a_mistake_to_come_is_refused", "laws/gdpr.yaml", CHANGE,
+     CHANGE "\n  - {from: 2099-01-01, source: x, consent: {model: opt_inn}}", "unknown_word",
+     "model: opt_inn", "opt_in", false, NULL},
+    {"test_a_change_of_what_is_fixed_is_refused", "laws/gdpr.yaml", CHANGE,
+     CHANGE "\n    effective: 2024-01-01", "unknown_member", "    effective: 2024", NULL, false,
+     NULL},
+    {"test_changes_out_of_order_are_refused", "laws/gdpr.yaml", CHANGE,
+     CHANGE "\n  - {from: 2024-01-01, source: x, name: y}", "out_of_range", NULL, NULL, false,
+     NULL},
+    {"test_a_change_without_source_is_refused", "laws/gdpr.yaml", CHANGE,
+     CHANGE "\n  - {from: 2099-01-01, name: y}", "missing_member", "{from: 2099-01-01, name: y}",
+     "source", false, NULL},
+    {"test_a_change_of_nothing_is_refused", "laws/gdpr.yaml", CHANGE,
+     CHANGE "\n  - {from: 2099-01-01, source: x}", "missing_member",
+     "{from: 2099-01-01, source: x}", NULL, false, NULL},
+    {"test_a_change_that_is_no_mapping_is_refused", "laws/gdpr.yaml", CHANGE,
+     CHANGE "\n  - 2099-01-01", "wrong_type", "  - 2099", NULL, false, NULL},
     {"test_an_east_that_is_west_is_refused", "laws/gdpr.yaml", "{west: -4, east: 4}",
      "{west: 4, east: -4}", "out_of_range", NULL, NULL, false, NULL},
     {"test_bases_of_a_law_that_is_not_there_are_refused", "laws/fadp.yaml", "basis_as: gdpr",

@@ -49,7 +49,7 @@ static int tear_down(void **state)
 /* Compiles against the store and saves; the result of whichever step failed. */
 static int apply(struct fixture *f)
 {
-    int rc = policy_store_compile(db, &f->bundle, &f->policy, &f->findings, &f->err);
+    int rc = policy_store_compile(db, &f->bundle, clock_now(), &f->policy, &f->findings, &f->err);
     if (rc)
         return rc;
     assert_int_equal(db_begin(db, &err), 0);
@@ -171,8 +171,9 @@ static void test_a_text_published_meanwhile_is_a_conflict(void **state)
     struct fixture mine, theirs;
     fixture_open(&mine);
     edit_offers(&mine, "version: 2", "material: true");
-    assert_int_equal(
-        policy_store_compile(db, &mine.bundle, &mine.policy, &mine.findings, &mine.err), 0);
+    assert_int_equal(policy_store_compile(db, &mine.bundle, clock_now(), &mine.policy,
+                                          &mine.findings, &mine.err),
+                     0);
     fixture_open(&theirs);
     edit_offers(&theirs, "version: 2", "material: false");
     assert_int_equal(apply(&theirs), 0);
