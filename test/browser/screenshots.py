@@ -24,6 +24,19 @@ def use_data(server):
         assert answer.status_code == 200, answer.text
 
 
+def ask_for_data(server):
+    """One request waits for its answer, another one was refused."""
+    for right, steps in (("access", ()), ("rectification", (
+            ("verify-identity", {"note": "signed in"}),
+            ("refuse", {"reason": "data_is_accurate", "note": "The till and the receipt say the same amount."})))):
+        answer = server.admin.post(server.url + "/v1/requests", timeout=20, json={
+            "consumer": "00001", "right": right, "channel": "web", "detail": "The kettle cost 349.50 kr."})
+        assert answer.status_code == 201, answer.text
+        for step, body in steps:
+            done = server.admin.post(f"{server.url}/v1/requests/{answer.json()['id']}/{step}", timeout=20, json=body)
+            assert done.ok, done.text
+
+
 def pages_of(person):
     import re
     activity = person.page("/portal/activity")
@@ -35,7 +48,7 @@ def pages_of(person):
         "why": f"/portal/why/{event}", "complaint": f"/portal/activity/{event}/complaint",
         "receipts": "/portal/receipts", "receipt": f"/portal/receipts/{receipt}",
         "policies": "/portal/policies", "policy": "/portal/policies/personal_offers",
-        "messages": "/portal/messages", "apps": "/portal/apps", "account": "/portal/account",
+        "requests": "/portal/requests", "ask": "/portal/ask/erasure", "messages": "/portal/messages", "apps": "/portal/apps", "account": "/portal/account",
         "prove": "/portal/prove", "missing": "/portal/nowhere",
     }
 
@@ -49,6 +62,7 @@ def main():
         try:
             person = Person(server, "00001")
             use_data(server)
+            ask_for_data(server)
             welcome = invite(server, "00002")
             pages = pages_of(person)
             for width, size in (("phone", PHONE), ("desktop", DESKTOP)):

@@ -37,7 +37,8 @@ def pages(person):
     receipt = re.search(r"/portal/receipts/[0-9a-f]{32}\?event=\d+", person.page("/portal/receipts"))[0]
     return ["/portal", "/portal/choices", f"/portal/choices/{OFFERS}", "/portal/activity", f"/portal/why/{event}",
             f"/portal/activity/{event}/complaint", "/portal/receipts", receipt, "/portal/policies",
-            "/portal/policies/personal_offers", "/portal/messages", "/portal/apps", "/portal/account",
+            "/portal/policies/personal_offers", "/portal/requests", "/portal/ask/erasure",
+            "/portal/messages", "/portal/apps", "/portal/account",
             "/portal/prove", "/portal/nowhere"]
 
 
@@ -450,3 +451,10 @@ def test_each_language_has_every_word(server):
     assert len(reasons) > 15
     for reason in reasons:
         assert "reason_" + reason in WORDS["sv"], reason
+    policy = server.admin.get(server.url + "/v1/policy", timeout=20).json()
+    for law in policy["laws"]:
+        for refusal in law["refusals"]:
+            assert "refusal_" + refusal["reason"] in WORDS["sv"], refusal
+        for deadline in law["deadlines"]:
+            for word in ("right_", "right_what_", "right_next_"):
+                assert word + deadline["right"] in WORDS["sv"], deadline

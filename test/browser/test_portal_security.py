@@ -31,7 +31,8 @@ def posts(person, event, session="00" * 16):
         f"/portal/activity/{event}/complaint": {"text": "not right"},
         "/portal/sign-out": {"x": "1"}, "/portal/prove": {"password": PASSWORD},
         f"/portal/account/sessions/{session}/end": {"x": "1"}, "/portal/account/sessions/end-others": {"x": "1"},
-        "/portal/account/act": {"person": "00001"},
+        "/portal/account/act": {"person": "00001"}, "/portal/ask/erasure": {"text": "all"},
+        "/portal/ask/objection": {"text": ""}, f"/portal/requests/{'00' * 16}/withdraw": {"x": "1"},
     }
 
 

@@ -55,9 +55,9 @@ def used_bytes(path):
 
 class Server:
     """A server of the installation in `folder`. `options` go to lov serve; `authority`, the file of a
-    certificate to trust, says that they make it speak TLS."""
+    certificate to trust, says that they make it speak TLS. `environment` is added to the server's."""
 
-    def __init__(self, folder, *options, authority=None):
+    def __init__(self, folder, *options, authority=None, environment=None):
         self.folder = str(folder)
         self.verify = str(authority) if authority else True
         with socket.socket() as s:
@@ -68,7 +68,7 @@ class Server:
         self.process = subprocess.Popen(
             [LOV, "serve", "--dir", self.folder, "--listen", f"127.0.0.1:{self.port}",
              *map(str, options)],
-            stderr=self.log, stdout=subprocess.DEVNULL)
+            stderr=self.log, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
         deadline = time.monotonic() + 30
         while True:
             try:

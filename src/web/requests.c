@@ -1,0 +1,284 @@
+/* requests.c - the consumer's requests: what they have asked for and what became of it, and asking
+ * for something. Whoever has just proved who they are needs to show it no second time: the request
+ * is open at once. */
+#include <string.h>
+
+#include "rights/rights.h"
+#include "web/private.h"
+
+enum { SHOWN_MOST = 100 };
+
+/* ---- one request ---- */
+
+/* The texts that people wrote for the consumer to read, each with its step. */
+static int set_notes(struct visit *v, const struct request *r, json_t *view, struct err *err)
+{
+    _cleanup_buf struct buf text = {0};
+    _cleanup_json json_t *all = NULL;
+    size_t i;
+    const json_t *item;
+    int rc = request_unseal(v->engine, r, &text, err);
+    if (rc < 0 || !text.n)
+        return rc < 0 ? rc : 0;
+    rc = json_read(buf_view(&text), &all, err);
+    secret_wipe_bytes(text.p, text.n);
+    if (rc)
+        return rc;
+    set_text(view, "detail", json_text(json_object_get(all, "detail")));
+    json_t *notes = json_array();
+    json_array_foreach(json_object_get(all, "notes"), i, item) {
+        struct str step = json_text(json_object_get(item, "step"));
+        struct str note = json_text(json_object_get(item, "note"));
+        bool theirs = str_is(step, "extend") || str_is(step, "refuse") || str_is(step, "fulfil");
+        if (!theirs || !note.n)
+            continue;
+        json_t *line = json_object();
+        set_text(line, "step", word_of(v, "step_", step));
+        set_text(line, "note", note);
+        json_array_append_new(notes, line);
+    }
+    json_object_set_new(view, "notes", notes);
+    return 0;
+}
+
+static void set_refusal(struct visit *v, const struct request *r, json_t *view)
+{
+    const struct policy_refusal *refusal = NULL;
+    for (size_t i = 0; v->policy && r->reason.n && i < v->policy->law_count; i++)
+        if (str_eq(v->policy->laws[i].id, r->law))
+            refusal = law_refusal(&v->policy->laws[i], r->right, r->reason);
+    if (!r->reason.n)
+        return;
+    set_text(view, "refusal", word_of(v, "refusal_", r->reason));
+    set_text(view, "source", refusal ? refusal->source : (struct str){0});
+}
+
+struct listing {
+    struct visit *v;
+    json_t *items;
+    struct err *err;
+};
+
+static int request_row(void *ctx, const struct request *r)
+{
+    struct listing *list = ctx;
+    struct visit *v = list->v;
+    _cleanup_buf struct buf id = {0};
+    json_t *view = json_object();
+    bool live = request_is_live(r->state);
+    consent_id_format(v->engine, r->shard, r->seq, &id);
+    set_text(view, "id", buf_view(&id));
+    set_text(view, "right", word_of(v, "right_", r->right));
+    set_text(view, "state", word_of(v, "state_", str_of(request_state_name(r->state))));
+    set_moment(v, view, "received", r->received_at);
+    set_moment(v, view, "due", r->due_at);
+    set_true(view, "live", live);
+    set_true(view, "overdue", live && v->now > r->due_at);
+    set_true(view, "extended", r->extended);
+    set_true(view, "fulfilled", r->state == REQUEST_FULFILLED);
+    set_true(view, "refused", r->state == REQUEST_REFUSED);
+    set_text(view, "csrf", json_text(json_object_get(v->view, "csrf")));
+    set_refusal(v, r, view);
+    int rc = set_notes(v, r, view, list->err);
+    json_array_insert_new(list->items, 0, view); /* newest first */
+    if (json_array_size(list->items) > SHOWN_MOST)
+        json_array_remove(list->items, SHOWN_MOST);
+    return rc;
+}
+
+/* ---- what may be asked for ---- */
+
+static const struct policy_law *law_of(const struct visit *v)
+{
+    return v->policy ? policy_law_of(v->policy, v->who.residence) : NULL;
+}
+
+static void set_rights(struct visit *v)
+{
+    const struct policy_law *law = law_of(v);
+    json_t *rights = json_array();
+    for (size_t i = 0; law && policy_rights[i]; i++) {
+        struct str right = str_of(policy_rights[i]);
+        if (!law_deadline(law, right))
+            continue;
+        json_t *view = json_object();
+        set_text(view, "id", right);
+        set_text(view, "label", word_of(v, "right_", right));
+        set_text(view, "what", word_of(v, "right_what_", right));
+        json_array_append_new(rights, view);
+    }
+    json_object_set_new(v->view, "rights", rights);
+    set_text(v->view, "law", law ? law->name : (struct str){0});
+}
+
+int requests_page(struct http_call *call)
+{
+    _cleanup_visit struct visit v = {0};
+    struct err err = {0};
+    struct str done = {0};
+    if (!visit_begin(call, &v))
+        return 0;
+    struct listing list = {&v, json_array(), &err};
+    struct request_filter filter = {
+        .consumer = &v.who.who, .due_before = TIME_NONE, .after = -1, .limit = INT64_MAX};
+    json_object_set_new(v.view, "requests", list.items);
+    int rc = request_list(v.engine, &filter, v.arena, request_row, &list, &err);
+    if (rc < 0)
+        return visit_error(&v, &err);
+    if (http_query(call, "done", &done) && (str_is(done, "asked") || str_is(done, "withdrawn")))
+        set_text(v.view, "done", word_of(&v, "request_", done));
+    set_rights(&v);
+    return visit_page(&v, 200, "requests.html", "requests");
+}
+
+/* ---- asking ---- */
+
+/* A right that the consumer's law knows; false with the answer filled for others, and for what
+ * needs them to prove first who they are. */
+static bool take_right(struct visit *v, struct str *right, const struct policy_deadline **deadline)
+{
+    const struct policy_law *law = law_of(v);
+    *right = v->call->param[0];
+    *deadline = law ? law_deadline(law, *right) : NULL;
+    if (!*deadline) {
+        visit_trouble(v, 404, "oops_missing");
+        return false;
+    }
+    return !request_needs_identity(*right) ||
+           visit_proved(v, arena_printf(v->arena, "/portal/ask/%.*s", STR_ARG(*right)).p);
+}
+
+static int ask_form(struct visit *v, struct str right, const struct policy_deadline *deadline,
+                    int status, const char *problem)
+{
+    set_text(v->view, "right", right);
+    set_text(v->view, "title", word_of(v, "right_", right));
+    set_text(v->view, "what", word_of(v, "right_what_", right));
+    set_text(v->view, "next", word_of(v, "right_next_", right));
+    set_text(v->view, "problem", problem ? word(v, problem) : (struct str){0});
+    set_true(v->view, "final", str_is(right, "erasure"));
+    set_moment(v, v->view, "due", request_due(law_of(v), deadline, v->now, false));
+    return visit_page(v, status, "ask.html", "requests");
+}
+
+int ask_page(struct http_call *call)
+{
+    _cleanup_visit struct visit v = {0};
+    const struct policy_deadline *deadline;
+    struct str right;
+    if (!visit_begin(call, &v) || !take_right(&v, &right, &deadline))
+        return 0;
+    return ask_form(&v, right, deadline, 200, NULL);
+}
+
+static int back_to_requests(struct http_call *call, const char *done)
+{
+    struct web_write *w = call->work;
+    _cleanup_visit struct visit v = {0};
+    if (!w->w.job.rc)
+        return visit_go(call, arena_printf(&call->arena, "/portal/requests?done=%s", done));
+    visit_open(call, &v);
+    return visit_error(&v, &w->w.job.err);
+}
+
+static int identified(struct http_call *call)
+{
+    return back_to_requests(call, "asked");
+}
+
+/* They are signed in, and have just proved it. */
+static int asked(struct http_call *call)
+{
+    struct web_write *w = call->work;
+    const struct request_new *new = w->w.input;
+    if (w->w.job.rc || !request_needs_identity(new->right))
+        return back_to_requests(call, "asked");
+    struct web_write *next = arena_alloc(&call->arena, sizeof *next);
+    struct request_change *change = arena_alloc(&call->arena, sizeof *change);
+    *next = (struct web_write){.w = {.kind = WRITE_OTHER,
+                                     .actor = STR("lov"),
+                                     .arena = w->w.arena,
+                                     .consumer = w->w.consumer,
+                                     .expires_at = TIME_NONE,
+                                     .given_at = TIME_NONE,
+                                     .done = w->w.done},
+                               .call = call};
+    *change = (struct request_change){
+        .seq = w->w.out_seq,
+        .step = STEP_VERIFY_IDENTITY,
+        .note = STR("\"signed in to the portal, and proved it anew for this request\""),
+    };
+    request_change(&next->w, change);
+    return web_submit(next, identified);
+}
+
+static int same_right(void *ctx, const struct request *r)
+{
+    (void)r;
+    *(bool *)ctx = true;
+    return 1;
+}
+
+static int is_waiting(struct visit *v, struct str right, bool *out, struct err *err)
+{
+    struct request_filter filter = {.consumer = &v->who.who,
+                                    .right = right,
+                                    .live = true,
+                                    .due_before = TIME_NONE,
+                                    .after = -1,
+                                    .limit = 1};
+    *out = false;
+    int rc = request_list(v->engine, &filter, v->arena, same_right, out, err);
+    return rc < 0 ? rc : 0;
+}
+
+int ask_post(struct http_call *call)
+{
+    _cleanup_visit struct visit v = {0};
+    _cleanup_buf struct buf detail = {0};
+    const struct policy_deadline *deadline;
+    struct err err = {0};
+    struct str right, text = {0};
+    bool waiting;
+    if (!visit_post(call, &v) || !take_right(&v, &right, &deadline))
+        return 0;
+    if (is_waiting(&v, right, &waiting, &err))
+        return visit_error(&v, &err);
+    if (waiting)
+        return ask_form(&v, right, deadline, 409, "request_waiting");
+    if (http_form(call, "text", FIELD_MAX, &text) && str_trim(text).n) {
+        struct jw w = {.out = &detail};
+        jw_str(&w, str_trim(text));
+    }
+    struct web_write *w = web_write_new(&v, WRITE_OTHER);
+    struct request_new *new = arena_alloc(v.arena, sizeof *new);
+    *new = (struct request_new){
+        .right = arena_str(v.arena, right),
+        .channel = STR("web"),
+        .received_at = TIME_NONE,
+        .detail = arena_str(v.arena, buf_view(&detail)),
+    };
+    request_open(&w->w, new);
+    return web_submit(w, asked);
+}
+
+/* ---- taking it back ---- */
+
+static int withdrawn(struct http_call *call)
+{
+    return back_to_requests(call, "withdrawn");
+}
+
+int request_withdraw(struct http_call *call)
+{
+    _cleanup_visit struct visit v = {0};
+    if (!visit_post(call, &v))
+        return 0;
+    struct web_write *w = web_write_new(&v, WRITE_OTHER);
+    struct request_change *change = arena_alloc(v.arena, sizeof *change);
+    *change = (struct request_change){.step = STEP_WITHDRAW};
+    if (!consent_id_parse(v.engine, call->param[0], &change->shard, &change->seq))
+        return visit_trouble(&v, 404, "oops_missing");
+    request_change(&w->w, change);
+    return web_submit(w, withdrawn);
+}
