@@ -1,10 +1,12 @@
-/* export.c - GET /v1/requests/{id}/export: all that there is of one consumer, as a ZIP.
+/* export.c - GET /v1/requests/{id}/export, and the same in the portal: all that there is of one
+ * consumer, as a ZIP.
  *
  * What the files say is what the API answers to the operator: lists are read through its own calls,
  * so that there is one form of each thing. Records come through the vault's door, after the event
  * that records the disclosure. The file is made for one answer and lies nowhere. */
 #include <string.h>
 
+#include "api/export.h"
 #include "api/private.h"
 #include "api/receipt_page.h"
 #include "api/zip.h"
@@ -442,16 +444,17 @@ static int write_export(struct exporting *x, const struct engine_write *recorded
 static int answer_export(struct http_call *call)
 {
     struct pending *p = call->work;
+    const struct export_ask *ask = p->more;
     const struct engine_write *w = &p->writes[0];
     struct err err = {0};
     if (w->job.rc)
-        return answer_problem(call, &w->job.err);
+        return ask->failed(call, &w->job.err);
     struct exporting x = {
         .call = call,
         .files = json_array(),
         .records = json_object(),
         .id = w->consumer,
-        .language = *(const struct str *)p->more,
+        .language = ask->language,
         .err = &err,
     };
     _cleanup_buf struct buf file = {0};
@@ -467,7 +470,7 @@ static int answer_export(struct http_call *call)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         json_decref(all[i]);
     if (rc)
-        return answer_problem(call, &err);
+        return ask->failed(call, &err);
     buf_str(&call->out, buf_view(&file));
     secret_wipe_bytes(file.p, file.n);
     call->status = 200;
@@ -477,11 +480,31 @@ static int answer_export(struct http_call *call)
     return 0;
 }
 
-static bool may_export(const struct request *r)
+bool export_allowed(const struct request *r)
 {
     bool verified =
         r->state == REQUEST_OPEN || r->state == REQUEST_EXTENDED || r->state == REQUEST_FULFILLED;
     return verified && (str_is(r->right, "access") || str_is(r->right, "portability"));
+}
+
+static int submit_export(struct pending *p, const struct export_ask *ask)
+{
+    struct arena *arena = &p->call->arena;
+    struct export_ask *kept = arena_alloc(arena, sizeof *kept);
+    struct str *request = arena_alloc(arena, sizeof *request);
+    *kept = *ask;
+    *request = ask->request;
+    p->more = kept;
+    p->writes[0].consumer = ask->consumer;
+    vault_record_disclosure(&p->writes[0], request);
+    return pending_submit(p, answer_export);
+}
+
+int export_start(struct http_call *call, const struct export_ask *ask)
+{
+    static const struct principal consumer = {.actor = {"consumer", 8}};
+    call->principal = (void *)&consumer;
+    return submit_export(pending_new(call, NULL, 1), ask);
 }
 
 /* Whose request it is, by name. */
@@ -498,7 +521,7 @@ static int find_request(struct http_call *call, struct str *consumer, struct err
                  : 0;
     if (rc == 0)
         return err_reason(err, LOV_ENOTFOUND, "unknown_request", "there is no such request");
-    if (rc == 1 && !may_export(&r))
+    if (rc == 1 && !export_allowed(&r))
         return err_reason(err, LOV_ECONFLICT, "wrong_state",
                           "an export is for a request for access or portability whose identity is "
                           "verified");
@@ -518,24 +541,15 @@ int requests_export(struct http_call *call)
 {
     static const char *const names[] = {"language", NULL};
     struct err err = {0};
-    struct str consumer, language = {0};
-    struct str *kept = arena_alloc(&call->arena, sizeof *kept);
-    struct str *reason = arena_alloc(&call->arena, sizeof *reason);
+    struct str language = {0};
+    struct export_ask ask = {.request = call->param[0], .failed = answer_problem};
     int rc = http_query_check(call, names, &err);
-    *kept = (struct str){0};
     if (rc == 0 && http_query(call, "language", &language)) {
-        *kept = receipt_page_language(language);
-        if (!kept->n)
+        ask.language = receipt_page_language(language);
+        if (!ask.language.n)
             rc = err_reason(&err, LOV_EINVAL, "invalid_query", "language: sv or en");
     }
     if (rc == 0)
-        rc = find_request(call, &consumer, &err);
-    if (rc)
-        return answer_problem(call, &err);
-    *reason = call->param[0];
-    struct pending *p = pending_new(call, NULL, 1);
-    p->more = kept;
-    p->writes[0].consumer = consumer;
-    vault_record_disclosure(&p->writes[0], reason);
-    return pending_submit(p, answer_export);
+        rc = find_request(call, &ask.consumer, &err);
+    return rc ? answer_problem(call, &err) : submit_export(pending_new(call, NULL, 1), &ask);
 }

@@ -226,7 +226,7 @@ http_handler assets_get, language_set, page_missing;
 http_handler sign_page, sign_in, sign_out, welcome_page, welcome_post, prove_page, prove_post;
 http_handler overview_get, choices_get, choices_post, choice_get;
 http_handler activity_get, activity_export, complaint_page, complaint_post, why_get, streams_get;
-http_handler requests_page, request_withdraw, ask_page, ask_post;
+http_handler requests_page, request_file, request_withdraw, ask_page, ask_post;
 http_handler receipts_get, receipt_get, receipt_file, receipt_print;
 http_handler policies_get, policies_version;
 http_handler sign_in_passkey, passkey_make, passkey_remove;

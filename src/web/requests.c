@@ -3,7 +3,8 @@
  * is open at once. */
 #include <string.h>
 
-#include "rights/rights.h"
+#include "api/export.h"
+#include "api/receipt_page.h"
 #include "web/private.h"
 
 enum { SHOWN_MOST = 100 };
@@ -77,6 +78,7 @@ static int request_row(void *ctx, const struct request *r)
     set_true(view, "extended", r->extended);
     set_true(view, "fulfilled", r->state == REQUEST_FULFILLED);
     set_true(view, "refused", r->state == REQUEST_REFUSED);
+    set_true(view, "file", export_allowed(r));
     set_text(view, "csrf", json_text(json_object_get(v->view, "csrf")));
     set_refusal(v, r, view);
     int rc = set_notes(v, r, view, list->err);
@@ -281,4 +283,38 @@ int request_withdraw(struct http_call *call)
         return visit_trouble(&v, 404, "oops_missing");
     request_change(&w->w, change);
     return web_submit(w, withdrawn);
+}
+
+/* ---- the file ---- */
+
+static int export_failed(struct http_call *call, const struct err *err)
+{
+    _cleanup_visit struct visit v = {0};
+    visit_open(call, &v);
+    return visit_error(&v, err);
+}
+
+int request_file(struct http_call *call)
+{
+    _cleanup_visit struct visit v = {0};
+    struct err err = {0};
+    struct request r;
+    uint32_t shard;
+    int64_t seq;
+    if (!visit_begin(call, &v) || !visit_proved(&v, "/portal/requests"))
+        return 0;
+    int rc = consent_id_parse(v.engine, call->param[0], &shard, &seq)
+                 ? request_get(v.engine, shard, seq, v.arena, &r, &err)
+                 : 0;
+    if (rc < 0)
+        return visit_error(&v, &err);
+    if (rc == 0 || memcmp(r.cid.b, v.who.who.cid.b, sizeof r.cid.b) != 0 || !export_allowed(&r))
+        return visit_trouble(&v, 404, "oops_missing");
+    struct export_ask ask = {
+        .consumer = v.consumer,
+        .request = call->param[0],
+        .language = receipt_page_language(v.language),
+        .failed = export_failed,
+    };
+    return export_start(call, &ask);
 }

@@ -48,6 +48,7 @@ static const struct http_route routes[] = {
     GET_PAGE("/portal/why/{event}", why_get),
     GET_PAGE("/portal/requests", requests_page),
     POST_FORM("/portal/requests/{request}/withdraw", request_withdraw),
+    GET_PAGE("/portal/requests/{request}/file", request_file),
     GET_PAGE("/portal/ask/{right}", ask_page),
     POST_FORM("/portal/ask/{right}", ask_post),
     GET_PAGE("/portal/receipts", receipts_get),

@@ -1,12 +1,17 @@
 """Requests in the portal: what a consumer asks for, what they are told, and what they must prove first."""
 
+import hashlib
+import io
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import time
+import zipfile
 
 import pytest
+import requests
 
 from portal import DESKTOP, PASSWORD, PHONE, ROOT, Person, Server, token
 
@@ -90,6 +95,26 @@ def test_a_request_of_somebody_else_is_not_there(server, person):
     assert request["id"] not in person.page("/portal/requests")
 
 
+def test_the_file_is_ready_at_once_and_for_nobody_else(server, person):
+    other = Person(server, "00046")
+    assert ask(person, "access").status_code == 303
+    link = re.search(r"/portal/requests/[0-9a-f]{32}/file", person.page("/portal/requests"))[0]
+    answer = person.get(link)
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/zip"
+    assert answer.headers["Cache-Control"] == "no-store" and "attachment" in answer.headers["Content-Disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
+        manifest = json.loads(file.read("manifest.json"))
+        for item in manifest["files"]:
+            assert hashlib.sha256(file.read(item["name"])).hexdigest() == item["sha256"]
+        assert person.consumer in file.read("consumer.json").decode()
+    assert WORDS["en"]["event_record.disclose"] in person.page("/portal/activity")
+    assert other.get(link).status_code == 404
+    assert ask(person, "objection").status_code == 303
+    objection = [r for r in requests_of(server, person.consumer) if r["right"] == "objection"][0]
+    assert person.get(f"/portal/requests/{objection['id']}/file").status_code == 404
+    assert requests.get(server.url + link, allow_redirects=False, timeout=20).status_code == 303
+
+
 def test_the_answer_is_late(server, person):
     request = server.admin.post(server.url + "/v1/requests", timeout=20, json={
         "consumer": person.consumer, "right": "access", "channel": "paper",
@@ -132,21 +157,25 @@ def later(made, tmp_path):
 def test_who_wants_to_be_erased_has_just_proved_who_they_are(later):
     person = Person(later.server, "00007")
     page = person.page("/portal/ask/erasure")
+    assert ask(person, "access").status_code == 303
+    link = re.search(r"/portal/requests/[0-9a-f]{32}/file", person.page("/portal/requests"))[0]
     later("+6m")
+    assert person.get(link).headers["Location"] == "/portal/prove?next=/portal/requests"
     answer = person.get("/portal/ask/erasure")
     assert answer.status_code == 303
     assert answer.headers["Location"] == "/portal/prove?next=/portal/ask/erasure"
     # A form from before does not help either.
     answer = person.post("/portal/ask/erasure", csrf=token(page), text="now")
     assert answer.status_code == 303 and "/portal/prove" in answer.headers["Location"]
-    assert requests_of(later.server, "00007") == []
+    assert [r["right"] for r in requests_of(later.server, "00007")] == ["access"]
     prove = person.page("/portal/prove?next=/portal/ask/erasure")
     answer = person.post("/portal/prove", csrf=token(prove), password=PASSWORD, next="/portal/ask/erasure")
     assert answer.status_code == 303 and answer.headers["Location"] == "/portal/ask/erasure"
     assert ask(person, "erasure", "all of it").status_code == 303
-    request, = requests_of(later.server, "00007")
+    assert person.get(link).status_code == 200
+    request = requests_of(later.server, "00007")[-1]
     assert request["state"] == "open" and request["right"] == "erasure"
-    # An opt-out of California needs no proof; an erasure that is carried out ends the account.
+    # An erasure that is carried out ends the account.
     step(later.server, request["id"], "fulfil", note="erased")
     assert person.get("/portal/requests").status_code == 303
 
