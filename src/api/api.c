@@ -464,6 +464,11 @@ const struct http_app *api_app(struct api *api)
     return &api->app;
 }
 
+struct vault *api_vault(const struct http_call *call)
+{
+    return api_of(call)->vault;
+}
+
 void *api_more(const struct http_call *call)
 {
     return api_of(call)->more;

@@ -43,6 +43,8 @@ void api_close(struct api *api);
 const struct http_app *api_app(struct api *api);
 /* In a handler: api_options.more_ctx. */
 void *api_more(const struct http_call *call);
+struct vault;
+struct vault *api_vault(const struct http_call *call);
 /* Appends what the server is reached by ("https://consent.example.com"); nothing where that is not
  * known. */
 void api_base(const struct http_call *call, struct buf *out);

@@ -210,6 +210,11 @@ struct choice {
 /* One for each activity that some law allows for this consumer, in the policy's order. */
 int choices_of(struct visit *v, struct choice **out, size_t *count, struct err *err);
 
+/* ---- requests.c ---- */
+
+/* Those of the rights (NULL ends) that the consumer's law knows, to ask for, into the view. */
+void set_rights(struct visit *v, const char *const *rights);
+
 /* ---- activity.c ---- */
 
 /* The consumer's latest events that have a receipt, newest first, appended to the array. */
@@ -226,6 +231,7 @@ http_handler assets_get, language_set, page_missing;
 http_handler sign_page, sign_in, sign_out, welcome_page, welcome_post, prove_page, prove_post;
 http_handler overview_get, choices_get, choices_post, choice_get;
 http_handler activity_get, activity_export, complaint_page, complaint_post, why_get, streams_get;
+http_handler data_get, data_settle;
 http_handler requests_page, request_file, request_withdraw, ask_page, ask_post;
 http_handler receipts_get, receipt_get, receipt_file, receipt_print;
 http_handler policies_get, policies_version;

@@ -95,21 +95,21 @@ static const struct policy_law *law_of(const struct visit *v)
     return v->policy ? policy_law_of(v->policy, v->who.residence) : NULL;
 }
 
-static void set_rights(struct visit *v)
+void set_rights(struct visit *v, const char *const *rights)
 {
     const struct policy_law *law = law_of(v);
-    json_t *rights = json_array();
-    for (size_t i = 0; law && policy_rights[i]; i++) {
-        struct str right = str_of(policy_rights[i]);
+    json_t *list = json_array();
+    for (; law && *rights; rights++) {
+        struct str right = str_of(*rights);
         if (!law_deadline(law, right))
             continue;
         json_t *view = json_object();
         set_text(view, "id", right);
         set_text(view, "label", word_of(v, "right_", right));
         set_text(view, "what", word_of(v, "right_what_", right));
-        json_array_append_new(rights, view);
+        json_array_append_new(list, view);
     }
-    json_object_set_new(v->view, "rights", rights);
+    json_object_set_new(v->view, "rights", list);
     set_text(v->view, "law", law ? law->name : (struct str){0});
 }
 
@@ -129,7 +129,7 @@ int requests_page(struct http_call *call)
         return visit_error(&v, &err);
     if (http_query(call, "done", &done) && (str_is(done, "asked") || str_is(done, "withdrawn")))
         set_text(v.view, "done", word_of(&v, "request_", done));
-    set_rights(&v);
+    set_rights(&v, policy_rights);
     return visit_page(&v, 200, "requests.html", "requests");
 }
 

@@ -333,10 +333,10 @@ static void add_menu(struct visit *v, const char *page)
         const char *name, *path;
     } entries[] = {
         {"overview", "/portal"},          {"choices", "/portal/choices"},
-        {"activity", "/portal/activity"}, {"requests", "/portal/requests"},
-        {"receipts", "/portal/receipts"}, {"policies", "/portal/policies"},
-        {"messages", "/portal/messages"}, {"apps", "/portal/apps"},
-        {"account", "/portal/account"},
+        {"activity", "/portal/activity"}, {"data", "/portal/data"},
+        {"requests", "/portal/requests"}, {"receipts", "/portal/receipts"},
+        {"policies", "/portal/policies"}, {"messages", "/portal/messages"},
+        {"apps", "/portal/apps"},         {"account", "/portal/account"},
     };
     json_t *menu = json_array();
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {

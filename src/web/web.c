@@ -46,6 +46,8 @@ static const struct http_route routes[] = {
     GET_PAGE("/portal/activity/{event}/complaint", complaint_page),
     POST_FORM("/portal/activity/{event}/complaint", complaint_post),
     GET_PAGE("/portal/why/{event}", why_get),
+    GET_PAGE("/portal/data", data_get),
+    POST_FORM("/portal/data/issues/{issue}", data_settle),
     GET_PAGE("/portal/requests", requests_page),
     POST_FORM("/portal/requests/{request}/withdraw", request_withdraw),
     GET_PAGE("/portal/requests/{request}/file", request_file),

@@ -20,6 +20,9 @@ from test_http import LOV, PURCHASES, Server, lov, question  # noqa: E402,F401
 
 PASSWORD = "korrekt häst batteri"
 PHONE, DESKTOP = (360, 740), (1280, 900)
+PURCHASE = {"source": "till", "observed_at": "2026-11-20T10:15:30Z", "data": {
+    "order_id": "A-17", "bought_at": "2026-11-20T10:15:30Z", "product": "kettle", "department": "home",
+    "quantity": 2, "amount": {"amount": "349.50", "currency": "SEK"}, "store": "Lund"}}
 
 
 def make_demo(folder):

@@ -9,7 +9,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from portal import DESKTOP, PHONE, Browser, Person, Server, invite, make_demo, question  # noqa: E402
+from portal import DESKTOP, PHONE, PURCHASE, Browser, Person, Server, invite, make_demo, question  # noqa: E402
 
 
 def use_data(server):
@@ -37,6 +37,13 @@ def ask_for_data(server):
             assert done.ok, done.text
 
 
+def buy_twice(server):
+    """The same purchase came in twice, which is asked about."""
+    for _ in range(2):
+        answer = server.admin.post(server.url + "/v1/consumers/00001/records/purchases", timeout=20, json=PURCHASE)
+        assert answer.status_code == 201, answer.text
+
+
 def pages_of(person):
     import re
     activity = person.page("/portal/activity")
@@ -48,7 +55,7 @@ def pages_of(person):
         "why": f"/portal/why/{event}", "complaint": f"/portal/activity/{event}/complaint",
         "receipts": "/portal/receipts", "receipt": f"/portal/receipts/{receipt}",
         "policies": "/portal/policies", "policy": "/portal/policies/personal_offers",
-        "requests": "/portal/requests", "ask": "/portal/ask/erasure", "messages": "/portal/messages", "apps": "/portal/apps", "account": "/portal/account",
+        "data": "/portal/data", "requests": "/portal/requests", "ask": "/portal/ask/erasure", "messages": "/portal/messages", "apps": "/portal/apps", "account": "/portal/account",
         "prove": "/portal/prove", "missing": "/portal/nowhere",
     }
 
@@ -63,6 +70,7 @@ def main():
             person = Person(server, "00001")
             use_data(server)
             ask_for_data(server)
+            buy_twice(server)
             welcome = invite(server, "00002")
             pages = pages_of(person)
             for width, size in (("phone", PHONE), ("desktop", DESKTOP)):

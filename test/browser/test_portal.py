@@ -37,7 +37,7 @@ def pages(person):
     receipt = re.search(r"/portal/receipts/[0-9a-f]{32}\?event=\d+", person.page("/portal/receipts"))[0]
     return ["/portal", "/portal/choices", f"/portal/choices/{OFFERS}", "/portal/activity", f"/portal/why/{event}",
             f"/portal/activity/{event}/complaint", "/portal/receipts", receipt, "/portal/policies",
-            "/portal/policies/personal_offers", "/portal/requests", "/portal/ask/erasure",
+            "/portal/policies/personal_offers", "/portal/data", "/portal/requests", "/portal/ask/erasure",
             "/portal/messages", "/portal/apps", "/portal/account",
             "/portal/prove", "/portal/nowhere"]
 

@@ -32,6 +32,7 @@ def posts(person, event, session="00" * 16):
         "/portal/sign-out": {"x": "1"}, "/portal/prove": {"password": PASSWORD},
         f"/portal/account/sessions/{session}/end": {"x": "1"}, "/portal/account/sessions/end-others": {"x": "1"},
         "/portal/account/act": {"person": "00001"}, "/portal/ask/erasure": {"text": "all"},
+        f"/portal/data/issues/{'00' * 16}": {"answer": "confirm"},
         "/portal/ask/objection": {"text": ""}, f"/portal/requests/{'00' * 16}/withdraw": {"x": "1"},
     }
 

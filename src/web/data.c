@@ -1,0 +1,245 @@
+/* data.c - what the company holds about the consumer, record by record, and the questions about it.
+ * Records come through the vault's door: the ledger has each look before the page has a word. */
+#include <string.h>
+
+#include "vault/vault.h"
+#include "web/private.h"
+
+enum { SHOWN_OF_CATEGORY = 30 };
+
+/* ---- values ---- */
+
+/* Names of fields as people write them: "order id". */
+static struct str field_label(const struct visit *v, const char *name)
+{
+    struct str out = arena_str(v->arena, str_of(name));
+    for (size_t i = 0; i < out.n; i++)
+        if (out.p[i] == '_')
+            ((char *)out.p)[i] = ' ';
+    return out;
+}
+
+static struct str value_text(const struct visit *v, const json_t *value)
+{
+    _cleanup_buf struct buf text = {0};
+    if (json_is_string(value))
+        return json_text(value);
+    if (json_is_boolean(value))
+        return word(v, json_is_true(value) ? "yes" : "no");
+    const json_t *amount = json_object_get(value, "amount");
+    const json_t *currency = json_object_get(value, "currency");
+    if (json_is_string(amount) && json_is_string(currency))
+        return arena_printf(v->arena, "%s %s", json_string_value(amount),
+                            json_string_value(currency));
+    json_canonical(value, &text);
+    return arena_str(v->arena, buf_view(&text));
+}
+
+static json_t *fields_view(const struct visit *v, const json_t *data)
+{
+    json_t *fields = json_array();
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)data, name, value) {
+        json_t *field = json_object();
+        set_text(field, "name", field_label(v, name));
+        set_text(field, "value", value_text(v, value));
+        json_array_append_new(fields, field);
+    }
+    return fields;
+}
+
+/* ---- records ---- */
+
+struct showing {
+    struct visit *v;
+    struct vault *vault;
+    json_t *categories; /* of the view */
+    json_t *category;   /* the one under way */
+    struct str name;
+    json_t *by_record; /* {seq: view of the record} */
+    struct err *err;
+};
+
+static void start_category(struct showing *s, struct str name)
+{
+    struct visit *v = s->v;
+    const struct policy_category *c = v->policy ? policy_category(v->policy, name) : NULL;
+    int days = c ? policy_retention_days(v->policy, c) : 0;
+    s->name = arena_str(v->arena, name);
+    s->category = json_object();
+    set_text(s->category, "id", s->name);
+    set_text(s->category, "label", category_label(v, s->name));
+    if (days)
+        set_int(s->category, "kept", days);
+    set_int(s->category, "count", 0);
+    json_object_set_new(s->category, "records", json_array());
+    json_array_append_new(s->categories, s->category);
+}
+
+static int show_record(void *ctx, const struct vault_item *item)
+{
+    struct showing *s = ctx;
+    _cleanup_json json_t *data = NULL;
+    _cleanup_buf struct buf seq = {0};
+    if (!s->category || !str_eq(s->name, item->category))
+        start_category(s, item->category);
+    json_t *records = json_object_get(s->category, "records");
+    int64_t count = json_integer_value(json_object_get(s->category, "count")) + 1;
+    set_int(s->category, "count", count);
+    int rc = json_read(item->data, &data, s->err);
+    if (rc)
+        return rc;
+    json_t *view = json_object();
+    set_text(view, "source", item->source);
+    set_moment(s->v, view, "observed", item->observed_at);
+    json_object_set_new(view, "fields", fields_view(s->v, data));
+    buf_printf(&seq, "%lld", (long long)item->seq);
+    json_object_set(s->by_record, seq.p, view);
+    json_array_insert_new(records, 0, view); /* newest first */
+    if (json_array_size(records) > SHOWN_OF_CATEGORY)
+        json_array_remove(records, SHOWN_OF_CATEGORY);
+    if (count > SHOWN_OF_CATEGORY)
+        set_int(s->category, "more", count - SHOWN_OF_CATEGORY);
+    return 0;
+}
+
+/* ---- questions ---- */
+
+static void set_rule(const struct visit *v, const struct vault_issue *issue, json_t *view)
+{
+    const struct policy_category *c =
+        v->policy ? policy_category(v->policy, issue->category) : NULL;
+    for (size_t i = 0; c && issue->rule.n && i < c->rule_count; i++)
+        if (str_eq(c->rules[i].id, issue->rule))
+            set_text(view, "rule", policy_text_in(v->policy, &c->rules[i].label, v->language));
+}
+
+static int set_proposal(struct showing *s, const struct vault_issue *issue, json_t *view)
+{
+    _cleanup_buf struct buf json = {0};
+    _cleanup_json json_t *proposal = NULL;
+    if (!issue->has_proposal)
+        return 0;
+    int rc = vault_proposal(s->vault, issue, &json, s->err);
+    if (rc >= 0 && json.n)
+        rc = json_read(buf_view(&json), &proposal, s->err);
+    secret_wipe_bytes(json.p, json.n);
+    if (rc < 0 || !proposal)
+        return rc < 0 ? rc : 0;
+    json_t *data = json_object_get(proposal, "data");
+    set_true(view, "proposed", true);
+    set_true(view, "drop", json_is_true(json_object_get(proposal, "drop")));
+    if (data)
+        json_object_set_new(view, "instead", fields_view(s->v, data));
+    return 0;
+}
+
+static int show_issue(void *ctx, const struct vault_issue *issue)
+{
+    struct showing *s = ctx;
+    struct visit *v = s->v;
+    _cleanup_buf struct buf id = {0}, seq = {0};
+    json_t *view = json_object();
+    consent_id_format(v->engine, issue->shard, issue->seq, &id);
+    buf_printf(&seq, "%lld", (long long)issue->record);
+    set_text(view, "id", buf_view(&id));
+    set_true(v->view, "questions", true);
+    set_text(view, "category", category_label(v, issue->category));
+    set_text(view, "finding", word_of(v, "finding_", issue->finding));
+    if (issue->field.n)
+        set_text(view, "field", field_label(v, arena_cstr(v->arena, issue->field)));
+    set_rule(v, issue, view);
+    json_t *record = json_object_get(s->by_record, seq.p);
+    if (record)
+        json_object_set(view, "record", record);
+    int rc = set_proposal(s, issue, view);
+    json_array_append_new(json_object_get(v->view, "issues"), view);
+    return rc;
+}
+
+/* ---- the page ---- */
+
+static int show(struct visit *v, const struct engine_write *recorded, struct err *err)
+{
+    _cleanup_json json_t *by_record = json_object();
+    struct showing s = {.v = v,
+                        .vault = api_vault(v->call),
+                        .categories = json_array(),
+                        .by_record = by_record,
+                        .err = err};
+    static const char *const rights[] = {"rectification", "restriction", "portability", "erasure",
+                                         NULL};
+    struct vault_issue_filter filter = {.who = &v->who.who, .after = -1, .limit = 100};
+    json_object_set_new(v->view, "categories", s.categories);
+    json_object_set_new(v->view, "issues", json_array());
+    set_rights(v, rights);
+    int rc = vault_disclose(s.vault, recorded, show_record, &s, err);
+    return rc < 0 ? rc : vault_issues(s.vault, &filter, show_issue, &s, err);
+}
+
+static int shown(struct http_call *call)
+{
+    struct web_write *w = call->work;
+    _cleanup_visit struct visit v = {0};
+    struct err err = {0};
+    struct str done = {0};
+    if (!visit_begin(call, &v))
+        return 0;
+    if (w->w.job.rc)
+        return visit_error(&v, &w->w.job.err);
+    if (show(&v, &w->w, &err) < 0)
+        return visit_error(&v, &err);
+    set_true(v.view, "done", http_query(call, "done", &done) && str_is(done, "settled"));
+    return visit_page(&v, 200, "data.html", "data");
+}
+
+int data_get(struct http_call *call)
+{
+    static const struct str reason = {"portal", 6};
+    _cleanup_visit struct visit v = {0};
+    if (!visit_begin(call, &v))
+        return 0;
+    struct web_write *w = web_write_new(&v, WRITE_OTHER);
+    vault_record_disclosure(&w->w, &reason);
+    return web_submit(w, shown);
+}
+
+/* ---- answers ---- */
+
+static int settled(struct http_call *call)
+{
+    struct web_write *w = call->work;
+    _cleanup_visit struct visit v = {0};
+    if (!w->w.job.rc)
+        return visit_go(call, STR("/portal/data?done=settled"));
+    visit_open(call, &v);
+    return visit_error(&v, &w->w.job.err);
+}
+
+int data_settle(struct http_call *call)
+{
+    _cleanup_visit struct visit v = {0};
+    _cleanup_buf struct buf owner = {0};
+    struct err err = {0};
+    struct str said = {0};
+    uint32_t shard;
+    if (!visit_post(call, &v))
+        return 0;
+    struct vault_answer *answer = arena_alloc(v.arena, sizeof *answer);
+    *answer = (struct vault_answer){0};
+    int rc = consent_id_parse(v.engine, call->param[0], &shard, &answer->issue);
+    if (rc)
+        rc = vault_issue_consumer(api_vault(call), shard, answer->issue, &owner, &err);
+    if (rc < 0)
+        return visit_error(&v, &err);
+    if (rc == 0 || !str_eq(buf_view(&owner), v.consumer))
+        return visit_trouble(&v, 404, "oops_missing");
+    http_form(call, "answer", 16, &said);
+    answer->accept = str_is(said, "accept");
+    if (!answer->accept && !str_is(said, "confirm"))
+        return visit_trouble(&v, 400, "oops_form");
+    struct web_write *w = web_write_new(&v, WRITE_OTHER);
+    vault_settle(api_vault(call), &w->w, answer);
+    return web_submit(w, settled);
+}
