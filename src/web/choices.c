@@ -170,6 +170,32 @@ static void set_notice(struct visit *v, json_t *view, const struct policy_notice
     set_section(view, "if_refused", text->markdown, IF_REFUSED);
 }
 
+static bool covers(const struct consent *consent, struct str category)
+{
+    for (size_t i = 0; i < consent->category_count; i++)
+        if (str_eq(consent->categories[i], category))
+            return true;
+    return false;
+}
+
+/* The data that a yes is about, each of which may be taken out of it; the last one by a no. */
+static void set_parts(struct visit *v, json_t *view, const struct choice *c)
+{
+    const struct policy_activity *a = c->activity;
+    json_t *parts = json_array();
+    for (size_t i = 0; a->category_count > 1 && i < a->category_count; i++) {
+        bool covered = covers(c->consent, a->categories[i]->id);
+        json_t *part = json_object();
+        set_text(part, "category", a->categories[i]->id);
+        set_text(part, "label", category_label(v, a->categories[i]->id));
+        set_true(part, "covered", covered);
+        set_true(part, "may_go", covered && c->consent->category_count > 1);
+        json_array_append_new(parts, part);
+    }
+    set_true(view, "has_parts", json_array_size(parts) > 0);
+    json_object_set_new(view, "parts", parts);
+}
+
 static json_t *view_question(struct visit *v, const struct choice *c)
 {
     json_t *view = view_choice(v, c);
@@ -188,6 +214,8 @@ static json_t *view_question(struct visit *v, const struct choice *c)
     set_true(view, "tell_reason", !c->permitted && !no && consent != NULL);
     set_true(view, "unanswered", !yes && !no);
     set_true(view, "needs_answer", yes && !c->permitted);
+    if (yes && c->active == 1)
+        set_parts(v, view, c);
     if (consent) {
         consent_id_format(v->engine, consent->shard, consent->seq, &id);
         set_text(view, "consent", buf_view(&id));
@@ -199,7 +227,7 @@ static json_t *view_question(struct visit *v, const struct choice *c)
 /* What was just done, from a fixed list: nothing of the query gets onto the page. */
 static void set_done(struct visit *v, struct choice *choices, size_t count)
 {
-    static const char *const done[] = {"given", "refused", "withdrawn", "undone"};
+    static const char *const done[] = {"given", "refused", "withdrawn", "undone", "narrowed"};
     struct str what = {0}, activity = {0};
     http_query(v->call, "done", &what);
     http_query(v->call, "activity", &activity);
@@ -347,6 +375,27 @@ static void take_categories(struct visit *v, const struct choice *c, bool undo,
             arena_str(v->arena, undo ? c->consent->categories[i] : a->categories[i]->id);
 }
 
+/* A yes to all but one category. False when that cannot be. */
+static bool take_narrowing(struct visit *v, const struct choice *c, struct web_write *w,
+                           struct answer *a)
+{
+    const struct consent *consent = c->consent;
+    struct str category = {0};
+    if (!consent || consent->status != CONSENT_ACTIVE || c->active != 1 ||
+        consent->category_count < 2 || !http_form(v->call, "category", 64, &category))
+        return false;
+    a->done = "narrowed";
+    a->same = !covers(consent, category);
+    w->w.kind = WRITE_AMEND;
+    w->w.shard = consent->shard;
+    w->w.consent = consent->seq;
+    w->w.categories = arena_array(v->arena, consent->category_count, sizeof *w->w.categories);
+    for (size_t i = 0; i < consent->category_count; i++)
+        if (!str_eq(consent->categories[i], category))
+            w->w.categories[w->w.category_count++] = arena_str(v->arena, consent->categories[i]);
+    return true;
+}
+
 /* Which write an answer is; false when there is none such. */
 static bool take_answer(struct visit *v, const struct choice *c, struct web_write *w,
                         struct answer *a)
@@ -355,6 +404,8 @@ static bool take_answer(struct visit *v, const struct choice *c, struct web_writ
     bool withdrawn = c->consent && c->consent->status == CONSENT_WITHDRAWN;
     if (!http_form(v->call, "answer", 16, &said))
         return false;
+    if (str_is(said, "without"))
+        return take_narrowing(v, c, w, a);
     bool yes = str_is(said, "yes"), no = str_is(said, "no");
     bool undo = str_is(said, "undo") && withdrawn;
     if (!yes && !no && !undo)
@@ -362,7 +413,7 @@ static bool take_answer(struct visit *v, const struct choice *c, struct web_writ
     bool one = c->active == 1;
     a->done = undo ? "undone" : yes ? "given" : one ? "withdrawn" : "refused";
     a->same = no ? c->consent && c->active == 0 && c->consent->status != CONSENT_EXPIRED
-                 : yes && one && c->permitted;
+                 : yes && one && c->permitted && c->consent->narrowed_count == 0;
     /* A refusal takes the place of all that stand, in one event. */
     w->w.kind = !no ? WRITE_GIVE : one ? WRITE_WITHDRAW : WRITE_REFUSE;
     w->w.purpose = arena_str(v->arena, c->activity->purpose->id);

@@ -9,7 +9,7 @@ import pytest
 import requests
 from selenium.webdriver.common.keys import Keys
 
-from portal import DESKTOP, PASSWORD, PHONE, ROOT, Person, invite, lov, question
+from portal import DESKTOP, PASSWORD, PHONE, ROOT, Person, invite, lov, question, token
 
 AXE = os.path.join(ROOT, ".cache", "node", "node_modules", "axe-core", "axe.min.js")
 OFFERS = "personal_offers_by_marketing"
@@ -149,6 +149,38 @@ def test_each_answer_is_recorded_with_the_text_that_was_shown(server, person):
     assert server.state() == before
     assert person.answer(activity, "no").headers["Location"].startswith("/portal/choices?done=withdrawn")
     assert person.answer(activity, "no").status_code == 303
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+def test_a_part_is_taken_out_of_a_yes_and_comes_back_with_a_yes(server, person, open_browser, script):
+    consented(server, person.consumer)
+    browser = open_browser(PHONE, script).become(person).open(server.url + f"/portal/choices/{OFFERS}")
+    assert server.reason(person.consumer) == "permitted"
+    browser.find(".choice details:has(button[value=without]) summary").click()
+    forms = browser.all(".choice form:has(button[value=without])")
+    assert len(forms) == 3
+    [purchases] = [f for f in forms if f.find_element("css selector", "[name=category]").get_attribute("value")
+                   == "purchases"]
+    in_view(browser, purchases.find_element("css selector", "button")).click()
+    browser.wait(lambda b: WORDS["en"]["done_narrowed"] in b.find(".done").text)
+    assert server.reason(person.consumer) == "withdrawn"
+    [consent] = [c for c in server.admin.get(f"{server.url}/v1/consumers/{person.consumer}/consents",
+                                             timeout=20).json()["items"]
+                 if c["purpose"] == "personal_offers" and c["status"] == "active"]
+    assert sorted(consent["categories"]) == ["contact", "profile"]
+    csrf = token(person.page("/portal/choices"))
+    # What is gone already, and what was never asked for: nothing changes, or it is refused.
+    before = server.state()
+    for category in ("purchases", "nothing"):
+        assert person.post(f"/portal/choices/{OFFERS}", csrf=csrf, answer="without",
+                           category=category).status_code == 303
+    assert person.post(f"/portal/choices/{OFFERS}", csrf=csrf, answer="without").status_code == 400
+    assert server.state() == before
+    # The last part goes by a no.
+    assert person.post(f"/portal/choices/{OFFERS}", csrf=csrf, answer="without", category="contact").status_code == 303
+    assert person.post(f"/portal/choices/{OFFERS}", csrf=csrf, answer="without", category="profile").status_code == 400
+    assert person.answer(OFFERS, "yes").status_code == 303
+    assert server.reason(person.consumer) == "permitted"
 
 
 def test_objecting_to_the_companys_own_interest_holds_at_once(server, person):
