@@ -92,7 +92,8 @@ static void publish_policy(struct bench *b)
     struct policy *policy = NULL;
     struct index *ix = b->e.index;
     must(policy_bundle_read("policy", &bundle, &err) == 0, "reading policy/");
-    must(policy_compile(&bundle, NULL, 0, clock_now(), &policy, &findings, &err) == 0, "compiling policy/");
+    must(policy_compile(&bundle, NULL, 0, clock_now(), &policy, &findings, &err) == 0,
+         "compiling policy/");
     struct str marketing = STR("marketing");
     b->offers[0] = index_key(ix, marketing, STR("personal_offers"), STR("purchases"));
     b->offers[1] = index_key(ix, marketing, STR("personal_offers"), STR("contact"));

@@ -106,7 +106,8 @@ static void publish_policy(struct bench *b)
     struct policy_findings findings = {0};
     struct policy *policy = NULL;
     must(policy_bundle_read("policy", &bundle, &err) == 0, "reading policy/");
-    must(policy_compile(&bundle, NULL, 0, clock_now(), &policy, &findings, &err) == 0, "compiling policy/");
+    must(policy_compile(&bundle, NULL, 0, clock_now(), &policy, &findings, &err) == 0,
+         "compiling policy/");
     b->permit_key = index_key(b->ix, STR("marketing"), STR("personal_offers"), STR("purchases"));
     b->notice = index_notice(b->ix, STR("personal_offers"));
     b->residence = index_residence(b->ix, STR("SE"));

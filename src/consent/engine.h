@@ -129,7 +129,7 @@ struct engine_change {
     struct str residence;
     bool restricted, opt_out_signal;
     int32_t born;
-    bool erase;
+    bool erase, forget;       /* forget: who it was, too */
     struct consent *consents; /* each category of each is set to what the consent says */
     size_t consent_count;
     struct engine_change *next; /* of another consumer (expiry) */

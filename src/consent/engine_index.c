@@ -174,7 +174,9 @@ static int reload_consumer(struct loading *l, const struct uid *cid)
     _cleanup_arena struct arena arena = {0};
     int32_t born = DAY_NONE;
     int rc = identity_find_cid(l->identities, cid, &who, l->err);
-    if (rc <= 0) /* 0: erased, which erase_again() sees to */
+    if (rc == 0) /* erased: whose hash was kept are found by it again, see erase_again() */
+        index_forget(ix, cid);
+    if (rc <= 0)
         return rc;
     rc = person_take(l->e->tail, l->lov, who.shard, cid, true, 0, &arena, &p, l->err);
     if (rc <= 0)

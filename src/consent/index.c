@@ -299,6 +299,19 @@ void index_erase(struct index *ix, struct index_consumer *c)
         set_cid(ix, ix->work.number, NULL);
 }
 
+void index_forget(struct index *ix, const struct uid *cid)
+{
+    /* A table that is being filled would find the entry by its old tag no more, and keep it. */
+    finish_work(ix);
+    index_reserve(ix, 0);
+    struct index_consumer *c = index_by_cid(ix, cid);
+    if (!c)
+        return;
+    struct uid random = uid_new();
+    index_erase(ix, c);
+    memcpy(&ix->work.tag, random.b + sizeof random.b - sizeof ix->work.tag, sizeof ix->work.tag);
+}
+
 /* ---- what is not of a consumer ---- */
 
 void index_publish(struct index *ix, const void *image, size_t size)

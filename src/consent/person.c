@@ -78,6 +78,14 @@ int write_consumer(struct work *k, struct err *err)
     return rc;
 }
 
+/* The law of the consumer allows keeping a keyed hash of who was erased; without a policy nobody
+ * has said that it may not be kept. */
+static bool is_suppressed(const struct work *k)
+{
+    const struct policy *p = k->rules ? k->rules->policy : NULL;
+    return !p || policy_law_of(p, k->person.row.residence)->suppression_list.n > 0;
+}
+
 int write_erase(struct work *k, struct err *err)
 {
     struct engine_write *w = k->w;
@@ -86,15 +94,18 @@ int write_erase(struct work *k, struct err *err)
         return rc;
     if (rc == 0)
         return err_reason(err, LOV_ENOTFOUND, "unknown_consumer", "there is no such consumer");
+    bool suppress = is_suppressed(k);
+    struct str body = suppress ? STR("{\"suppressed\":true}") : STR("{\"suppressed\":false}");
     rc = work_with_other(k, err);
     if (rc == 0)
-        rc = work_event(k, "consumer.erase", (struct str){0}, STR("{}"), &w->out_seq, err);
+        rc = work_event(k, "consumer.erase", (struct str){0}, body, &w->out_seq, err);
     if (rc == 0)
         rc = rows_erase(k->lov, k->person.row.shard, &k->person.row.cid, err);
     if (rc == 0)
         tail_drop(k->e->tail, &k->person.row.cid);
     if (rc == 0)
-        rc = identity_erase(k->identities, &k->change->who.lookup, k->now, err);
+        rc = identity_erase(k->identities, &k->change->who.lookup, k->now, suppress, err);
     k->change->erase = true;
+    k->change->forget = !suppress;
     return rc;
 }

@@ -55,7 +55,11 @@ struct step {
         uint32_t shard;
         int64_t last_event;
     } strangers[BATCH];
-    struct hash128 erased[BATCH];
+    struct {
+        struct hash128 lookup;
+        struct uid cid;
+        bool suppressed;
+    } erased[BATCH];
     size_t stranger_count, erased_count;
     int64_t looked_at;
 };
@@ -135,6 +139,15 @@ struct erasures {
     struct err *err;
 };
 
+/* As it was decided then: by the law of a residence that nobody knows any more. */
+static bool is_suppressed(const struct ledger_event *event)
+{
+    struct err ignored = {0};
+    _cleanup_json json_t *body = NULL;
+    return json_read(event->body, &body, &ignored) ||
+           !json_is_false(json_object_get(body, "suppressed"));
+}
+
 static int take_erasure(void *ctx, const struct ledger_event *event)
 {
     struct erasures *x = ctx;
@@ -142,13 +155,16 @@ static int take_erasure(void *ctx, const struct ledger_event *event)
     x->t->next_event = event->seq;
     if (!event->has_cid || !str_is(event->kind, "consumer.erase"))
         return 0;
+    bool suppressed = is_suppressed(event);
     int rc = identity_find_cid(x->stores->identity, &event->cid, &row, x->err);
     if (rc != 1)
         return rc;
-    rc = identity_erase(x->stores->identity, &row.lookup, x->stores->now, x->err);
+    rc = identity_erase(x->stores->identity, &row.lookup, x->stores->now, suppressed, x->err);
     if (rc)
         return rc;
-    x->t->erased[x->t->erased_count++] = row.lookup;
+    x->t->erased[x->t->erased_count].lookup = row.lookup;
+    x->t->erased[x->t->erased_count].cid = row.cid;
+    x->t->erased[x->t->erased_count++].suppressed = suppressed;
     return x->t->erased_count == BATCH;
 }
 
@@ -174,8 +190,10 @@ static void durable_erasures(struct write_job *job)
     t->event = t->next_event;
     index_write_lock(ix);
     for (size_t i = 0; i < t->erased_count; i++) {
-        struct index_consumer *c = index_change(ix, &t->erased[i]);
-        if (c)
+        struct index_consumer *c = index_change(ix, &t->erased[i].lookup);
+        if (!t->erased[i].suppressed)
+            index_forget(ix, &t->erased[i].cid);
+        else if (c)
             index_erase(ix, c);
     }
     index_write_unlock(ix);

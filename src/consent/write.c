@@ -221,6 +221,10 @@ void index_consent(struct index *ix, struct index_consumer *who, const struct co
 
 static void change_index(struct index *ix, const struct engine_change *change)
 {
+    if (change->forget) {
+        index_forget(ix, &change->who.cid);
+        return;
+    }
     struct index_consumer *c = index_change(ix, &change->who.lookup);
     if (!c)
         c = index_add(ix, &change->who.lookup, &change->who.cid, change->who.shard);

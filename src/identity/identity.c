@@ -387,7 +387,8 @@ int identity_was_erased(struct db *db, const struct hash128 *lookup, struct err 
     return rc;
 }
 
-int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, struct err *err)
+int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, bool suppress,
+                   struct err *err)
 {
     static const char delete[] = "delete from consumer where lookup = $1";
     static const char insert[] =
@@ -401,7 +402,7 @@ int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, str
     struct db_stmt *s = db_use(db, delete);
     db_bind_blob(s, 1, identity_hash_str(lookup));
     rc = db_run(s, err);
-    if (rc)
+    if (rc || !suppress)
         return rc;
     s = db_use(db, insert);
     db_bind_blob(s, 1, identity_hash_str(lookup));

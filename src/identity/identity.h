@@ -147,9 +147,10 @@ struct identity_report {
 int identity_verify(const struct identity *who, struct db *db, struct identity_report *out,
                     struct err *err);
 
-/* Deletes the row, with the account and its sessions, and remembers the keyed hash, so that a later
- * import of the same id is caught. */
-int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, struct err *err);
+/* Deletes the row, with the account and its sessions. `suppress` remembers the keyed hash, so that
+ * a later import of the same id is caught. */
+int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, bool suppress,
+                   struct err *err);
 int identity_each_erased(struct db *db, int (*row)(void *ctx, const struct hash128 *lookup),
                          void *ctx, struct err *err);
 

@@ -1,5 +1,5 @@
-/* recipients.c - who has had data of a consumer. Their whole history is read ahead of the write that
- * tells them, off the writer's thread; the write looks at what has happened since. */
+/* recipients.c - who has had data of a consumer. Their whole history is read ahead of the write
+ * that tells them, off the writer's thread; the write looks at what has happened since. */
 #include <string.h>
 
 #include "rights/private.h"
@@ -31,8 +31,8 @@ static int see_event(void *ctx, const struct ledger_event *event)
 {
     struct finding *f = ctx;
     struct str activity = event->activity, recipient = str_cut(&activity, '/');
-    bool told = str_is(event->kind, "access") ||
-                (f->consents && str_starts(event->kind, STR("consent.")));
+    bool told =
+        str_is(event->kind, "access") || (f->consents && str_starts(event->kind, STR("consent.")));
     if (told && recipient.n)
         add(f, recipient);
     return 0;
@@ -65,8 +65,7 @@ int request_recipients(struct engine *e, const struct consumer *who, struct aren
 
 int recipients_since(struct write_scope *scope, struct recipients *all, struct err *err)
 {
-    struct finding f = {
-        .arena = scope->arena, .all = *all, .cap = all->count, .consents = true};
+    struct finding f = {.arena = scope->arena, .all = *all, .cap = all->count, .consents = true};
     int rc = ledger_history(scope->lov, scope->who->shard, scope->last_event, all->seen, INT64_MAX,
                             see_event, &f, err);
     if (rc == 0)

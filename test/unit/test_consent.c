@@ -277,6 +277,58 @@ static void test_restriction_and_erasure_stop_every_use(void **state)
     verifies(f, true);
 }
 
+static void shell(struct fixture *f, const char *command)
+{
+    char line[256];
+    snprintf(line, sizeof line, "cd %s && %s", f->dir, command);
+    assert_int_equal(system(line), 0);
+}
+
+/* The index of before the erasure, beside stores that know of it: as after a crash. */
+static void test_an_index_that_lags_behind_forgets_whom_no_list_keeps(void **state)
+{
+    struct fixture *f = *state;
+    struct engine_write live = write_of(f, WRITE_CONSUMER);
+    live.set.has_residence = true;
+    live.set.residence = STR("BR");
+    run(f, &live);
+    give(f, "p");
+    engine_close(f->e);
+    shell(f, "mkdir old && cp -a --sparse=always permits* old/");
+    assert_int_equal(engine_open(f->dir, &f->log, &f->e, &f->err), 0);
+    assert_string_equal(may_use(f, "purchases"), "permitted");
+    struct engine_write erase = write_of(f, WRITE_ERASE);
+    run(f, &erase);
+    engine_close(f->e);
+    shell(f, "mv -f old/* .");
+    assert_int_equal(engine_open(f->dir, &f->log, &f->e, &f->err), 0);
+    assert_string_equal(may_use(f, "purchases"), "unknown_consumer");
+    give(f, "p");
+    assert_string_equal(may_use(f, "purchases"), "permitted");
+}
+
+static void test_where_no_law_allows_a_list_of_who_was_erased_none_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct engine_write live = write_of(f, WRITE_CONSUMER);
+    live.set.has_residence = true;
+    live.set.residence = STR("BR");
+    run(f, &live);
+    struct consent before = give(f, "p");
+    struct engine_write erase = write_of(f, WRITE_ERASE);
+    run(f, &erase);
+    assert_string_equal(may_use(f, "purchases"), "unknown_consumer");
+    reopen(f);
+    assert_string_equal(may_use(f, "purchases"), "unknown_consumer");
+    refused(f, &erase, "unknown_consumer");
+    struct consent after = give(f, "p");
+    assert_memory_not_equal(before.cid.b, after.cid.b, sizeof before.cid.b);
+    assert_string_equal(may_use(f, "purchases"), "permitted");
+    reopen(f);
+    assert_string_equal(may_use(f, "purchases"), "permitted");
+    verifies(f, true);
+}
+
 static void test_evidence_is_sealed_and_opens_for_the_consent_only(void **state)
 {
     struct fixture *f = *state;
@@ -496,6 +548,8 @@ int main(void)
         WITH_POLICY(test_a_repeated_key_does_nothing_twice),
         WITH_POLICY(test_the_young_need_a_guardian),
         WITH_POLICY(test_restriction_and_erasure_stop_every_use),
+        WITH_POLICY(test_where_no_law_allows_a_list_of_who_was_erased_none_is_kept),
+        WITH_POLICY(test_an_index_that_lags_behind_forgets_whom_no_list_keeps),
         WITH_POLICY(test_evidence_is_sealed_and_opens_for_the_consent_only),
         WITH_POLICY(test_every_reason_that_needs_no_consent_is_given),
         WITH_POLICY(test_a_use_decided_before_a_withdrawal_is_not_recorded_after_it),

@@ -646,7 +646,7 @@ static void amend(struct world *w, const struct model_consent *m)
 
 static void change_consumer(struct world *w, size_t who)
 {
-    static const char *const residences[] = {"SE", "DE", "US-CA", "FI"};
+    static const char *const residences[] = {"SE", "DE", "US-CA", "FI", "BR"};
     struct model_consumer *c = &w->consumer[who];
     _cleanup_arena struct arena arena = {0};
     struct err err = {0};
@@ -677,6 +677,15 @@ static void change_consumer(struct world *w, size_t who)
         c->born = write.set.born;
 }
 
+static void forget_consents(struct world *w, size_t who)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->consent_count; i++)
+        if ((size_t)w->consents[i].consumer != who)
+            w->consents[n++] = w->consents[i];
+    w->consent_count = n;
+}
+
 static void erase(struct world *w, size_t who)
 {
     struct model_consumer *c = &w->consumer[who];
@@ -691,7 +700,14 @@ static void erase(struct world *w, size_t who)
     }
     assert_int_equal(rc, 0);
     memset(c->says, 0, sizeof c->says);
-    c->erased = true;
+    c->erased = policy_law_of(w->policy, str_of(c->residence))->suppression_list.n > 0;
+    if (c->erased)
+        return;
+    /* Nobody knows any more that they ever were. */
+    forget_consents(w, who);
+    c->known = c->restricted = c->opt_out = false;
+    c->residence = "SE";
+    c->born = INT32_MIN;
 }
 
 static void step(struct world *w)
@@ -711,7 +727,7 @@ static void step(struct world *w)
         amend(w, &some);
     else if (what < 99)
         change_consumer(w, who);
-    else if (pick(w, 8) == 0)
+    else if (pick(w, 3) == 0)
         erase(w, who);
     compare_consumer(w, who);
     compare_consumer(w, (size_t)some.consumer);

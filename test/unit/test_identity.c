@@ -263,7 +263,7 @@ static void test_an_erased_consumer_is_found_nowhere(void **state)
     struct secret key;
     _cleanup_buf struct buf id = {0};
     const struct identity_row *gone = &f->rows[7];
-    assert_int_equal(identity_erase(f->db, &gone->lookup, 5, &f->err), 0);
+    assert_int_equal(identity_erase(f->db, &gone->lookup, 5, true, &f->err), 0);
     assert_int_equal(identity_find(f->db, &gone->lookup, &row, &f->err), 0);
     assert_int_equal(identity_find_cid(f->db, &gone->cid, &row, &f->err), 0);
     assert_int_equal(identity_name(f->who, f->db, &gone->cid, &id, &f->err), 0);
@@ -300,7 +300,7 @@ static void erase_many(struct fixture *f, struct many *m, int every)
 {
     assert_int_equal(db_begin(f->db, &f->err), 0);
     for (int i = every / 2; i < MANY; i += every) {
-        assert_int_equal(identity_erase(f->db, &m->rows[i].lookup, 1, &f->err), 0);
+        assert_int_equal(identity_erase(f->db, &m->rows[i].lookup, 1, true, &f->err), 0);
         m->gone[i] = true;
     }
     assert_int_equal(db_commit(f->db, &f->err), 0);

@@ -60,6 +60,53 @@ static void test_the_index_says_what_was_set_through_growth_and_restarts(void **
     free(all);
 }
 
+static enum permit_found find(struct fixture *f, long id, struct permit_answer *a)
+{
+    struct hash128 lookup = lookup_of_text(id);
+    return permit_find(index_map(f->ix), &lookup, f->keys[0], a);
+}
+
+static void test_who_is_forgotten_is_nobody_through_growth_and_may_come_back(void **state)
+{
+    enum { CONSUMERS = 20000 };
+    struct fixture *f = *state;
+    uint64_t seed = seed_start();
+    bool *gone = calloc(CONSUMERS, sizeof *gone);
+    struct permit_answer a;
+    for (long id = 0; id < CONSUMERS; id++) {
+        long other = (long)(seed_next(&seed) % (uint64_t)(id + 1));
+        struct uid cid = cid_of(other);
+        add_consumer(f, id, PERMIT_GIVEN);
+        if (seed_next(&seed) % 8)
+            continue;
+        index_write_lock(f->ix);
+        index_forget(f->ix, &cid); /* twice is nothing */
+        index_write_unlock(f->ix);
+        gone[other] = true;
+        assert_int_equal(find(f, other, &a), PERMIT_NOBODY);
+    }
+    for (long id = 0; id < CONSUMERS; id++) {
+        assert_int_equal(find(f, id, &a), gone[id] ? PERMIT_NOBODY : PERMIT_SOMEBODY);
+        assert_true(gone[id] || a.answered);
+        assert_int_equal(permit_find_number(index_map(f->ix), index_address(f->ix, id),
+                                            (uint32_t)id, f->keys[0], &a),
+                         PERMIT_SOMEBODY);
+        assert_int_equal(a.erased, gone[id]);
+    }
+    for (long id = 0; id < CONSUMERS; id++) {
+        struct hash128 lookup = lookup_of_text(id);
+        struct uid cid = cid_of(id + CONSUMERS);
+        if (!gone[id])
+            continue;
+        index_write_lock(f->ix);
+        index_add(f->ix, &lookup, &cid, 0);
+        index_write_unlock(f->ix);
+        assert_int_equal(find(f, id, &a), PERMIT_SOMEBODY);
+        assert_true(!a.answered && !a.erased);
+    }
+    free(gone);
+}
+
 static void test_a_reader_sees_every_change_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -494,6 +541,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, make, end)
         T(test_the_index_says_what_was_set_through_growth_and_restarts),
+        T(test_who_is_forgotten_is_nobody_through_growth_and_may_come_back),
         T(test_a_reader_sees_every_change_at_once),
         T(test_misuse_is_answered_with_no),
         T(test_no_reader_sees_half_of_a_change),

@@ -253,11 +253,17 @@ static inline void compare_plain(struct fixture *f, long id, const struct plain 
     }
 }
 
-static inline void add_consumer(struct fixture *f, long id, uint8_t said)
+/* Of the consumer whom add_consumer() adds. */
+static inline struct hash128 lookup_of_text(long id)
 {
     char text[16];
     snprintf(text, sizeof text, "%08ld", id);
-    struct hash128 lookup = hash_of(text, strlen(text));
+    return hash_of(text, strlen(text));
+}
+
+static inline void add_consumer(struct fixture *f, long id, uint8_t said)
+{
+    struct hash128 lookup = lookup_of_text(id);
     struct uid cid = cid_of(id);
     index_write_lock(f->ix);
     struct index_consumer *c = index_change(f->ix, &lookup);
