@@ -21,7 +21,7 @@ struct exporting {
     struct jw manifest;
     struct buf manifest_text;
     json_t *files; /* names, in order */
-    json_t *consumer, *consents, *history, *requests;
+    json_t *consumer, *consents, *history, *requests, *decisions;
     json_t *records; /* {category: [records]} */
     struct str id;   /* the consumer's */
     struct str language;
@@ -374,6 +374,51 @@ static struct str page_language(const struct exporting *x)
     return known.n ? known : STR("en");
 }
 
+/* ---- decisions ---- */
+
+static int add_decisions(struct exporting *x)
+{
+    struct engine *e = api_of(x->call)->engine;
+    struct rules *rules = engine_rules(e);
+    x->decisions = decisions_of(e, rules, x->id);
+    rules_unref(rules);
+    int rc = add_json(x, "decisions.json", x->decisions);
+    return rc ? rc : add_csv(x, "decisions.csv", x->decisions);
+}
+
+/* In words of the portal and labels of the policy. */
+static int page_decisions(struct exporting *x, const struct policy *p, struct str lang,
+                          json_t **out)
+{
+    _cleanup_json json_t *words = NULL;
+    size_t i;
+    json_t *d, *list = *out = json_array();
+    int rc = json_read(web_file(str_is(lang, "sv") ? "portal.sv.json" : "portal.en.json"), &words,
+                       x->err);
+    json_array_foreach(x->decisions, i, d) {
+        const struct policy_purpose *purpose =
+            policy_purpose(p, json_text(json_object_get(d, "purpose")));
+        const struct policy_recipient *recipient =
+            policy_recipient(p, json_text(json_object_get(d, "recipient")));
+        const struct policy_category *c =
+            policy_category(p, json_text(json_object_get(d, "category")));
+        _cleanup_buf struct buf reason = {0};
+        if (rc || !purpose || !recipient || !c)
+            continue;
+        struct str label[] = {policy_text_in(p, &purpose->label, lang),
+                              policy_text_in(p, &recipient->label, lang),
+                              policy_text_in(p, &c->label, lang)};
+        static const char *const names[] = {"purpose", "recipient", "category"};
+        json_t *view = json_object();
+        for (size_t k = 0; k < 3; k++)
+            json_object_set_new(view, names[k], json_stringn(label[k].p, label[k].n));
+        buf_printf(&reason, "reason_%s", json_string_value(json_object_get(d, "reason")));
+        json_object_set(view, "reason", json_object_get(words, reason.p));
+        json_array_append_new(list, view);
+    }
+    return rc;
+}
+
 static int add_page(struct exporting *x)
 {
     _cleanup_json json_t *words = NULL, *view = json_object();
@@ -394,6 +439,13 @@ static int add_page(struct exporting *x)
     json_object_set(view, "consents", x->consents);
     json_object_set_new(view, "records", page_records(x, policy, lang));
     json_object_set(view, "files", x->files);
+    json_t *decisions = NULL;
+    rc = policy ? page_decisions(x, policy, lang, &decisions) : 0;
+    json_object_set_new(view, "decisions", decisions ? decisions : json_array());
+    if (rc) {
+        rules_unref(rules);
+        return rc;
+    }
     template_render(web_file("export.html"), view, &html);
     rules_unref(rules);
     return add_file(x, "index.html", buf_view(&html));
@@ -431,6 +483,8 @@ static int write_export(struct exporting *x, const struct engine_write *recorded
     if (rc == 0)
         rc = add_json(x, "requests.json", x->requests);
     if (rc == 0)
+        rc = add_decisions(x);
+    if (rc == 0)
         rc = add_receipts(x);
     if (rc == 0)
         rc = add_records(x, recorded);
@@ -466,7 +520,8 @@ static int answer_export(struct http_call *call)
     int rc = write_export(&x, w);
     zip_free(x.zip);
     buf_free(&x.manifest_text);
-    json_t *const all[] = {x.files, x.records, x.consumer, x.consents, x.history, x.requests};
+    json_t *const all[] = {x.files,   x.records,  x.consumer, x.consents,
+                           x.history, x.requests, x.decisions};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         json_decref(all[i]);
     if (rc)
@@ -484,7 +539,8 @@ bool export_allowed(const struct request *r)
 {
     bool verified =
         r->state == REQUEST_OPEN || r->state == REQUEST_EXTENDED || r->state == REQUEST_FULFILLED;
-    return verified && (str_is(r->right, "access") || str_is(r->right, "portability"));
+    return verified && (str_is(r->right, "access") || str_is(r->right, "portability") ||
+                        str_is(r->right, "explanation"));
 }
 
 static int submit_export(struct pending *p, const struct export_ask *ask)
@@ -523,8 +579,8 @@ static int find_request(struct http_call *call, struct str *consumer, struct err
         return err_reason(err, LOV_ENOTFOUND, "unknown_request", "there is no such request");
     if (rc == 1 && !export_allowed(&r))
         return err_reason(err, LOV_ECONFLICT, "wrong_state",
-                          "an export is for a request for access or portability whose identity is "
-                          "verified");
+                          "an export is for a request for access, portability or an explanation "
+                          "whose identity is verified");
     if (rc == 1)
         rc = db_pool_get(engine_identities(e), &identities, err);
     if (rc)

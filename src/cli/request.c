@@ -178,8 +178,8 @@ const struct cli_command cmd_request_export = {
     .most = 2,
     .summary = "save all that there is of the consumer, as a ZIP",
     .text =
-        "Of a request for access or portability whose identity is verified. FILE is made for its\n"
-        "owner alone, and may not be there before. The ledger says that it was made.",
+        "Of a request for access, portability or an explanation whose identity is verified. FILE\n"
+        "is made for its owner alone, and may not be there before. The ledger says that it was made.",
     CLI_OPTIONS(export_options),
     .run = run_export,
 };

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import subprocess
 import time
 import zipfile
@@ -12,7 +13,7 @@ import zipfile
 import jsonschema
 import pytest
 
-from test_http import LOV, Server, demo, lov  # noqa: F401 (fixture)
+from test_http import LOV, ROOT, Server, demo, lov  # noqa: F401 (fixture)
 from test_openapi import CONTRACT, check
 
 SECRET = "Kungsgatan 17 tredje vaningen"
@@ -127,6 +128,30 @@ def test_an_export_is_complete_and_its_hashes_and_schemas_are_right(server):
     page = file.read("index.html").decode()
     assert '<html lang="sv">' in page and "a &quot;kettle&quot;, red" in page
     assert '<html lang="en">' in export(server, request, language="en").read("index.html").decode()
+
+
+def test_an_explanation_says_what_is_permitted_and_why(server):
+    known(server, "r-ex", residence="SE")
+    consent = server.give(consumer="r-ex").json()
+    request = opened(server, "r-ex", "explanation")
+    step(server, request, "verify-identity", note="BankID")
+    file = export(server, request, language="sv")
+    decisions = json.loads(file.read("decisions.json"))
+    activities = server.admin.get(server.url + "/v1/policy", timeout=20).json()["activities"]
+    assert len(decisions) == sum(len(a["categories"]) for a in activities)
+    words = json.load(open(os.path.join(ROOT, "web", "portal.sv.json"), encoding="utf-8"))
+    page = file.read("index.html").decode()
+    for d in decisions:
+        answer = server.admin.post(server.url + "/access/v1/evaluation", timeout=20, json={
+            "subject": {"type": "recipient", "id": d["recipient"]}, "action": {"name": d["purpose"]},
+            "resource": {"type": d["category"], "id": "r-ex"}}).json()
+        assert (answer["decision"], answer["context"]["reason"]) == (d["permitted"], d["reason"])
+        assert words["reason_" + d["reason"]] in page
+    [offers] = [d for d in decisions if (d["recipient"], d["purpose"], d["category"]) == (
+        "marketing", "personal_offers", "purchases")]
+    assert offers["reason"] == "permitted" and offers["consent"] == consent["id"]
+    assert offers["basis"] == "consent" and offers["law"] == "gdpr"
+    assert len(list(csv.DictReader(io.StringIO(file.read("decisions.csv").decode())))) == len(decisions)
 
 
 def test_a_receipt_of_an_export_is_proven_by_lov_receipt_verify(server, tmp_path):
