@@ -248,6 +248,7 @@ static void *race_to_write(void *arg)
         index_write_unlock(ix);
         if (number % 3 == 2)
             atomic_store(&r->withdrawn[number], 1);
+        sched_yield(); /* the lock is not fair: who comes back at once may keep it for minutes */
     }
     return NULL;
 }
@@ -256,8 +257,10 @@ static void *race_to_build(void *arg)
 {
     struct race *r = arg;
     struct sets *s = index_sets(r->w->e.index);
-    for (uint32_t i = 0; !atomic_load(&r->stop); i++)
+    for (uint32_t i = 0; !atomic_load(&r->stop); i++) {
         sets_build(s, i % 2, clock_now(), 6 * 3600000);
+        sched_yield();
+    }
     return NULL;
 }
 
