@@ -172,6 +172,16 @@ static int damaged(struct err *err)
     return err_set(err, LOV_ECORRUPT, "an event of a consumer is damaged: run lov log verify");
 }
 
+struct str body_erasure(bool suppressed)
+{
+    return suppressed ? STR("{\"suppressed\":true}") : STR("{\"suppressed\":false}");
+}
+
+bool body_is_suppressed(struct str body)
+{
+    return !str_eq(body, body_erasure(false));
+}
+
 int body_read_consumer(struct str body, struct arena *arena, struct consumer_row *out,
                        struct err *err)
 {

@@ -135,10 +135,17 @@ static int load_all(struct loading *l)
 
 /* ---- what came since ---- */
 
+struct changed {
+    struct buf cids, forgotten;
+};
+
 static int keep_cid(void *ctx, const struct ledger_event *event)
 {
+    struct changed *changed = ctx;
     if (event->has_cid)
-        buf_add(ctx, event->cid.b, sizeof event->cid.b);
+        buf_add(&changed->cids, event->cid.b, sizeof event->cid.b);
+    if (event->has_cid && str_is(event->kind, "consumer.erase") && !body_is_suppressed(event->body))
+        buf_add(&changed->forgotten, event->cid.b, sizeof event->cid.b);
     return 0;
 }
 
@@ -147,21 +154,21 @@ static int by_bytes(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct uid));
 }
 
-/* The consumers that events from `from` on tell of, each once. */
+/* The consumers that events from `from` on tell of, and whom they make forgotten. */
 static int changed_since(struct loading *l, uint32_t shard, int64_t from, int64_t to,
-                         struct buf *cids)
+                         struct changed *out)
 {
     int rc = 0;
     for (int64_t after = from - 1; rc == 0 && after + 1 < to;) {
         struct ledger_filter filter = {.shard = shard, .after = after, .limit = to - after};
         int64_t last = after;
-        rc = ledger_read(l->lov, &filter, keep_cid, cids, &last, l->err);
+        rc = ledger_read(l->lov, &filter, keep_cid, out, &last, l->err);
         if (rc == 0 && last <= after)
             return err_set(l->err, LOV_ECORRUPT, "the ledger has a gap: run lov log verify");
         after = last;
     }
-    if (rc == 0 && cids->n)
-        qsort(cids->p, cids->n / sizeof(struct uid), sizeof(struct uid), by_bytes);
+    if (rc == 0 && out->cids.n)
+        qsort(out->cids.p, out->cids.n / sizeof(struct uid), sizeof(struct uid), by_bytes);
     return rc;
 }
 
@@ -174,9 +181,7 @@ static int reload_consumer(struct loading *l, const struct uid *cid)
     _cleanup_arena struct arena arena = {0};
     int32_t born = DAY_NONE;
     int rc = identity_find_cid(l->identities, cid, &who, l->err);
-    if (rc == 0) /* erased: whose hash was kept are found by it again, see erase_again() */
-        index_forget(ix, cid);
-    if (rc <= 0)
+    if (rc <= 0) /* 0: erased, which forget() and erase_again() see to */
         return rc;
     rc = person_take(l->e->tail, l->lov, who.shard, cid, true, 0, &arena, &p, l->err);
     if (rc <= 0)
@@ -207,19 +212,43 @@ static int erase_again(void *ctx, const struct hash128 *lookup)
     return rc < 0 ? rc : 0;
 }
 
-static int catch_up(struct loading *l, uint32_t shard, int64_t to)
+/* Before anybody is reloaded: the same id may be somebody new since. */
+static void forget(struct index *ix, const struct buf *cids)
 {
-    _cleanup_buf struct buf cids = {0};
+    struct uid cid;
+    for (size_t i = 0; i < cids->n; i += sizeof cid) {
+        memcpy(&cid, cids->p + i, sizeof cid);
+        struct index_consumer *c = index_by_cid(ix, &cid);
+        if (c)
+            index_forget(ix, c);
+    }
+}
+
+static int reload(struct loading *l, const struct buf *cids)
+{
     struct uid cid, last = {{0}};
-    int rc = changed_since(l, shard, index_applied(l->e->index, shard), to, &cids);
-    for (size_t i = 0; rc == 0 && i < cids.n; i += sizeof cid) {
-        memcpy(&cid, cids.p + i, sizeof cid);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < cids->n; i += sizeof cid) {
+        memcpy(&cid, cids->p + i, sizeof cid);
         if (i == 0 || memcmp(cid.b, last.b, sizeof cid.b) != 0)
             rc = reload_consumer(l, &cid);
         last = cid;
     }
-    if (rc == 0 && cids.n)
+    if (rc == 0 && cids->n)
         rc = identity_each_erased(l->identities, erase_again, l, l->err);
+    return rc;
+}
+
+static int catch_up(struct loading *l, uint32_t shard, int64_t to)
+{
+    struct changed changed = {0};
+    int rc = changed_since(l, shard, index_applied(l->e->index, shard), to, &changed);
+    if (rc == 0) {
+        forget(l->e->index, &changed.forgotten);
+        rc = reload(l, &changed.cids);
+    }
+    buf_free(&changed.cids);
+    buf_free(&changed.forgotten);
     return rc;
 }
 

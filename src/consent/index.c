@@ -216,7 +216,7 @@ struct index_consumer *index_add(struct index *ix, const struct hash128 *lookup,
     if (index_seek(ix, address, lookup_tag(lookup), &taken))
         bug("two consumers under one keyed hash");
     w->out = (struct index_consumer){.born = DAY_NONE};
-    w->tag = lookup_tag(lookup);
+    w->tag = w->tag_before = lookup_tag(lookup);
     w->address = address;
     w->number = (uint32_t)number;
     w->is_new = true;
@@ -299,14 +299,8 @@ void index_erase(struct index *ix, struct index_consumer *c)
         set_cid(ix, ix->work.number, NULL);
 }
 
-void index_forget(struct index *ix, const struct uid *cid)
+void index_forget(struct index *ix, struct index_consumer *c)
 {
-    /* A table that is being filled would find the entry by its old tag no more, and keep it. */
-    finish_work(ix);
-    index_reserve(ix, 0);
-    struct index_consumer *c = index_by_cid(ix, cid);
-    if (!c)
-        return;
     struct uid random = uid_new();
     index_erase(ix, c);
     memcpy(&ix->work.tag, random.b + sizeof random.b - sizeof ix->work.tag, sizeof ix->work.tag);

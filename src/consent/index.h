@@ -115,9 +115,9 @@ void index_set(struct index *ix, struct index_consumer *c, const struct permit *
 void index_clear(struct index *ix, struct index_consumer *c);
 /* Forgets all but that there was one. */
 void index_erase(struct index *ix, struct index_consumer *c);
-/* The same of whomever has this cid, if anybody, whose id leads there no more: it is unknown. What
- * stays until the index is made anew is where the entry lies, by 32 bits of the keyed hash. */
-void index_forget(struct index *ix, const struct uid *cid);
+/* The same, and the id leads there no more: it is unknown. What stays until the index is made anew
+ * is where the entry lies, by 32 bits of the keyed hash. */
+void index_forget(struct index *ix, struct index_consumer *c);
 /* Makes room for that many consumers at once; growing by itself moves a part at each addition. */
 void index_reserve(struct index *ix, int64_t consumers);
 

@@ -218,7 +218,7 @@ void index_unpack(struct index *ix, struct working *w)
     const _Atomic uint64_t *line = index_line(ix, w->place.line);
     uint64_t word = word_get(line + 3 + w->place.entry);
     uint32_t attributes = (uint32_t)(word >> 32), born = attributes >> BORN_SHIFT;
-    w->tag = word_get(line + 1 + w->place.entry);
+    w->tag = w->tag_before = word_get(line + 1 + w->place.entry);
     w->number = (uint32_t)word;
     w->block_room = 0;
     w->count = 0;

@@ -45,7 +45,7 @@ struct packed {
 struct working {
     struct index_consumer out; /* first: what callers hold */
     bool open, is_new;
-    uint64_t tag;
+    uint64_t tag, tag_before; /* tag_before: what the table that is being filled has it under */
     uint32_t address, number, block, block_room; /* block_room 0: none */
     struct entry_place place;
     struct packed *packed;

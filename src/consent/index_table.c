@@ -123,14 +123,16 @@ bool index_first_table(struct index *ix, uint64_t lines)
     return true;
 }
 
-/* Copies an entry into the table that is being filled, over its older self where there is one. */
-static bool copy_entry(struct index *ix, const _Atomic uint64_t *line, int entry, uint32_t address)
+/* Copies an entry into the table that is being filled, over its older self, which has tag `before`,
+ * where there is one. */
+static bool copy_entry(struct index *ix, const _Atomic uint64_t *line, int entry, uint32_t address,
+                       uint64_t before)
 {
     _Atomic uint64_t *table = table_of(ix, generation(ix) + 1);
-    uint64_t tag = word_get(line + 1 + entry), lines = ix->growth.lines;
+    uint64_t lines = ix->growth.lines;
     struct entry_place to = {home_of(address, lines), 0};
     while (is_used(table + to.line * LINE_WORDS, to.entry) &&
-           word_get(table + to.line * LINE_WORDS + 1 + to.entry) != tag) {
+           word_get(table + to.line * LINE_WORDS + 1 + to.entry) != before) {
         to.line += to.entry == ENTRIES - 1;
         to.entry = (to.entry + 1) % ENTRIES;
         if (to.line >= lines + PERMIT_SLACK)
@@ -141,7 +143,7 @@ static bool copy_entry(struct index *ix, const _Atomic uint64_t *line, int entry
     uint64_t high = word_get(line) >> from & 0xFFFF;
     uint64_t end = word_get(line + 7) >> (32 * entry) & UINT32_MAX;
     word_set(out, (word_get(out) & ~((uint64_t)0xFFFF << into)) | high << into);
-    word_set(out + 1 + to.entry, tag);
+    word_set(out + 1 + to.entry, word_get(line + 1 + entry));
     word_set(out + 3 + to.entry, word_get(line + 3 + entry));
     word_set(out + 5 + to.entry, word_get(line + 5 + entry));
     word_set(out + 7, (word_get(out + 7) & ~((uint64_t)UINT32_MAX << low)) | end << low);
@@ -190,7 +192,8 @@ static void move_lines(struct index *ix, uint64_t count)
     for (; ix->growth.cursor < to; ix->growth.cursor++) {
         const _Atomic uint64_t *line = index_line(ix, ix->growth.cursor);
         for (int i = 0; i < ENTRIES && is_used(line, i); i++)
-            if (!copy_entry(ix, line, i, index_address(ix, index_number_at(ix, line, i)))) {
+            if (!copy_entry(ix, line, i, index_address(ix, index_number_at(ix, line, i)),
+                            word_get(line + 1 + i))) {
                 start_again_larger(ix);
                 return;
             }
@@ -231,7 +234,7 @@ void index_mirror(struct index *ix, const struct working *w)
 {
     if (!ix->growth.active || w->place.line >= ix->growth.cursor)
         return;
-    if (!copy_entry(ix, index_line(ix, w->place.line), w->place.entry, w->address))
+    if (!copy_entry(ix, index_line(ix, w->place.line), w->place.entry, w->address, w->tag_before))
         start_again_larger(ix);
 }
 

@@ -95,10 +95,10 @@ int write_erase(struct work *k, struct err *err)
     if (rc == 0)
         return err_reason(err, LOV_ENOTFOUND, "unknown_consumer", "there is no such consumer");
     bool suppress = is_suppressed(k);
-    struct str body = suppress ? STR("{\"suppressed\":true}") : STR("{\"suppressed\":false}");
     rc = work_with_other(k, err);
     if (rc == 0)
-        rc = work_event(k, "consumer.erase", (struct str){0}, body, &w->out_seq, err);
+        rc = work_event(k, "consumer.erase", (struct str){0}, body_erasure(suppress), &w->out_seq,
+                        err);
     if (rc == 0)
         rc = rows_erase(k->lov, k->person.row.shard, &k->person.row.cid, err);
     if (rc == 0)

@@ -12,7 +12,6 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "consent/engine.h"
 
 enum { BATCH = 500, MARKER_MAX = 256 };
@@ -57,7 +56,6 @@ struct step {
     } strangers[BATCH];
     struct {
         struct hash128 lookup;
-        struct uid cid;
         bool suppressed;
     } erased[BATCH];
     size_t stranger_count, erased_count;
@@ -139,15 +137,6 @@ struct erasures {
     struct err *err;
 };
 
-/* As it was decided then: by the law of a residence that nobody knows any more. */
-static bool is_suppressed(const struct ledger_event *event)
-{
-    struct err ignored = {0};
-    _cleanup_json json_t *body = NULL;
-    return json_read(event->body, &body, &ignored) ||
-           !json_is_false(json_object_get(body, "suppressed"));
-}
-
 static int take_erasure(void *ctx, const struct ledger_event *event)
 {
     struct erasures *x = ctx;
@@ -155,7 +144,8 @@ static int take_erasure(void *ctx, const struct ledger_event *event)
     x->t->next_event = event->seq;
     if (!event->has_cid || !str_is(event->kind, "consumer.erase"))
         return 0;
-    bool suppressed = is_suppressed(event);
+    /* As it was decided then: by the law of a residence that nobody knows any more. */
+    bool suppressed = body_is_suppressed(event->body);
     int rc = identity_find_cid(x->stores->identity, &event->cid, &row, x->err);
     if (rc != 1)
         return rc;
@@ -163,7 +153,6 @@ static int take_erasure(void *ctx, const struct ledger_event *event)
     if (rc)
         return rc;
     x->t->erased[x->t->erased_count].lookup = row.lookup;
-    x->t->erased[x->t->erased_count].cid = row.cid;
     x->t->erased[x->t->erased_count++].suppressed = suppressed;
     return x->t->erased_count == BATCH;
 }
@@ -191,10 +180,10 @@ static void durable_erasures(struct write_job *job)
     index_write_lock(ix);
     for (size_t i = 0; i < t->erased_count; i++) {
         struct index_consumer *c = index_change(ix, &t->erased[i].lookup);
-        if (!t->erased[i].suppressed)
-            index_forget(ix, &t->erased[i].cid);
-        else if (c)
+        if (c && t->erased[i].suppressed)
             index_erase(ix, c);
+        else if (c)
+            index_forget(ix, c);
     }
     index_write_unlock(ix);
 }

@@ -37,6 +37,9 @@ struct person {
 
 void body_consumer(const struct consumer_row *row, struct buf *out);
 void body_consent(const struct consent *c, struct buf *out);
+/* Of "consumer.erase": a keyed hash of the id is kept. */
+struct str body_erasure(bool suppressed);
+bool body_is_suppressed(struct str body);
 /* The member "sealed": base64url, or null where there is nothing. */
 void body_sealed(struct jw *w, struct str sealed);
 /* The reverse: texts from the arena; what the body does not say is left as it was (consumer) or

@@ -221,17 +221,15 @@ void index_consent(struct index *ix, struct index_consumer *who, const struct co
 
 static void change_index(struct index *ix, const struct engine_change *change)
 {
-    if (change->forget) {
-        index_forget(ix, &change->who.cid);
-        return;
-    }
     struct index_consumer *c = index_change(ix, &change->who.lookup);
     if (!c)
         c = index_add(ix, &change->who.lookup, &change->who.cid, change->who.shard);
-    if (change->erase) {
+    if (change->forget)
+        index_forget(ix, c);
+    else if (change->erase)
         index_erase(ix, c);
+    if (change->erase)
         return;
-    }
     if (change->attributes) {
         c->residence = index_residence(ix, change->residence);
         c->restricted = change->restricted;
