@@ -388,13 +388,16 @@ static int add_decisions(struct exporting *x)
 
 /* In words of the portal and labels of the policy. */
 static int page_decisions(struct exporting *x, const struct policy *p, struct str lang,
-                          json_t **out)
+                          json_t *page)
 {
     _cleanup_json json_t *words = NULL;
     size_t i;
-    json_t *d, *list = *out = json_array();
+    json_t *d, *list = json_array();
+    json_object_set_new(page, "decisions", list);
     int rc = json_read(web_file(str_is(lang, "sv") ? "portal.sv.json" : "portal.en.json"), &words,
                        x->err);
+    if (rc)
+        return rc;
     json_array_foreach(x->decisions, i, d) {
         const struct policy_purpose *purpose =
             policy_purpose(p, json_text(json_object_get(d, "purpose")));
@@ -403,7 +406,7 @@ static int page_decisions(struct exporting *x, const struct policy *p, struct st
         const struct policy_category *c =
             policy_category(p, json_text(json_object_get(d, "category")));
         _cleanup_buf struct buf reason = {0};
-        if (rc || !purpose || !recipient || !c)
+        if (!purpose || !recipient || !c)
             continue;
         struct str label[] = {policy_text_in(p, &purpose->label, lang),
                               policy_text_in(p, &recipient->label, lang),
@@ -416,7 +419,7 @@ static int page_decisions(struct exporting *x, const struct policy *p, struct st
         json_object_set(view, "reason", json_object_get(words, reason.p));
         json_array_append_new(list, view);
     }
-    return rc;
+    return 0;
 }
 
 static int add_page(struct exporting *x)
@@ -439,15 +442,12 @@ static int add_page(struct exporting *x)
     json_object_set(view, "consents", x->consents);
     json_object_set_new(view, "records", page_records(x, policy, lang));
     json_object_set(view, "files", x->files);
-    json_t *decisions = NULL;
-    rc = policy ? page_decisions(x, policy, lang, &decisions) : 0;
-    json_object_set_new(view, "decisions", decisions ? decisions : json_array());
-    if (rc) {
-        rules_unref(rules);
-        return rc;
-    }
-    template_render(web_file("export.html"), view, &html);
+    if (policy)
+        rc = page_decisions(x, policy, lang, view);
     rules_unref(rules);
+    if (rc)
+        return rc;
+    template_render(web_file("export.html"), view, &html);
     return add_file(x, "index.html", buf_view(&html));
 }
 
@@ -545,14 +545,11 @@ bool export_allowed(const struct request *r)
 
 static int submit_export(struct pending *p, const struct export_ask *ask)
 {
-    struct arena *arena = &p->call->arena;
-    struct export_ask *kept = arena_alloc(arena, sizeof *kept);
-    struct str *request = arena_alloc(arena, sizeof *request);
+    struct export_ask *kept = arena_alloc(&p->call->arena, sizeof *kept);
     *kept = *ask;
-    *request = ask->request;
     p->more = kept;
     p->writes[0].consumer = ask->consumer;
-    vault_record_disclosure(&p->writes[0], request);
+    vault_record_disclosure(&p->writes[0], &kept->request);
     return pending_submit(p, answer_export);
 }
 

@@ -100,17 +100,8 @@ static int candidate_compile(struct http_call *call, struct candidate *c, struct
 /* The files in force. */
 static int candidate_stored(struct http_call *call, struct candidate *c, struct err *err)
 {
-    _cleanup_buf struct buf json = {0};
-    struct db_pool *pool = engine_lov(api_of(call)->engine);
-    struct db *db;
-    int rc = db_pool_get(pool, &db, err);
-    if (rc)
-        return rc;
-    rc = policy_store_bundle(db, 0, &json, err);
-    db_pool_put(pool, db);
-    if (rc == LOV_ENOTFOUND)
-        return no_policy(err);
-    return rc ? rc : policy_bundle_from_json(buf_view(&json), &c->bundle, err);
+    int rc = engine_policy_files(api_of(call)->engine, 0, &c->bundle, err);
+    return rc == LOV_ENOTFOUND ? no_policy(err) : rc;
 }
 
 static int candidate_read(struct http_call *call, struct candidate *out, struct err *err)

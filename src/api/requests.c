@@ -20,10 +20,8 @@ struct request_writer {
 
 static const struct policy_refusal *refusal_of(const struct policy *p, const struct request *r)
 {
-    for (size_t i = 0; p && i < p->law_count; i++)
-        if (str_eq(p->laws[i].id, r->law))
-            return law_refusal(&p->laws[i], r->right, r->reason);
-    return NULL;
+    const struct policy_law *law = policy_law(p, r->law);
+    return law ? law_refusal(law, r->right, r->reason) : NULL;
 }
 
 static int write_sealed(const struct request_writer *rw, const struct request *r, struct jw *w,

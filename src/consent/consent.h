@@ -417,6 +417,8 @@ int engine_run(struct engine *e, struct engine_write *w, struct err *err);
  * "transfer.begin", with how many permit what. Waits. */
 int engine_begin_transfers(struct engine *e, struct err *err);
 
+/* The files of a stored version, 0: of the newest. LOV_ENOTFOUND. */
+int engine_policy_files(struct engine *e, int version, struct policy_bundle *out, struct err *err);
 /* Applies the policy in force once more when a change of a law that it schedules has come: the next
  * version, by "lov". Waits. */
 int engine_follow_laws(struct engine *e, struct err *err);

@@ -33,7 +33,7 @@ static int apply_again(struct engine *e, int version, const struct policy_bundle
     return rc;
 }
 
-static int read_bundle(struct engine *e, int version, struct policy_bundle *out, struct err *err)
+int engine_policy_files(struct engine *e, int version, struct policy_bundle *out, struct err *err)
 {
     _cleanup_buf struct buf json = {0};
     struct db *lov;
@@ -54,7 +54,7 @@ int engine_follow_laws(struct engine *e, struct err *err)
     rules_unref(rules);
     if (!due)
         return 0;
-    int rc = read_bundle(e, version, &bundle, err);
+    int rc = engine_policy_files(e, version, &bundle, err);
     if (rc == 0)
         rc = apply_again(e, version, &bundle, err);
     policy_bundle_free(&bundle);

@@ -147,21 +147,12 @@ static const struct policy_activity *same_activity(const struct policy *p,
     return recipient && purpose ? policy_activity(p, recipient, purpose) : NULL;
 }
 
-static const struct policy_law *law_named(const struct policy *p, struct str id)
-{
-    for (size_t i = 0; p && i < p->law_count; i++) {
-        if (str_eq(p->laws[i].id, id))
-            return &p->laws[i];
-    }
-    return NULL;
-}
-
 static void diff_basis(struct buf *out, const struct policy *before,
                        const struct policy_activity *a, const struct policy *after,
                        const struct policy_activity *b)
 {
     for (size_t i = 0; i < after->law_count; i++) {
-        const struct policy_law *old = law_named(before, after->laws[i].id);
+        const struct policy_law *old = policy_law(before, after->laws[i].id);
         enum policy_basis was = old ? a->basis[old->index] : BASIS_NONE;
         if (was != b->basis[i])
             buf_printf(next(out), "basis under %.*s %s -> %s", STR_ARG(after->laws[i].id),
@@ -630,7 +621,7 @@ static void diff_laws(const struct policy *before, const struct policy *after,
     _cleanup_buf struct buf detail = {0};
     for (size_t i = 0; i < after->law_count; i++) {
         const struct policy_law *b = &after->laws[i];
-        const struct policy_law *a = law_named(before, b->id);
+        const struct policy_law *a = policy_law(before, b->id);
         buf_clear(&detail);
         if (a)
             diff_law(&detail, a, b);
@@ -639,7 +630,7 @@ static void diff_laws(const struct policy *before, const struct policy *after,
         changed(d, "law", b->id, &detail);
     }
     for (size_t i = 0; before && i < before->law_count; i++) {
-        if (!law_named(after, before->laws[i].id))
+        if (!policy_law(after, before->laws[i].id))
             change_add(d, POLICY_REMOVED, "law", before->laws[i].id);
     }
 }

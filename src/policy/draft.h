@@ -132,11 +132,9 @@ void load_recipients(struct draft *d);
 void load_laws(struct draft *d);
 /* What a law will be, or is, from a day on (load_change.c). */
 struct law_change {
-    int32_t day;
     int64_t from; /* ms UTC */
     struct str source;
-    const struct node *members; /* what is otherwise */
-    const struct node *state;   /* the law's whole file from then on */
+    const struct node *state; /* the law's whole file from then on */
 };
 /* The changes of a law's file in order; 0 where there are none, or with findings. */
 size_t load_changes(struct draft *d, struct str file, const struct node *root,

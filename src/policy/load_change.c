@@ -78,27 +78,26 @@ static struct node *merge(struct draft *d, const struct node *a, const struct no
     return out;
 }
 
-static bool check_members(struct draft *d, struct str file, const struct node *law)
+static void check_members(struct draft *d, struct str file, const struct node *law)
 {
     static const char *const fixed[] = {"id", "effective", "changes"};
-    bool ok = law->count > 0;
-    if (!ok)
+    if (!law->count)
         find_error(d, file, law->line, "missing_member", "this change changes nothing: remove it");
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
         const struct node *item = node_get(law, fixed[i]);
         if (item)
             find_error(d, file, item->key_line, "unknown_member", "a change cannot change %s",
                        fixed[i]);
-        ok &= !item;
     }
-    return ok;
 }
 
-/* One change; false when it cannot be read. */
-static bool read_change(struct draft *d, struct str file, const struct node *item, int32_t after,
+/* One change of the law as it stood after `before`, NULL: at first; false when it cannot be read.
+ */
+static bool read_change(struct draft *d, struct str file, const struct node *item,
+                        const struct node *state, const struct law_change *before,
                         struct law_change *out)
 {
-    struct change_in in = {.from = INT32_MIN};
+    struct change_in in = {0};
     size_t errors = d->findings->errors;
     if (item->kind != TREE_MAP) {
         find_error(d, file, item->line, "wrong_type",
@@ -106,14 +105,12 @@ static bool read_change(struct draft *d, struct str file, const struct node *ite
         return false;
     }
     take(d, file, part(d, item, true), change_members, 2, &in);
-    if (d->findings->errors == errors && in.from <= after)
+    const struct node *members = part(d, item, false);
+    check_members(d, file, members);
+    *out = (struct law_change){date_start(in.from), in.source, merge(d, state, members)};
+    if (d->findings->errors == errors && before && out->from <= before->from)
         find_error(d, file, node_line(item, "from"), "out_of_range",
                    "changes stand in the order of their days, one a day");
-    out->members = part(d, item, false);
-    check_members(d, file, out->members);
-    out->day = in.from;
-    out->from = date_start(in.from);
-    out->source = in.source;
     return d->findings->errors == errors;
 }
 
@@ -121,6 +118,7 @@ size_t load_changes(struct draft *d, struct str file, const struct node *root,
                     struct law_change **out)
 {
     const struct node *list = node_get(root, "changes");
+    const struct law_change *before = NULL;
     size_t count = 0;
     if (!list || list->kind != TREE_LIST)
         return 0;
@@ -130,15 +128,11 @@ size_t load_changes(struct draft *d, struct str file, const struct node *root,
         return 0;
     }
     *out = arena_array(d->arena, list->count + 1, sizeof **out);
-    int32_t after = INT32_MIN;
-    const struct node *state = root;
     for (const struct node *item = list->first; item; item = item->next) {
-        struct law_change *c = &(*out)[count];
-        if (!read_change(d, file, item, after, c))
+        struct law_change *c = &(*out)[count++];
+        if (!read_change(d, file, item, before ? before->state : root, before, c))
             return 0;
-        c->state = state = merge(d, state, c->members);
-        after = c->day;
-        count++;
+        before = c;
     }
     return count;
 }

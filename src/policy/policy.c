@@ -198,6 +198,14 @@ static const struct policy_law *law_covering(const struct policy *p, struct str 
     return law ? law : law_of_territory(p, country_of(residence));
 }
 
+const struct policy_law *policy_law(const struct policy *p, struct str id)
+{
+    for (size_t i = 0; p && i < p->law_count; i++)
+        if (str_eq(p->laws[i].id, id))
+            return &p->laws[i];
+    return NULL;
+}
+
 const struct policy_law *policy_law_of(const struct policy *p, struct str residence)
 {
     const struct policy_law *law = law_covering(p, residence);

@@ -293,6 +293,8 @@ const struct policy_view_part *policy_view_of(const struct policy_activity *a,
 /* How long a record of the category is kept after it was observed: the longest that an activity
  * which covers it needs it, and what the category says at most. 0: no activity covers it. */
 int policy_retention_days(const struct policy *p, const struct policy_category *c);
+/* The law of that name; NULL where the policy, which may be NULL, has none. */
+const struct policy_law *policy_law(const struct policy *p, struct str id);
 /* The law that covers a residence ("SE", "US-CA"): the most specific territory that matches, then
  * the controller's default law, or else that of its default residence. Never NULL. */
 const struct policy_law *policy_law_of(const struct policy *p, struct str residence);

@@ -159,10 +159,8 @@ static int need_note(const struct request_change *change, const char *what, stru
 /* The law under which the request came in; the one of now where the policy has it no more. */
 static const struct policy_law *law_of(const struct write_scope *scope, const struct request *r)
 {
-    for (size_t i = 0; i < scope->policy->law_count; i++)
-        if (str_eq(scope->policy->laws[i].id, r->law))
-            return &scope->policy->laws[i];
-    return policy_law_of(scope->policy, scope->residence);
+    const struct policy_law *law = policy_law(scope->policy, r->law);
+    return law ? law : policy_law_of(scope->policy, scope->residence);
 }
 
 static int extend(const struct write_scope *scope, struct request *r,

@@ -137,12 +137,7 @@ static int write_end(struct engine_write *w, struct write_scope *scope, struct e
 
 int back_to_account(struct http_call *call)
 {
-    struct web_write *w = call->work;
-    _cleanup_visit struct visit v = {0};
-    if (!w->w.job.rc)
-        return visit_go(call, STR("/portal/account"));
-    visit_open(call, &v);
-    return visit_error(&v, &w->w.job.err);
+    return web_written(call, "/portal/account");
 }
 
 static int end_sessions(struct http_call *call, bool others)

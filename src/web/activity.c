@@ -456,12 +456,7 @@ static int write_complaint(struct engine_write *w, struct write_scope *scope, st
 
 static int complained(struct http_call *call)
 {
-    struct web_write *w = call->work;
-    _cleanup_visit struct visit v = {0};
-    if (!w->w.job.rc)
-        return visit_go(call, STR("/portal/activity?done=complaint"));
-    visit_open(call, &v);
-    return visit_error(&v, &w->w.job.err);
+    return web_written(call, "/portal/activity?done=complaint");
 }
 
 int complaint_post(struct http_call *call)

@@ -209,12 +209,7 @@ int data_get(struct http_call *call)
 
 static int settled(struct http_call *call)
 {
-    struct web_write *w = call->work;
-    _cleanup_visit struct visit v = {0};
-    if (!w->w.job.rc)
-        return visit_go(call, STR("/portal/data?done=settled"));
-    visit_open(call, &v);
-    return visit_error(&v, &w->w.job.err);
+    return web_written(call, "/portal/data?done=settled");
 }
 
 int data_settle(struct http_call *call)

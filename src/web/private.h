@@ -126,6 +126,8 @@ struct web_write {
 };
 struct web_write *web_write_new(struct visit *v, enum write_kind kind);
 int web_submit(struct web_write *w, http_handler *then);
+/* In then(): on to a path of ours, or the page that says what went wrong. */
+int web_written(struct http_call *call, const char *path);
 /* For one that nobody waits for. */
 struct background {
     struct engine_write w;

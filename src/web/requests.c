@@ -44,12 +44,10 @@ static int set_notes(struct visit *v, const struct request *r, json_t *view, str
 
 static void set_refusal(struct visit *v, const struct request *r, json_t *view)
 {
-    const struct policy_refusal *refusal = NULL;
-    for (size_t i = 0; v->policy && r->reason.n && i < v->policy->law_count; i++)
-        if (str_eq(v->policy->laws[i].id, r->law))
-            refusal = law_refusal(&v->policy->laws[i], r->right, r->reason);
     if (!r->reason.n)
         return;
+    const struct policy_law *law = policy_law(v->policy, r->law);
+    const struct policy_refusal *refusal = law ? law_refusal(law, r->right, r->reason) : NULL;
     set_text(view, "refusal", word_of(v, "refusal_", r->reason));
     set_text(view, "source", refusal ? refusal->source : (struct str){0});
 }
@@ -79,7 +77,6 @@ static int request_row(void *ctx, const struct request *r)
     set_true(view, "fulfilled", r->state == REQUEST_FULFILLED);
     set_true(view, "refused", r->state == REQUEST_REFUSED);
     set_true(view, "file", export_allowed(r));
-    set_text(view, "csrf", json_text(json_object_get(v->view, "csrf")));
     set_refusal(v, r, view);
     int rc = set_notes(v, r, view, list->err);
     json_array_insert_new(list->items, 0, view); /* newest first */
@@ -173,19 +170,11 @@ int ask_page(struct http_call *call)
     return ask_form(&v, right, deadline, 200, NULL);
 }
 
-static int back_to_requests(struct http_call *call, const char *done)
-{
-    struct web_write *w = call->work;
-    _cleanup_visit struct visit v = {0};
-    if (!w->w.job.rc)
-        return visit_go(call, arena_printf(&call->arena, "/portal/requests?done=%s", done));
-    visit_open(call, &v);
-    return visit_error(&v, &w->w.job.err);
-}
+static const char after_asking[] = "/portal/requests?done=asked";
 
 static int identified(struct http_call *call)
 {
-    return back_to_requests(call, "asked");
+    return web_written(call, after_asking);
 }
 
 /* They are signed in, and have just proved it. */
@@ -194,7 +183,7 @@ static int asked(struct http_call *call)
     struct web_write *w = call->work;
     const struct request_new *new = w->w.input;
     if (w->w.job.rc || !request_needs_identity(new->right))
-        return back_to_requests(call, "asked");
+        return web_written(call, after_asking);
     struct web_write *next = arena_alloc(&call->arena, sizeof *next);
     struct request_change *change = arena_alloc(&call->arena, sizeof *change);
     *next = (struct web_write){.w = {.kind = WRITE_OTHER,
@@ -268,7 +257,7 @@ int ask_post(struct http_call *call)
 
 static int withdrawn(struct http_call *call)
 {
-    return back_to_requests(call, "withdrawn");
+    return web_written(call, "/portal/requests?done=withdrawn");
 }
 
 int request_withdraw(struct http_call *call)

@@ -493,6 +493,16 @@ int web_submit(struct web_write *w, http_handler *then)
     return HTTP_LATER;
 }
 
+int web_written(struct http_call *call, const char *path)
+{
+    struct web_write *w = call->work;
+    _cleanup_visit struct visit v = {0};
+    if (!w->w.job.rc)
+        return visit_go(call, str_of(path));
+    visit_open(call, &v);
+    return visit_error(&v, &w->w.job.err);
+}
+
 int visit_notice(struct visit *v, struct str notice, int version, struct str language,
                  struct policy_published *out, struct err *err)
 {
