@@ -9,7 +9,7 @@
 #include "api/export.h"
 #include "api/private.h"
 #include "api/receipt_page.h"
-#include "api/zip.h"
+#include "base/zip.h"
 #include "base/clock.h"
 #include "base/template.h"
 
@@ -202,12 +202,16 @@ static int keep_record(void *ctx, const struct vault_item *item)
     json_t *items = json_object_get(x->records, category), *record = json_object();
     if (!items)
         json_object_set_new(x->records, category, items = json_array());
-    _cleanup_buf struct buf at = {0};
+    _cleanup_buf struct buf at = {0}, end = {0};
     time_format(item->observed_at, &at);
     json_object_set_new(record, "id", json_stringn(item->id.p, item->id.n));
     json_object_set_new(record, "version", json_integer(item->version));
     json_object_set_new(record, "observed_at", json_stringn(at.p, at.n));
     json_object_set_new(record, "source", json_stringn(item->source.p, item->source.n));
+    if (item->retention_end != TIME_NONE) {
+        time_format(item->retention_end, &end);
+        json_object_set_new(record, "retention_end", json_stringn(end.p, end.n));
+    }
     json_object_set_new(record, "data", data);
     json_array_append_new(items, record);
     return 0;

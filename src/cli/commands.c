@@ -26,6 +26,7 @@ const struct cli_command *const cli_commands[] = {
     &cmd_import_consents,
     &cmd_import_consumers,
     &cmd_import_records,
+    &cmd_import_export,
     &cmd_read,
     &cmd_retention_due,
     &cmd_issue_list,

@@ -167,13 +167,12 @@ static void take_problem(struct import_item *item, const json_t *problem)
     err_reason(&item->err, LOV_EINVAL, *reason ? reason : "refused", "%s", problem_detail(problem));
 }
 
-/* Not the row's fault: the import stops, and may be resumed. */
-static bool is_trouble(int status)
+bool import_is_trouble(int status)
 {
     return status >= 500 || status == 429 || status == 408 || status == 401 || status == 403;
 }
 
-static int trouble(const json_t *problem, struct err *err)
+int import_trouble(const json_t *problem, struct err *err)
 {
     return err_reason(err, LOV_EUNAVAILABLE, "unavailable",
                       "the import stopped: %s (run it again with --resume)",
@@ -204,8 +203,8 @@ static int take_results(struct import *im, const json_t *results, struct err *er
         int status = (int)json_integer_value(json_object_get(result, "status"));
         if (im->items[i].err.code || im->replayed[i])
             continue;
-        if (is_trouble(status))
-            return trouble(problem, err);
+        if (import_is_trouble(status))
+            return import_trouble(problem, err);
         if (status < 200 || status > 299)
             take_problem(&im->items[i], problem);
         im->replayed[i] = json_is_true(json_object_get(result, "replayed"));
@@ -230,7 +229,7 @@ static int send_consents(struct import *im, struct err *err)
     if (rc)
         return rc;
     if (a.status != 200)
-        return trouble(a.json, err);
+        return import_trouble(a.json, err);
     return take_results(im, json_object_get(a.json, "items"), err);
 }
 
@@ -244,8 +243,8 @@ static int send_consumer(struct import *im, struct import_item *item, struct err
     target_add(&target, item->consumer);
     struct cli_request request = {.method = "PUT", .target = target.p, .body = item->json};
     int rc = cli_call(im->c, &request, &a, err);
-    if (rc == 0 && is_trouble(a.status))
-        rc = trouble(a.json, err);
+    if (rc == 0 && import_is_trouble(a.status))
+        rc = import_trouble(a.json, err);
     if (rc == 0 && (a.status < 200 || a.status > 299))
         take_problem(item, a.json);
     return rc;
@@ -269,7 +268,7 @@ static int post_records(struct import *im, const struct import_item *items, size
     struct cli_request request = {
         .method = "POST", .target = target.p, .body = buf_view(&body), .idempotency_key = key.p};
     int rc = cli_call(im->c, &request, a, err);
-    return rc == 0 && is_trouble(a->status) ? trouble(a->json, err) : rc;
+    return rc == 0 && import_is_trouble(a->status) ? import_trouble(a->json, err) : rc;
 }
 
 static int send_records(struct import *im, struct import_item *items, size_t count, struct err *err)

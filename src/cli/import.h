@@ -42,7 +42,7 @@ int csv_next(struct csv *r, struct arena *arena, struct str **cells, size_t *cou
 
 /* ---- mapping.c ---- */
 
-enum import_kind { IMPORT_CONSENTS, IMPORT_CONSUMERS, IMPORT_RECORDS };
+enum import_kind { IMPORT_CONSENTS, IMPORT_CONSUMERS, IMPORT_RECORDS, IMPORT_EXPORT };
 
 struct mapping;
 /* `kind` is what the command imports; the file may say so too. */
@@ -107,6 +107,12 @@ bool lookup_find(const struct lookup *l, struct str key, struct str *out);
 bool when_valid(const char *pattern);
 /* The instant; false when `text` is not written so, or is no date. */
 bool when_parse(const char *pattern, struct str text, int64_t *out);
+
+/* ---- import.c ---- */
+
+/* An answer that is not the row's fault: the import stops, and may be resumed. */
+bool import_is_trouble(int status);
+int import_trouble(const json_t *problem, struct err *err);
 
 /* ---- import_state.c ---- */
 

@@ -19,7 +19,7 @@ int import_state_open(struct import_state *s, const char *dir, const struct sha2
     buf_printf(&s->folder, "%s/import", dir);
     buf_printf(&s->path, "%s/", s->folder.p);
     hex_encode(file->b, sizeof file->b, &s->path);
-    static const char *const ends[] = {".json", ".consumers.json", ".records.json"};
+    static const char *const ends[] = {".json", ".consumers.json", ".records.json", ".export.json"};
     buf_cstr(&s->path, ends[kind]);
     return dir_create(s->folder.p, 0700, err);
 }

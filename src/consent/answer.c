@@ -63,8 +63,7 @@ static int given_at(const struct work *k, int64_t *out, struct err *err)
         *out = k->now;
         return 0;
     }
-    bool late = str_is(k->w->channel, "import") || str_is(k->w->channel, "paper");
-    if (at > k->now + CLOCKS_DIFFER_MS || (!late && at < k->now - CLOCKS_DIFFER_MS))
+    if (at > k->now + CLOCKS_DIFFER_MS || (!work_is_late(k) && at < k->now - CLOCKS_DIFFER_MS))
         return err_reason(err, LOV_EINVAL, "invalid_field",
                           "given_at: not in the future, and in the past only with channel import "
                           "or paper");

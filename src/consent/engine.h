@@ -188,6 +188,8 @@ struct str work_activity(struct work *k, struct str recipient, struct str purpos
 int work_check_names(struct work *k, const struct policy_activity **activity, struct err *err);
 int work_check_notice(struct work *k, const struct policy_activity *activity, struct consent *out,
                       struct err *err);
+/* Does it record what was answered earlier, by import or on paper? */
+bool work_is_late(const struct work *k);
 int work_check_expiry(struct work *k, const struct policy_activity *activity, int64_t from,
                       int64_t *expires_at, struct err *err);
 int work_check_guardian(struct work *k, struct err *err);

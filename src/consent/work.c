@@ -272,6 +272,11 @@ int work_check_notice(struct work *k, const struct policy_activity *activity, st
     return 0;
 }
 
+bool work_is_late(const struct work *k)
+{
+    return str_is(k->w->channel, "import") || str_is(k->w->channel, "paper");
+}
+
 int work_check_expiry(struct work *k, const struct policy_activity *activity, int64_t from,
                       int64_t *expires_at, struct err *err)
 {
@@ -285,7 +290,7 @@ int work_check_expiry(struct work *k, const struct policy_activity *activity, in
         *expires_at = longest;
         return 0;
     }
-    if (asked <= k->now)
+    if (asked <= (work_is_late(k) ? from : k->now))
         return err_reason(err, LOV_EINVAL, "expires_in_the_past",
                           "expires_at: choose a time to come");
     if (asked > longest + DAY_MS)

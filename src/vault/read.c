@@ -68,6 +68,7 @@ static int give_row(struct reading *x, const struct record *r)
         .source = r->source,
         .controller = sold ? x->controller : (struct str){0},
         .data = buf_view(&x->data),
+        .retention_end = to ? TIME_NONE : r->retention_end,
     };
     return x->row(x->ctx, &item);
 }

@@ -81,6 +81,8 @@ struct vault_item {
     struct str controller; /* of what goes to a broker: whose data it is, and the last three are
                               told with it; otherwise empty */
     struct str data;       /* JSON object: what the view leaves */
+    int64_t
+        retention_end; /* to the consumer: where the record has an end of its own; or TIME_NONE */
 };
 struct vault_page {
     int64_t after; /* records with seq > after; -1: from the first */
