@@ -11,7 +11,7 @@ const lib = koffi.load(process.env.LOV_LIBRARY ?? 'liblov.so.1');
 koffi.struct('lov_decision', {
   permit: 'int32_t', reason: 'int32_t', basis: 'int32_t', law: 'int32_t', activity: 'int32_t',
   policy_version: 'int32_t', consent: 'int64_t', at: 'int64_t', shard: 'uint32_t',
-  reserved: koffi.array('uint32_t', 5),
+  no_automated_decision: 'uint32_t', reserved: koffi.array('uint32_t', 4),
 });
 koffi.opaque('lov');
 const open = lib.func('int lov_open(const char *path, _Out_ lov **out, _Out_ char *error, size_t size)');

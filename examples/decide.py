@@ -18,7 +18,7 @@ class Decision(ctypes.Structure):
                 ("law", ctypes.c_int32), ("activity", ctypes.c_int32),
                 ("policy_version", ctypes.c_int32), ("consent", ctypes.c_int64),
                 ("at", ctypes.c_int64), ("shard", ctypes.c_uint32),
-                ("reserved", ctypes.c_uint32 * 5)]
+                ("no_automated_decision", ctypes.c_uint32), ("reserved", ctypes.c_uint32 * 4)]
 
 
 class Lov:

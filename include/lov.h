@@ -69,16 +69,17 @@ struct lov_question;
 
 /* 64 bytes, the same on every machine that Lov runs on. */
 struct lov_decision {
-    int32_t permit;         /* 1 or 0 */
-    int32_t reason;         /* enum lov_reason */
-    int32_t basis;          /* number of the legal basis in the policy; 0: none was found */
-    int32_t law;            /* number of the consumer's law in the policy; -1: not known */
-    int32_t activity;       /* number of the activity in the policy; -1: there is none */
-    int32_t policy_version; /* 0: none in force */
-    int64_t consent;        /* event of the ledger that recorded the consent; -1: none */
-    int64_t at;             /* the instant that was decided for, ms since 1970 UTC */
-    uint32_t shard;         /* of the ledger that `consent` is in */
-    uint32_t reserved[5];
+    int32_t permit;                 /* 1 or 0 */
+    int32_t reason;                 /* enum lov_reason */
+    int32_t basis;                  /* number of the legal basis in the policy; 0: none was found */
+    int32_t law;                    /* number of the consumer's law in the policy; -1: not known */
+    int32_t activity;               /* number of the activity in the policy; -1: there is none */
+    int32_t policy_version;         /* 0: none in force */
+    int64_t consent;                /* event of the ledger that recorded the consent; -1: none */
+    int64_t at;                     /* the instant that was decided for, ms since 1970 UTC */
+    uint32_t shard;                 /* of the ledger that `consent` is in */
+    uint32_t no_automated_decision; /* 1: the consumer wants no decision by machines alone */
+    uint32_t reserved[4];
 };
 
 /* Opens the index at `path`: an installation's folder, or the file itself. 0 and *out, or an error

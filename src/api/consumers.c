@@ -6,13 +6,15 @@
 struct consumer_request {
     struct str residence;
     int32_t birth_date;
-    bool restricted, opt_out_signal;
+    bool restricted, opt_out_signal, no_automated_decision;
 };
 static const struct json_field consumer_fields[] = {
     {"residence", JSON_K_STRING, offsetof(struct consumer_request, residence), false, 2, 6},
     {"birth_date", JSON_K_DATE, offsetof(struct consumer_request, birth_date), false, 0, 0},
     {"restricted", JSON_K_BOOL, offsetof(struct consumer_request, restricted), false, 0, 0},
     {"opt_out_signal", JSON_K_BOOL, offsetof(struct consumer_request, opt_out_signal), false, 0, 0},
+    {"no_automated_decision", JSON_K_BOOL, offsetof(struct consumer_request, no_automated_decision),
+     false, 0, 0},
 };
 
 static int unknown(struct err *err)
@@ -46,6 +48,7 @@ static void write_consumer(const struct consumer *c, struct str id, struct rules
     }
     jw_bool_member(w, "restricted", c->restricted);
     jw_bool_member(w, "opt_out_signal", c->opt_out_signal);
+    jw_bool_member(w, "no_automated_decision", c->no_automated_decision);
     jw_object_end(w);
 }
 
@@ -94,6 +97,8 @@ static void fill_put(const json_t *body, const struct consumer_request *request,
     w->set.restricted = request->restricted;
     w->set.has_opt_out_signal = is_given(body, "opt_out_signal");
     w->set.opt_out_signal = request->opt_out_signal;
+    w->set.has_no_automated_decision = is_given(body, "no_automated_decision");
+    w->set.no_automated_decision = request->no_automated_decision;
 }
 
 int consumers_put(struct http_call *call)

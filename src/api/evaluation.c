@@ -121,7 +121,7 @@ void evaluation_decide(struct api *api, const struct rules *rules, struct evalua
         ev->decision = (struct decision){.reason = REASON_RECIPIENT_UNKNOWN, .consent = -1};
     ev->policy_version = rules ? rules_policy(rules)->version : 0;
     if (ev->decision.activity) {
-        ev->obligations = rules_obligations(rules, ev->decision.activity);
+        ev->obligations = rules_obligations(rules, &ev->decision);
         ev->record = ev->record || ev->decision.activity->record_always;
     }
     if (!ev->record)

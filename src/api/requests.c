@@ -249,6 +249,10 @@ static int submit_step(struct http_call *call, struct stepping *s)
         w->kind = WRITE_CONSUMER;
         w->set.has_opt_out_signal = w->set.opt_out_signal = true;
     }
+    if (fulfil && str_is(s->request.right, "automated_decision")) {
+        w->kind = WRITE_CONSUMER;
+        w->set.has_no_automated_decision = w->set.no_automated_decision = true;
+    }
     request_change(w, &s->change);
     return pending_submit(p, answer_step);
 }

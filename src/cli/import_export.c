@@ -189,8 +189,8 @@ static void consumer_target(const struct taking *x, struct buf *out)
 
 static int put_consumer(struct taking *x)
 {
-    static const char *const members[] = {"residence", "birth_date", "restricted",
-                                          "opt_out_signal"};
+    static const char *const members[] = {"residence", "birth_date", "restricted", "opt_out_signal",
+                                          "no_automated_decision"};
     struct sending s = {.method = "PUT"};
     _cleanup_answer struct cli_answer answer = {0};
     _cleanup_json json_t *body = json_object();

@@ -115,8 +115,9 @@ static const struct target consent_targets[] = {
     {"guardian", V_TEXT, false},
 };
 static const struct target consumer_targets[] = {
-    {"consumer", V_TEXT, true},    {"residence", V_TEXT, false},      {"birth_date", V_DATE, false},
-    {"restricted", V_BOOL, false}, {"opt_out_signal", V_BOOL, false},
+    {"consumer", V_TEXT, true},        {"residence", V_TEXT, false},
+    {"birth_date", V_DATE, false},     {"restricted", V_BOOL, false},
+    {"opt_out_signal", V_BOOL, false}, {"no_automated_decision", V_BOOL, false},
 };
 /* Then the fields of the record, as the mapping names them. */
 static const struct target record_targets[] = {

@@ -61,6 +61,9 @@ void body_consumer(const struct consumer_row *row, struct buf *out)
 {
     struct jw w = {.out = out};
     jw_object_start(&w);
+    /* Only where it is so: events from before there was such a thing say the same. */
+    if (row->no_automated_decision)
+        jw_bool_member(&w, "no_automated_decision", true);
     jw_bool_member(&w, "opt_out_signal", row->opt_out_signal);
     jw_str_member(&w, "residence", row->residence);
     jw_bool_member(&w, "restricted", row->restricted);
@@ -119,7 +122,7 @@ struct notice_fields {
 };
 struct consumer_fields {
     struct str residence, sealed;
-    bool restricted, opt_out_signal;
+    bool restricted, opt_out_signal, no_automated_decision;
 };
 
 enum { SEALED_MAX = 1 << 20, CATEGORIES_MAX = 1000, RESIDENCE_MAX = 8 };
@@ -153,6 +156,7 @@ static const struct json_field consumer_table[] = {
     FIELD(consumer_fields, sealed, JSON_K_STRING, false, 1, SEALED_MAX),
     FIELD(consumer_fields, restricted, JSON_K_BOOL, true, 0, 0),
     FIELD(consumer_fields, opt_out_signal, JSON_K_BOOL, true, 0, 0),
+    FIELD(consumer_fields, no_automated_decision, JSON_K_BOOL, false, 0, 0),
 };
 #define TAKE(json, table, arena, out, err)                                                         \
     json_take(json, table, sizeof(table) / sizeof *(table), JSON_REFUSE_UNKNOWN, "", arena, out,   \
@@ -195,6 +199,7 @@ int body_read_consumer(struct str body, struct arena *arena, struct consumer_row
     out->residence = arena_str(arena, f.residence);
     out->restricted = f.restricted;
     out->opt_out_signal = f.opt_out_signal;
+    out->no_automated_decision = f.no_automated_decision;
     out->sealed = sealed;
     return 0;
 }

@@ -123,9 +123,10 @@ struct rules;
 struct rules *engine_rules(struct engine *e);
 void rules_unref(struct rules *r); /* before the engine is closed */
 struct policy *rules_policy(const struct rules *r);
-/* What travels with a permit for the activity, as a JSON object {view, retention_days,
- * no_automated_decision}: text made once per policy, since every permit carries it. */
-struct str rules_obligations(const struct rules *r, const struct policy_activity *activity);
+/* What travels with a permit, as a JSON object {view, retention_days, no_automated_decision}: text
+ * made once per policy, since every permit carries it. Of a decision that names an activity. */
+struct decision;
+struct str rules_obligations(const struct rules *r, const struct decision *d);
 
 struct question {
     struct str recipient, purpose, category, consumer;
@@ -183,9 +184,10 @@ struct decision {
     enum policy_basis basis;      /* BASIS_NONE where no activity was found */
     const struct policy_law *law; /* NULL where the consumer is unknown */
     const struct policy_activity
-        *activity;   /* NULL where there is none; lives as long as the rules */
-    int64_t consent; /* seq of the consent that decided, -1: none */
-    uint32_t shard;  /* of the ledger that `consent` is in */
+        *activity;              /* NULL where there is none; lives as long as the rules */
+    int64_t consent;            /* seq of the consent that decided, -1: none */
+    uint32_t shard;             /* of the ledger that `consent` is in */
+    bool no_automated_decision; /* the consumer wants no decision by machines alone */
 };
 /* The decision in a sentence, appended: decision_reason_text(), or the cause where there is one. */
 void decision_text(const struct decision *d, struct buf *out);
@@ -286,7 +288,7 @@ int consumer_find(struct engine *e, struct str id, struct identity_row *out, str
 struct consumer {
     struct identity_row who;
     struct str residence; /* arena */
-    bool restricted, opt_out_signal;
+    bool restricted, opt_out_signal, no_automated_decision;
     int32_t born; /* day; DAY_NONE: not known */
     int64_t last_event;
 };
@@ -369,9 +371,9 @@ struct engine_write {
     struct sha256 request;     /* of what was asked */
     int64_t limit;
     struct {
-        bool has_residence, has_restricted, has_opt_out_signal, has_born;
+        bool has_residence, has_restricted, has_opt_out_signal, has_no_automated_decision, has_born;
         struct str residence;
-        bool restricted, opt_out_signal;
+        bool restricted, opt_out_signal, no_automated_decision;
         int32_t born;
     } set;
     struct question question; /* access: who used what of whom for what, and when */

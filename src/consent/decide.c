@@ -79,6 +79,7 @@ static void judge(const struct engine *e, const struct rules *r, const struct qu
         .law = d.law < 0 ? NULL : &r->policy->laws[d.law],
         .activity = &r->policy->activities[d.activity],
         .consent = d.consent,
+        .no_automated_decision = d.no_automated_decision,
         .shard = answer ? index_shard_of(e->index, answer->address) : 0,
     };
 }

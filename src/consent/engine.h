@@ -72,12 +72,18 @@ struct engine {
 int publish_load(struct engine *e, struct db *lov, struct err *err);
 void publish_unload(struct engine *e);
 
+/* What a permit of an activity obliges to, as JSON; [1]: of consumers who want no decision by
+ * machines alone. */
+struct obligations {
+    struct buf text[2];
+};
+
 struct rules {
     struct engine *published; /* where it is, or was, in force; NULL: never */
     _Atomic int64_t refs;     /* see rules.c */
     struct policy *policy;
-    struct buf *obligations; /* by activity->index: JSON */
-    struct buf image;        /* what decisions are made from: permit/image.h */
+    struct obligations *obligations; /* by activity->index */
+    struct buf image;                /* what decisions are made from: permit/image.h */
 };
 
 /* Takes the caller's reference to `policy`. Under the index's write lock. */
@@ -91,8 +97,8 @@ struct rules *rules_in_force(struct engine *e);
 void rules_retire(struct engine *e);
 /* The policy as one run of bytes, with the index's numbers in it, appended to *out. Under the
  * index's write lock. */
-void image_write(struct index *ix, const struct policy *policy, const struct buf *obligations,
-                 struct buf *out);
+void image_write(struct index *ix, const struct policy *policy,
+                 const struct obligations *obligations, struct buf *out);
 /* decide() by an answer that is known already; NULL: of nobody. */
 void decide_by(const struct engine *e, const struct rules *r, const struct question *q,
                const struct permit_answer *answer, struct decision *out);
@@ -125,9 +131,9 @@ int unseal_json(const struct identity *who, struct db *identities, const struct 
 struct engine_change {
     struct identity_row who;
     bool has_who;
-    bool attributes; /* residence, restricted, opt_out_signal, born are to be set */
+    bool attributes; /* what follows is to be set */
     struct str residence;
-    bool restricted, opt_out_signal;
+    bool restricted, opt_out_signal, no_automated_decision;
     int32_t born;
     bool erase, forget;       /* forget: who it was, too */
     struct consent *consents; /* each category of each is set to what the consent says */

@@ -46,6 +46,7 @@ static int load_attributes(struct loading *l, struct db_stmt *s)
     c->residence = index_residence(l->e->index, db_text(s, 1));
     c->restricted = db_int(s, 2) != 0;
     c->opt_out_signal = db_int(s, 3) != 0;
+    c->no_automated_decision = db_int(s, 5) != 0;
     if (db_is_null(s, 4))
         return 0;
     return sealed_born(l->e->identity, l->identities, &cid, db_blob(s, 4), &c->born, l->err);
@@ -54,7 +55,8 @@ static int load_attributes(struct loading *l, struct db_stmt *s)
 static int load_consumers(struct loading *l)
 {
     static const char sql[] =
-        "select cid, residence, restricted, opt_out_signal, sealed from consumer";
+        "select cid, residence, restricted, opt_out_signal, sealed, no_automated_decision "
+        "from consumer";
     struct db_stmt *s = db_use(l->lov, sql);
     int rc;
     while ((rc = db_step(s, l->err)) == 1) {
@@ -96,6 +98,7 @@ static void set_person(struct loading *l, struct index_consumer *c, const struct
     c->residence = index_residence(l->e->index, p->row.residence);
     c->restricted = p->row.restricted;
     c->opt_out_signal = p->row.opt_out_signal;
+    c->no_automated_decision = p->row.no_automated_decision;
     c->born = born;
     for (size_t i = 0; i < p->consent_count; i++)
         index_consent(l->e->index, c, &p->consents[i]);

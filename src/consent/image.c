@@ -7,7 +7,7 @@
 struct writing {
     struct index *ix;
     const struct policy *policy;
-    const struct buf *obligations;
+    const struct obligations *obligations;
     struct image head;
     struct buf bytes; /* lists, from the end of the head on */
     struct buf strings, bases;
@@ -89,7 +89,8 @@ static void write_activities(struct writing *w)
             .id = text(w, a->id),
             .recipient = text(w, a->recipient->id),
             .purpose = text(w, a->purpose->id),
-            .obligations = text(w, buf_view(&w->obligations[i])),
+            .obligations = {text(w, buf_view(&w->obligations[i].text[0])),
+                            text(w, buf_view(&w->obligations[i].text[1]))},
         };
     }
     list(w, &w->head.activities, items, count, sizeof *items);
@@ -195,8 +196,8 @@ static void write_laws(struct writing *w)
     w->head.default_law = (int32_t)policy_law_of(p, STR(""))->index;
 }
 
-void image_write(struct index *ix, const struct policy *policy, const struct buf *obligations,
-                 struct buf *out)
+void image_write(struct index *ix, const struct policy *policy,
+                 const struct obligations *obligations, struct buf *out)
 {
     struct writing w = {.ix = ix, .policy = policy, .obligations = obligations};
     memcpy(w.head.magic, IMAGE_MAGIC, sizeof w.head.magic);

@@ -45,7 +45,7 @@ struct permit {
 struct index_consumer {
     uint32_t residence; /* number of the name */
     int32_t born;
-    bool restricted, opt_out_signal, erased;
+    bool restricted, opt_out_signal, no_automated_decision, erased;
 };
 
 struct index_options {

@@ -227,6 +227,7 @@ void index_unpack(struct index *ix, struct working *w)
         .born = born ? (int32_t)born - 1 + BORN_FIRST : DAY_NONE,
         .restricted = attributes & ATTR_RESTRICTED,
         .opt_out_signal = attributes & ATTR_OPT_OUT,
+        .no_automated_decision = attributes & ATTR_HUMAN,
         .erased = attributes & ATTR_ERASED,
     };
     if (attributes & ATTR_PERMIT)
@@ -276,8 +277,8 @@ static uint32_t attributes_of(const struct index_consumer *c, bool *wide)
     if (born < 0 || born > BORN_WIDE || (born == 0 && c->born != DAY_NONE))
         born = BORN_WIDE;
     return ATTR_USED | (c->erased ? ATTR_ERASED : 0U) | (c->restricted ? ATTR_RESTRICTED : 0U) |
-           (c->opt_out_signal ? ATTR_OPT_OUT : 0U) | residence << RESIDENCE_SHIFT |
-           (uint32_t)born << BORN_SHIFT;
+           (c->opt_out_signal ? ATTR_OPT_OUT : 0U) | (c->no_automated_decision ? ATTR_HUMAN : 0U) |
+           residence << RESIDENCE_SHIFT | (uint32_t)born << BORN_SHIFT;
 }
 
 /* What the entry will be; takes the new block that it needs. False: the index is broken. */

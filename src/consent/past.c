@@ -49,6 +49,7 @@ static void take_consumer(struct past *p, const struct consumer_row *row)
     p->answer.residence = number_of(p, row->residence, true);
     p->answer.restricted = row->restricted;
     p->answer.opt_out_signal = row->opt_out_signal;
+    p->answer.no_automated_decision = row->no_automated_decision;
 }
 
 static int take_event(void *ctx, const struct ledger_event *event)

@@ -60,6 +60,8 @@ int write_consumer(struct work *k, struct err *err)
         k->person.row.restricted = w->set.restricted;
     if (w->set.has_opt_out_signal)
         k->person.row.opt_out_signal = w->set.opt_out_signal;
+    if (w->set.has_no_automated_decision)
+        k->person.row.no_automated_decision = w->set.no_automated_decision;
     rc = work_with_other(k, err);
     if (rc)
         return rc;
@@ -73,6 +75,7 @@ int write_consumer(struct work *k, struct err *err)
     change->residence = k->person.row.residence;
     change->restricted = k->person.row.restricted;
     change->opt_out_signal = k->person.row.opt_out_signal;
+    change->no_automated_decision = k->person.row.no_automated_decision;
     change->born = born;
     w->out_seq = k->person.row.event;
     return rc;

@@ -154,6 +154,7 @@ int consumer_get(struct engine *e, struct str id, struct arena *arena, struct co
     c.residence = p.row.residence;
     c.restricted = p.row.restricted;
     c.opt_out_signal = p.row.opt_out_signal;
+    c.no_automated_decision = p.row.no_automated_decision;
     c.last_event = p.row.last_event;
     *out = c;
     return 1;

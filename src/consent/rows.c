@@ -34,8 +34,8 @@ int row_consumer_get(struct db *lov, uint32_t shard, const struct uid *cid, stru
                      struct consumer_row *out, struct err *err)
 {
     static const char sql[] =
-        "select residence, restricted, opt_out_signal, sealed, event, last_event from consumer "
-        "where shard = $1 and cid = $2";
+        "select residence, restricted, opt_out_signal, sealed, event, last_event, "
+        "no_automated_decision from consumer where shard = $1 and cid = $2";
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
     db_bind_blob(s, 2, uid_str(cid));
@@ -51,6 +51,7 @@ int row_consumer_get(struct db *lov, uint32_t shard, const struct uid *cid, stru
         .sealed = arena_str(arena, db_blob(s, 3)),
         .event = db_int(s, 4),
         .last_event = db_int(s, 5),
+        .no_automated_decision = db_int(s, 6) != 0,
     };
     db_done(s);
     return 1;
@@ -60,10 +61,11 @@ int row_consumer_put(struct db *lov, const struct consumer_row *row, struct err 
 {
     static const char sql[] =
         "insert into consumer (shard, cid, residence, restricted, opt_out_signal, sealed, event, "
-        "last_event) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (shard, cid) do update "
+        "last_event, no_automated_decision) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (shard, cid) do update "
         "set residence = excluded.residence, restricted = excluded.restricted, "
         "opt_out_signal = excluded.opt_out_signal, sealed = excluded.sealed, "
-        "event = excluded.event, last_event = excluded.last_event";
+        "event = excluded.event, last_event = excluded.last_event, "
+        "no_automated_decision = excluded.no_automated_decision";
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, row->shard);
     db_bind_blob(s, 2, uid_str(&row->cid));
@@ -73,6 +75,7 @@ int row_consumer_put(struct db *lov, const struct consumer_row *row, struct err 
     db_bind_blob(s, 6, row->sealed.n ? row->sealed : (struct str){0});
     db_bind_int(s, 7, row->event);
     db_bind_int(s, 8, row->last_event);
+    db_bind_int(s, 9, row->no_automated_decision);
     return db_run(s, err);
 }
 

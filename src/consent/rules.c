@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "consent/engine.h"
 
-static void write_obligations(const struct policy_activity *a, struct buf *out)
+static void write_obligations(const struct policy_activity *a, bool human, struct buf *out)
 {
     struct jw w = {.out = out};
     jw_object_start(&w);
@@ -25,7 +25,7 @@ static void write_obligations(const struct policy_activity *a, struct buf *out)
         jw_int_member(&w, "k", a->aggregate_k);
     jw_object_end(&w);
     jw_int_member(&w, "retention_days", a->retention_days);
-    jw_bool_member(&w, "no_automated_decision", a->no_automated_decision);
+    jw_bool_member(&w, "no_automated_decision", human || a->no_automated_decision);
     jw_object_end(&w);
 }
 
@@ -39,7 +39,8 @@ struct rules *rules_new(struct index *ix, struct policy *policy)
     r->policy = policy;
     r->obligations = mem_zero(policy->activity_count * sizeof *r->obligations);
     for (size_t i = 0; i < policy->activity_count; i++)
-        write_obligations(&policy->activities[i], &r->obligations[i]);
+        for (int human = 0; human < 2; human++)
+            write_obligations(&policy->activities[i], human, &r->obligations[i].text[human]);
     image_write(ix, policy, r->obligations, &r->image);
     return r;
 }
@@ -57,7 +58,8 @@ static void give_back(struct rules *r, int64_t count)
     if (atomic_fetch_sub_explicit(&r->refs, count, memory_order_acq_rel) != count)
         return;
     for (size_t i = 0; i < r->policy->activity_count; i++)
-        buf_free(&r->obligations[i]);
+        for (int human = 0; human < 2; human++)
+            buf_free(&r->obligations[i].text[human]);
     free(r->obligations);
     buf_free(&r->image);
     policy_unref(r->policy);
@@ -122,7 +124,7 @@ struct policy *rules_policy(const struct rules *r)
     return r->policy;
 }
 
-struct str rules_obligations(const struct rules *r, const struct policy_activity *activity)
+struct str rules_obligations(const struct rules *r, const struct decision *d)
 {
-    return buf_view(&r->obligations[activity->index]);
+    return buf_view(&r->obligations[d->activity->index].text[d->no_automated_decision]);
 }

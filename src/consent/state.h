@@ -19,7 +19,7 @@ struct consumer_row {
     struct uid cid;
     uint32_t shard;
     struct str residence, sealed;
-    bool restricted, opt_out_signal;
+    bool restricted, opt_out_signal, no_automated_decision;
     int64_t event;      /* the last that changed the row; its body says what the row says */
     int64_t last_event; /* the head of the consumer's chain of events */
 };

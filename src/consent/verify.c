@@ -114,6 +114,7 @@ static int check_consumer_row(struct checking *c, struct db_stmt *s, void *ctx)
         .sealed = db_blob(s, 4),
         .event = db_int(s, 5),
         .last_event = db_int(s, 6),
+        .no_automated_decision = db_int(s, 7) != 0,
     };
     struct str cid = db_blob(s, 0);
     if (cid.n != sizeof row.cid.b) {
@@ -269,15 +270,33 @@ static int check_events(struct checking *c)
     return rc;
 }
 
+enum { CONSUMER_MIGRATION = 6 }; /* lov_006.sql */
+
+/* A copy that an older version made lacks a column, and each of its consumers what it says. */
+static int fit_older(struct db *lov, struct err *err)
+{
+    static const char sql[] = "select count(*) from migration where number >= $1";
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, CONSUMER_MIGRATION);
+    int rc = db_step(s, err);
+    if (rc != 1)
+        return rc;
+    bool older = db_int(s, 0) == 0;
+    db_done(s);
+    return older ? db_pretend(lov, "consumer", "0 as no_automated_decision", err) : 0;
+}
+
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
 {
     static const char consents[] = "select " CONSENT_COLUMNS " from consent where shard = $1";
     static const char consumers[] =
-        "select cid, residence, restricted, opt_out_signal, sealed, event, last_event "
-        "from consumer where shard = $1";
+        "select cid, residence, restricted, opt_out_signal, sealed, event, last_event, "
+        "no_automated_decision from consumer where shard = $1";
     *out = (struct state_report){0};
     struct checking c = {lov, tail_new(), shard, out, err};
-    int rc = db_begin_read(lov, err);
+    int rc = fit_older(lov, err);
+    if (rc == 0)
+        rc = db_begin_read(lov, err);
     if (rc == 0)
         rc = tail_replay(c.tail, lov, shard, err);
     if (rc == LOV_ECORRUPT) {

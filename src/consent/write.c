@@ -234,6 +234,7 @@ static void change_index(struct index *ix, const struct engine_change *change)
         c->residence = index_residence(ix, change->residence);
         c->restricted = change->restricted;
         c->opt_out_signal = change->opt_out_signal;
+        c->no_automated_decision = change->no_automated_decision;
         c->born = change->born;
     }
     for (size_t i = 0; i < change->consent_count; i++)

@@ -77,9 +77,9 @@ static void add_policy(struct writing *w, const struct image *image, const struc
     add_image_member(w, "law", image, law ? &law->id : NULL);
     add_image_member(w, "activity", image, a ? &a->id : NULL);
     if (a && d->permit == 1) {
+        const struct image_text *t = &a->obligations[d->no_automated_decision != 0];
         add_text(w, ",\"obligations\":");
-        add(w, (const char *)image + image->strings.offset + a->obligations.offset,
-            a->obligations.length);
+        add(w, (const char *)image + image->strings.offset + t->offset, t->length);
     }
 }
 

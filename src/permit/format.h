@@ -18,7 +18,7 @@
 
 #define PERMIT_MAGIC "LOVPERM"
 enum {
-    PERMIT_FORMAT = 2,
+    PERMIT_FORMAT = 3,
     PERMIT_SHARDS = 256,
     PERMIT_SLACK = 1024,        /* lines behind the last home: probing never wraps round */
     PERMIT_BEAT_MS = 100,       /* how often the writer shows that it lives */
@@ -117,8 +117,9 @@ enum {
     ATTR_OPT_OUT = 8,
     ATTR_PERMIT = 16,   /* there is a permit in the entry */
     ATTR_OVERFLOW = 32, /* ref is a unit of the overflow section, else the consumer's number */
-    RESIDENCE_SHIFT = 6,
-    RESIDENCE_WIDE = 1023, /* it stands in the overflow block */
+    ATTR_HUMAN = 64,    /* no solely automated decisions */
+    RESIDENCE_SHIFT = 7,
+    RESIDENCE_WIDE = 511, /* it stands in the overflow block */
     BORN_SHIFT = 16,
     BORN_FIRST = -25567, /* 1900-01-01 is 1; 0: not known */
     BORN_WIDE = 65535    /* it stands in the overflow block */

@@ -81,7 +81,8 @@ static bool uses_fit(const struct checking *c)
     const struct image_activity *a = IMAGE_AT(i, activities, struct image_activity);
     for (uint32_t k = 0; k < i->activities.count; k++)
         if (!text_fits(c, &a[k].id) || !text_fits(c, &a[k].recipient) ||
-            !text_fits(c, &a[k].purpose) || !text_fits(c, &a[k].obligations))
+            !text_fits(c, &a[k].purpose) || !text_fits(c, &a[k].obligations[0]) ||
+            !text_fits(c, &a[k].obligations[1]))
             return false;
     const uint8_t *bases = IMAGE_AT(i, bases, uint8_t);
     for (uint32_t k = 0; k < i->bases.count; k++)

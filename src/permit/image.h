@@ -67,7 +67,8 @@ struct image_guardian {
     int32_t law, years;
 };
 struct image_activity {
-    struct image_text id, recipient, purpose, obligations;
+    struct image_text id, recipient, purpose;
+    struct image_text obligations[2]; /* [1]: of consumers with no_automated_decision */
 };
 
 /* A well-formed image of at most `size` bytes: every offset and number in it leads inside. */

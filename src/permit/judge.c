@@ -283,6 +283,7 @@ void permit_judge(const struct permit_map *m, const struct image *image,
         .policy_version = (int32_t)image->version,
         .consent = answer->answered && asked && !restricted ? answer->consent : -1,
         .at = at,
+        .no_automated_decision = answer->no_automated_decision,
     };
 }
 

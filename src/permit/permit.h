@@ -43,7 +43,7 @@ int64_t permit_now(void);
 
 /* What the index says of a consumer about one key. */
 struct permit_answer {
-    bool restricted, opt_out_signal, erased;
+    bool restricted, opt_out_signal, no_automated_decision, erased;
     uint32_t residence, address, number; /* number: UINT32_MAX where it was not looked at */
     int32_t born;
     bool answered; /* there is a permit for the key; what follows says it */
@@ -69,7 +69,7 @@ struct permit_item {
     int64_t expires_at, consent;
 };
 struct permit_record {
-    bool restricted, opt_out_signal, erased;
+    bool restricted, opt_out_signal, no_automated_decision, erased;
     uint32_t residence, count;
     int32_t born;
 };

@@ -79,7 +79,7 @@ permit_usual(const struct permit_map *m, const struct usual *u, uint32_t address
     const uint64_t attributes = word_get(line + 3 + entry) >> 32, word = word_get(line + 5 + entry);
     const uint64_t residence = attributes >> RESIDENCE_SHIFT & RESIDENCE_WIDE;
     const uint64_t born = attributes >> BORN_SHIFT, term = word & ((1U << TERM_BITS) - 1);
-    if ((attributes & (ATTR_USED | ATTR_PERMIT | ATTR_ERASED | ATTR_RESTRICTED)) !=
+    if ((attributes & (ATTR_USED | ATTR_PERMIT | ATTR_ERASED | ATTR_RESTRICTED | ATTR_HUMAN)) !=
             (ATTR_USED | ATTR_PERMIT) ||
         residence >= u->residence_count || born == BORN_WIDE || term >= m->term_limit)
         return false;
@@ -103,6 +103,7 @@ permit_usual(const struct permit_map *m, const struct usual *u, uint32_t address
     out->consent = (int64_t)(word >> TERM_BITS);
     out->at = at;
     out->shard = 0;
+    out->no_automated_decision = 0;
     for (size_t i = 0; i < sizeof out->reserved / sizeof *out->reserved; i++)
         out->reserved[i] = 0;
     /* As in read.c. */

@@ -32,7 +32,8 @@ void notification_body(int64_t request, struct str recipient, struct str right, 
 static bool is_told(struct str right)
 {
     return str_is(right, "erasure") || str_is(right, "rectification") ||
-           str_is(right, "restriction") || str_is(right, "objection") || str_is(right, "opt_out");
+           str_is(right, "restriction") || str_is(right, "objection") || str_is(right, "opt_out") ||
+           str_is(right, "automated_decision");
 }
 
 static int keep_name(struct write_scope *scope, int64_t seq, struct str name, struct err *err)

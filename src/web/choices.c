@@ -129,6 +129,7 @@ int overview_get(struct http_call *call)
     set_int(v.view, "allowed", (int64_t)allowed);
     set_int(v.view, "denied", (int64_t)(count - allowed));
     set_true(v.view, "restricted", v.who.restricted);
+    set_true(v.view, "by_people", v.who.no_automated_decision);
     return visit_page(&v, 200, "overview.html", "overview");
 }
 

@@ -21,7 +21,8 @@ DEFLATE = zipfile.ZIP_DEFLATED
 @pytest.fixture(scope="module")
 def original(server):  # noqa: F811
     """An export of a consumer of whom there is something of every kind."""
-    known(server, PATH, residence="SE", birth_date="1980-02-03", opt_out_signal=True)
+    known(server, PATH, residence="SE", birth_date="1980-02-03", opt_out_signal=True,
+          no_automated_decision=True)
     notice = {"id": "personal_offers", "version": 1, "language": "en"}
     early = {"channel": "import", "given_at": "2025-06-01T10:00:00Z"}
     server.give(consumer=WHO, categories=["purchases"], notice=notice, channel="app",

@@ -203,6 +203,7 @@ def test_a_store_of_an_older_version_is_brought_up_to_date(tmp_path):
         tables = {name for (name,) in store.execute(
             "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'")}
         store.executescript("".join(f"drop table {name};" for name in tables - first)
+                            + "alter table consumer drop column no_automated_decision;"
                             + "delete from migration where number >= 2; delete from meta;")
     path = tmp_path / "checkpoint"
     path.write_text(shard["checkpoint"], encoding="utf-8")

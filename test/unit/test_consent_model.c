@@ -32,7 +32,7 @@ struct model_answer {
 
 struct model_consumer {
     char id[16];
-    bool known, erased, restricted, opt_out;
+    bool known, erased, restricted, opt_out, by_people;
     const char *residence;
     int32_t born;
     struct model_answer says[ACTIVITIES][CATEGORIES];
@@ -62,6 +62,7 @@ struct world {
             char recipient[80], purpose[80], category[80], consumer[16];
             int64_t at;
             int32_t expected; /* enum lov_reason */
+            bool by_people;   /* no decision by machines alone */
         } question[4096];
     } reading;
     long compared, compared_by_reader;
@@ -113,7 +114,8 @@ static void read_and_answer(const char *dir, int in, int out)
                 lov_decide(lov, q->recipient, q->purpose, q->category, q->consumer, q->at, &one);
             lov_decide_many(lov, q->recipient, q->purpose, q->category, ids, 1, q->at, &many);
             bool same = memcmp(&one, &many, sizeof one) == 0 && permit == one.permit &&
-                        permit == (q->expected == LOV_PERMITTED);
+                        permit == (q->expected == LOV_PERMITTED) &&
+                        (!permit || one.no_automated_decision == q->by_people);
             if (one.reason != q->expected || !same)
                 wrong[0] = (int32_t)i, wrong[1] = one.reason;
         }
@@ -162,7 +164,8 @@ static void ask_reader(struct world *w)
     r->count = 0;
 }
 
-static void note_for_reader(struct world *w, const struct question *q, const char *expected)
+static void note_for_reader(struct world *w, const struct question *q, const char *expected,
+                            bool by_people)
 {
     struct read_question *to = &w->reading.question[w->reading.count++];
     assert_true((size_t)w->reading.count <= sizeof w->reading.question / sizeof *to);
@@ -172,6 +175,7 @@ static void note_for_reader(struct world *w, const struct question *q, const cha
     snprintf(to->category, sizeof to->category, "%.*s", STR_ARG(q->category));
     snprintf(to->consumer, sizeof to->consumer, "%.*s", STR_ARG(q->consumer));
     to->at = q->at;
+    to->by_people = by_people;
     while (strcmp(lov_reason_name(to->expected), expected) != 0)
         to->expected++;
 }
@@ -382,9 +386,11 @@ static void compare_one(struct world *w, const struct model_consumer *c, size_t 
                  STR_ARG(q.recipient), STR_ARG(q.purpose), STR_ARG(q.category),
                  decision_reason_name(d.reason), expected);
     assert_int_equal(d.permit, strcmp(expected, "permitted") == 0);
+    if (d.permit)
+        assert_int_equal(d.no_automated_decision, c->by_people);
     w->compared++;
     w->reasons[d.reason]++;
-    note_for_reader(w, &q, expected);
+    note_for_reader(w, &q, expected, c->by_people);
 }
 
 static void compare_consumer(struct world *w, size_t who)
@@ -659,6 +665,8 @@ static void change_consumer(struct world *w, size_t who)
     write.set.restricted = pick(w, 6) == 0;
     write.set.has_opt_out_signal = true;
     write.set.opt_out_signal = pick(w, 6) == 0;
+    write.set.has_no_automated_decision = pick(w, 2);
+    write.set.no_automated_decision = pick(w, 3) == 0;
     if (pick(w, 2)) {
         write.set.has_born = true;
         write.set.born = (int32_t)(clock_now() / DAY_MS - (int64_t)(9 + pick(w, 20)) * 365);
@@ -673,6 +681,8 @@ static void change_consumer(struct world *w, size_t who)
     c->residence = residence;
     c->restricted = write.set.restricted;
     c->opt_out = write.set.opt_out_signal;
+    if (write.set.has_no_automated_decision)
+        c->by_people = write.set.no_automated_decision;
     if (write.set.has_born)
         c->born = write.set.born;
 }
@@ -705,7 +715,7 @@ static void erase(struct world *w, size_t who)
         return;
     /* Nobody knows any more that they ever were. */
     forget_consents(w, who);
-    c->known = c->restricted = c->opt_out = false;
+    c->known = c->restricted = c->opt_out = c->by_people = false;
     c->residence = "SE";
     c->born = INT32_MIN;
 }

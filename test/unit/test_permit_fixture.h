@@ -158,7 +158,7 @@ static inline int end(void **state)
 /* ---- a consumer in a plain array ---- */
 
 struct plain {
-    bool erased, restricted, opt_out;
+    bool erased, restricted, opt_out, by_people;
     uint32_t residence;
     int32_t born;
     bool has[KEYS];
@@ -184,6 +184,7 @@ static inline void change_plain(struct fixture *f, struct plain *p, uint64_t *se
     if (r % 7 == 0) {
         p->restricted = r >> 8 & 1;
         p->opt_out = r >> 9 & 1;
+        p->by_people = r >> 11 & 1;
         p->residence = r >> 10 & 1 ? f->residence : f->wide_residence;
         p->born = r % 3 == 0   ? DAY_NONE
                   : r % 5 == 0 ? (int32_t)(r % 800000) - 100000
@@ -213,6 +214,7 @@ static inline void write_plain(struct fixture *f, const struct plain *p, struct 
     }
     c->restricted = p->restricted;
     c->opt_out_signal = p->opt_out;
+    c->no_automated_decision = p->by_people;
     c->residence = p->residence;
     c->born = p->born;
     for (int k = 0; k < KEYS; k++)
@@ -233,6 +235,7 @@ static inline void compare_plain(struct fixture *f, long id, const struct plain 
         }
         assert_int_equal(a.restricted, p->restricted);
         assert_int_equal(a.opt_out_signal, p->opt_out);
+        assert_int_equal(a.no_automated_decision, p->by_people);
         assert_int_equal(a.residence, p->residence);
         assert_int_equal(a.born, p->born);
         assert_int_equal(a.answered, p->has[k]);

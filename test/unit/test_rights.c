@@ -453,6 +453,33 @@ static void test_an_objection_is_a_no_to_all_legitimate_interest(void **state)
     verify(w);
 }
 
+static void test_a_consumer_is_not_decided_on_by_machines_alone(void **state)
+{
+    static const char question[] =
+        "{\"subject\":{\"type\":\"recipient\",\"id\":\"customer_service\"},"
+        "\"action\":{\"name\":\"customer_support\"},"
+        "\"resource\":{\"type\":\"purchases\",\"id\":\"00001\"}}";
+    static const char member[] = "context.obligations.no_automated_decision";
+    struct world *w = *state;
+    char id[33];
+    known(w, "00001", "SE");
+    _cleanup_answer struct answer before = ask(w, NULL, "POST", "/access/v1/evaluation", question);
+    assert_true(json_is_false(at(before.json, member)));
+    open_request(w, OPEN("00001", "automated_decision"), id);
+    STEPS(w, id, "verify-identity", "fulfil");
+    _cleanup_answer struct answer after = ask(w, NULL, "POST", "/access/v1/evaluation", question);
+    assert_true(json_is_true(at(after.json, "decision")));
+    assert_true(json_is_true(at(after.json, member)));
+    _cleanup_answer struct answer c = ask(w, NULL, "GET", "/v1/consumers/00001", "");
+    assert_true(json_is_true(at(c.json, "no_automated_decision")));
+    _cleanup_answer struct answer set =
+        ask(w, NULL, "PUT", "/v1/consumers/00001", "{\"no_automated_decision\":false}");
+    assert_status(set, 200);
+    _cleanup_answer struct answer again = ask(w, NULL, "POST", "/access/v1/evaluation", question);
+    assert_true(json_is_false(at(again.json, member)));
+    verify(w);
+}
+
 static void test_the_signal_of_a_browser_is_an_opt_out(void **state)
 {
     struct world *w = *state;
@@ -560,6 +587,7 @@ int main(void)
         T(test_who_gets_data_while_it_is_looked_for_is_told_too),
         T(test_a_hold_keeps_a_consumer_and_says_why),
         T(test_an_objection_is_a_no_to_all_legitimate_interest),
+        T(test_a_consumer_is_not_decided_on_by_machines_alone),
         T(test_the_signal_of_a_browser_is_an_opt_out),
         T(test_whoever_changes_a_row_is_noticed),
         T(test_reminders_come_once_for_each_stage),
