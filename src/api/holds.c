@@ -254,8 +254,7 @@ static int answer_signal(struct http_call *call)
     return 0;
 }
 
-/* A signal is a no and is never taken back by its absence: only the consumer's own yes, or PUT
- * consumers, does that. */
+/* A signal is a no and is never taken back by its absence: only PUT consumers does that. */
 int consumers_signal(struct http_call *call)
 {
     struct err err = {0};

@@ -117,6 +117,8 @@ int overview_get(struct http_call *call)
     size_t count, allowed = 0;
     if (!visit_begin(call, &v))
         return 0;
+    if (signal_is_new(&v))
+        return signal_record(&v);
     if (choices_of(&v, &choices, &count, &err))
         return visit_error(&v, &err);
     json_t *yes = json_array(), *no = json_array();
@@ -130,6 +132,7 @@ int overview_get(struct http_call *call)
     set_int(v.view, "denied", (int64_t)(count - allowed));
     set_true(v.view, "restricted", v.who.restricted);
     set_true(v.view, "by_people", v.who.no_automated_decision);
+    set_true(v.view, "signal", signal_holds(&v));
     return visit_page(&v, 200, "overview.html", "overview");
 }
 
@@ -256,6 +259,8 @@ int choices_get(struct http_call *call)
     size_t count;
     if (!visit_begin(call, &v))
         return 0;
+    if (signal_is_new(&v))
+        return signal_record(&v);
     if (choices_of(&v, &choices, &count, &err))
         return visit_error(&v, &err);
     json_t *list = json_array(), *fixed = json_array();

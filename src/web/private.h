@@ -212,6 +212,15 @@ struct choice {
 /* One for each activity that some law allows for this consumer, in the policy's order. */
 int choices_of(struct visit *v, struct choice **out, size_t *count, struct err *err);
 
+/* ---- signal.c ---- */
+
+/* Has the consumer opted out by a signal that their law demands be honoured? */
+bool signal_holds(const struct visit *v);
+/* Does the browser send it (Sec-GPC: 1), and it is not recorded yet? Then the handler returns
+ * signal_record(), which shows the same page again once it is. */
+bool signal_is_new(const struct visit *v);
+int signal_record(struct visit *v);
+
 /* ---- requests.c ---- */
 
 /* Those of the rights (NULL ends) that the consumer's law knows, to ask for, into the view. */
