@@ -323,7 +323,8 @@ static struct str web_file(const char *name)
     bug("web/%s is not built in", name);
 }
 
-static json_t *page_fields(const json_t *data)
+static json_t *page_fields(const struct policy *policy, const struct policy_category *c,
+                           struct str lang, const json_t *data)
 {
     json_t *fields = json_array(), *value;
     const char *key;
@@ -334,7 +335,10 @@ static json_t *page_fields(const json_t *data)
         else
             json_canonical(value, &text);
         json_t *field = json_object();
-        json_object_set_new(field, "name", json_string(key));
+        const struct policy_field *f = c ? policy_field(c, str_of(key)) : NULL;
+        struct str label =
+            f && f->label.in[0].n ? policy_text_in(policy, &f->label, lang) : str_of(key);
+        json_object_set_new(field, "name", json_stringn(label.p, label.n));
         json_object_set_new(field, "value", json_stringn(text.p ? text.p : "", text.n));
         json_array_append_new(fields, field);
     }
@@ -354,7 +358,8 @@ static json_t *page_records(struct exporting *x, const struct policy *policy, st
             json_t *shown = json_object();
             json_object_set(shown, "observed_at", json_object_get(item, "observed_at"));
             json_object_set(shown, "source", json_object_get(item, "source"));
-            json_object_set_new(shown, "fields", page_fields(json_object_get(item, "data")));
+            json_object_set_new(shown, "fields",
+                                page_fields(policy, c, lang, json_object_get(item, "data")));
             json_array_append_new(list, shown);
         }
         json_object_set_new(group, "category", json_string(category));

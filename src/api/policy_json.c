@@ -39,6 +39,8 @@ static void write_category(struct jw *w, const struct policy *p, const struct po
         const struct policy_field *f = &c->fields[i];
         jw_object_start(w);
         jw_str_member(w, "name", f->name);
+        if (f->label.in[0].n)
+            write_text(w, "label", p, &f->label);
         jw_cstr_member(w, "type", field_type_name(f->type));
         jw_bool_member(w, "required", f->required);
         jw_bool_member(w, "sensitive", f->sensitive);

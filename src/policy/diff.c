@@ -402,18 +402,14 @@ static void diff_purposes(const struct policy *before, const struct policy *afte
     }
 }
 
-static const struct policy_field *field_named(const struct policy_category *c, struct str name)
-{
-    for (size_t i = 0; i < c->field_count; i++) {
-        if (str_eq(c->fields[i].name, name))
-            return &c->fields[i];
-    }
-    return NULL;
-}
-
-static void diff_field(struct buf *out, const struct policy_field *a, const struct policy_field *b)
+static void diff_field(struct buf *out, const struct policy *before, const struct policy_field *a,
+                       const struct policy *after, const struct policy_field *b)
 {
     _cleanup_buf struct buf detail = {0};
+    if (a->label.in[0].n && b->label.in[0].n)
+        diff_text(&detail, "label", before, &a->label, after, &b->label);
+    else
+        diff_bool(&detail, "label", a->label.in[0].n > 0, b->label.in[0].n > 0);
     diff_str(&detail, "type", str_of(field_type_name(a->type)), str_of(field_type_name(b->type)));
     diff_bool(&detail, "required", a->required, b->required);
     diff_bool(&detail, "sensitive", a->sensitive, b->sensitive);
@@ -469,14 +465,14 @@ static void diff_category(struct buf *out, const struct policy *before,
     diff_str(out, "dpv", a->dpv, b->dpv);
     diff_str(out, "fdx", a->fdx, b->fdx);
     for (size_t i = 0; i < b->field_count; i++) {
-        const struct policy_field *old = field_named(a, b->fields[i].name);
+        const struct policy_field *old = policy_field(a, b->fields[i].name);
         if (old)
-            diff_field(out, old, &b->fields[i]);
+            diff_field(out, before, old, after, &b->fields[i]);
         else
             buf_printf(next(out), "field %.*s added", STR_ARG(b->fields[i].name));
     }
     for (size_t i = 0; i < a->field_count; i++) {
-        if (!field_named(b, a->fields[i].name))
+        if (!policy_field(b, a->fields[i].name))
             buf_printf(next(out), "field %.*s removed", STR_ARG(a->fields[i].name));
     }
     diff_int(out, "fresh", a->fresh_days, b->fresh_days, " days");

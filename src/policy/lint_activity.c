@@ -164,10 +164,7 @@ static bool field_exists(const struct policy_activity *a, struct str name)
         const struct policy_category *c = a->categories[i];
         if (!str_eq(c->id, category))
             continue;
-        for (size_t j = 0; j < c->field_count; j++) {
-            if (str_eq(c->fields[j].name, field))
-                return true;
-        }
+        return policy_field(c, field) != NULL;
     }
     return false;
 }

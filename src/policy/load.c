@@ -111,6 +111,7 @@ static const char *const field_types[] = {"string",    "integer", "decimal",    
 
 struct field_in {
     struct str name, min, max;
+    struct policy_text label;
     int type, breach;
     bool required, sensitive, identifies, any_size;
     const struct node *values;
@@ -123,6 +124,7 @@ static void load_field(struct draft *d, const struct node *item, struct policy_c
          .kind = MEMBER_NAME,
          .offset = offsetof(struct field_in, name),
          .required = true},
+        {.name = "label", .kind = MEMBER_TEXTS, .offset = offsetof(struct field_in, label)},
         {.name = "type",
          .kind = MEMBER_WORD,
          .offset = offsetof(struct field_in, type),
@@ -148,13 +150,12 @@ static void load_field(struct draft *d, const struct node *item, struct policy_c
     struct field_in in = {.type = FIELD_STRING};
     if (!take(d, file, item, members, sizeof members / sizeof *members, &in) || !in.name.n)
         return;
-    for (size_t i = 0; i < c->field_count; i++) {
-        if (str_eq(c->fields[i].name, in.name))
-            find_error(d, file, item->line, "duplicate_name", "%.*s has two fields %.*s",
-                       STR_ARG(c->id), STR_ARG(in.name));
-    }
+    if (policy_field(c, in.name))
+        find_error(d, file, item->line, "duplicate_name", "%.*s has two fields %.*s",
+                   STR_ARG(c->id), STR_ARG(in.name));
     struct policy_field *f = &c->fields[c->field_count++];
     *f = (struct policy_field){.name = in.name,
+                               .label = in.label,
                                .type = (enum field_type)in.type,
                                .required = in.required,
                                .sensitive = in.sensitive,

@@ -85,14 +85,6 @@ void load_range(struct draft *d, const struct node *item, struct str min, struct
 
 /* ---- conditions ---- */
 
-static const struct policy_field *find_field(const struct policy_category *c, struct str name)
-{
-    for (size_t i = 0; i < c->field_count; i++)
-        if (str_eq(c->fields[i].name, name))
-            return &c->fields[i];
-    return NULL;
-}
-
 static bool is_date(enum field_type type)
 {
     return type == FIELD_DATE || type == FIELD_TIMESTAMP;
@@ -130,7 +122,7 @@ static bool is_literal(const struct policy_field *f, struct str text)
 static const char *read_right(struct str text, const struct policy_category *category,
                               struct policy_condition *c)
 {
-    c->right = find_field(category, text);
+    c->right = policy_field(category, text);
     c->now = str_is(text, "today") && is_date(c->left->type);
     c->text = text;
     if (c->right)
@@ -150,7 +142,7 @@ static const char *read_condition(struct str text, const struct policy_category 
     rest = str_trim(rest);
     struct str compare = str_cut(&rest, ' ');
     rest = str_trim(rest);
-    c.left = find_field(category, left);
+    c.left = policy_field(category, left);
     if (!c.left)
         return "what stands on the left is no field of the category";
     if (!read_compare(compare, &c.compare))

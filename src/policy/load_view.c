@@ -57,12 +57,9 @@ static const struct policy_field *find_field(const struct policy_activity *a, st
 {
     struct str name = full, id = str_cut(&name, '.');
     for (size_t i = 0; i < a->category_count; i++) {
-        const struct policy_category *c = a->categories[i];
-        for (size_t k = 0; str_eq(c->id, id) && k < c->field_count; k++) {
-            if (str_eq(c->fields[k].name, name)) {
-                *category = c;
-                return &c->fields[k];
-            }
+        if (str_eq(a->categories[i]->id, id)) {
+            *category = a->categories[i];
+            return policy_field(a->categories[i], name);
         }
     }
     return NULL;

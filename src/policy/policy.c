@@ -119,6 +119,14 @@ const struct policy_category *policy_category(const struct policy *p, struct str
     return i < 0 ? NULL : &p->categories[i];
 }
 
+const struct policy_field *policy_field(const struct policy_category *c, struct str name)
+{
+    for (size_t i = 0; i < c->field_count; i++)
+        if (str_eq(c->fields[i].name, name))
+            return &c->fields[i];
+    return NULL;
+}
+
 const struct policy_purpose *policy_purpose(const struct policy *p, struct str id)
 {
     int64_t i = table_find(p->private->purposes, id);

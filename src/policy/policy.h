@@ -85,6 +85,7 @@ struct policy_text {
 
 struct policy_field {
     struct str name;
+    struct policy_text label; /* for the consumer; may be empty */
     enum field_type type;
     bool required;
     bool sensitive;
@@ -286,6 +287,8 @@ const struct policy_notice *policy_notice(const struct policy *p, struct str id)
 const struct policy_activity *policy_activity(const struct policy *p,
                                               const struct policy_recipient *recipient,
                                               const struct policy_purpose *purpose);
+/* The category's field of that name, or NULL; looks at each. */
+const struct policy_field *policy_field(const struct policy_category *c, struct str name);
 bool policy_activity_covers(const struct policy_activity *a, const struct policy_category *c);
 /* What the activity's view makes of the category, which it covers. */
 const struct policy_view_part *policy_view_of(const struct policy_activity *a,

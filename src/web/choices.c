@@ -92,10 +92,33 @@ int choices_of(struct visit *v, struct choice **out, size_t *count, struct err *
 
 /* ---- the overview ---- */
 
+static bool covers(const struct consent *consent, struct str category)
+{
+    for (size_t i = 0; i < consent->category_count; i++)
+        if (str_eq(consent->categories[i], category))
+            return true;
+    return false;
+}
+
+/* Of a yes only the data that it is still about. */
+static void set_covered(struct visit *v, json_t *view, const struct choice *c)
+{
+    const struct policy_activity *a = c->activity;
+    json_t *data = json_array();
+    for (size_t i = 0; i < a->category_count; i++) {
+        struct str label = category_label(v, a->categories[i]->id);
+        if (covers(c->consent, a->categories[i]->id))
+            json_array_append_new(data, json_stringn(label.p, label.n));
+    }
+    json_object_set_new(view, "data", data);
+}
+
 static json_t *view_choice(struct visit *v, const struct choice *c)
 {
     json_t *view = json_object();
     set_activity_labels(v, view, c->activity);
+    if (c->basis == BASIS_CONSENT && c->permitted && c->active == 1)
+        set_covered(v, view, c);
     set_true(view, "permitted", c->permitted);
     set_true(view, "asked", c->asked);
     set_text(view, "basis", word_of(v, "basis_", str_of(policy_basis_name(c->basis))));
@@ -172,14 +195,6 @@ static void set_notice(struct visit *v, json_t *view, const struct policy_notice
     set_markdown(view, "notice_html", text->markdown);
     enum { IF_REFUSED = 4 };
     set_section(view, "if_refused", text->markdown, IF_REFUSED);
-}
-
-static bool covers(const struct consent *consent, struct str category)
-{
-    for (size_t i = 0; i < consent->category_count; i++)
-        if (str_eq(consent->categories[i], category))
-            return true;
-    return false;
 }
 
 /* The data that a yes is about, each of which may be taken out of it; the last one by a no. */

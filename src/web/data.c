@@ -2,6 +2,7 @@
  * Records come through the vault's door: the ledger has each look before the page has a word. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "vault/vault.h"
 #include "web/private.h"
 
@@ -9,19 +10,36 @@ enum { SHOWN_OF_CATEGORY = 30 };
 
 /* ---- values ---- */
 
-/* Names of fields as people write them: "order id". */
-static struct str field_label(const struct visit *v, const char *name)
+static const struct policy_field *field_of(const struct visit *v, struct str category,
+                                           struct str name)
 {
-    struct str out = arena_str(v->arena, str_of(name));
+    const struct policy_category *c = v->policy ? policy_category(v->policy, category) : NULL;
+    return c ? policy_field(c, name) : NULL;
+}
+
+/* Where the policy has no label, the name as people write it: "order id". */
+static struct str field_label(const struct visit *v, const struct policy_field *f, struct str name)
+{
+    if (f && f->label.in[0].n)
+        return policy_text_in(v->policy, &f->label, v->language);
+    struct str out = arena_str(v->arena, name);
     for (size_t i = 0; i < out.n; i++)
         if (out.p[i] == '_')
             ((char *)out.p)[i] = ' ';
     return out;
 }
 
-static struct str value_text(const struct visit *v, const json_t *value)
+static struct str value_text(const struct visit *v, const struct policy_field *f,
+                             const json_t *value)
 {
     _cleanup_buf struct buf text = {0};
+    int64_t at;
+    int32_t day;
+    if (json_is_string(value) && f && f->type == FIELD_TIMESTAMP &&
+        time_parse(json_text(value), &at))
+        return moment_text(v, at);
+    if (json_is_string(value) && f && f->type == FIELD_DATE && date_parse(json_text(value), &day))
+        return day_text(v, day);
     if (json_is_string(value))
         return json_text(value);
     if (json_is_boolean(value))
@@ -35,15 +53,16 @@ static struct str value_text(const struct visit *v, const json_t *value)
     return arena_str(v->arena, buf_view(&text));
 }
 
-static json_t *fields_view(const struct visit *v, const json_t *data)
+static json_t *fields_view(const struct visit *v, struct str category, const json_t *data)
 {
     json_t *fields = json_array();
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)data, name, value) {
         json_t *field = json_object();
-        set_text(field, "name", field_label(v, name));
-        set_text(field, "value", value_text(v, value));
+        const struct policy_field *f = field_of(v, category, str_of(name));
+        set_text(field, "name", field_label(v, f, str_of(name)));
+        set_text(field, "value", value_text(v, f, value));
         json_array_append_new(fields, field);
     }
     return fields;
@@ -93,7 +112,7 @@ static int show_record(void *ctx, const struct vault_item *item)
     json_t *view = json_object();
     set_text(view, "source", item->source);
     set_moment(s->v, view, "observed", item->observed_at);
-    json_object_set_new(view, "fields", fields_view(s->v, data));
+    json_object_set_new(view, "fields", fields_view(s->v, item->category, data));
     buf_printf(&seq, "%lld", (long long)item->seq);
     json_object_set(s->by_record, seq.p, view);
     json_array_insert_new(records, 0, view); /* newest first */
@@ -131,7 +150,7 @@ static int set_proposal(struct showing *s, const struct vault_issue *issue, json
     set_true(view, "proposed", true);
     set_true(view, "drop", json_is_true(json_object_get(proposal, "drop")));
     if (data)
-        json_object_set_new(view, "instead", fields_view(s->v, data));
+        json_object_set_new(view, "instead", fields_view(s->v, issue->category, data));
     return 0;
 }
 
@@ -148,7 +167,8 @@ static int show_issue(void *ctx, const struct vault_issue *issue)
     set_text(view, "category", category_label(v, issue->category));
     set_text(view, "finding", word_of(v, "finding_", issue->finding));
     if (issue->field.n)
-        set_text(view, "field", field_label(v, arena_cstr(v->arena, issue->field)));
+        set_text(view, "field",
+                 field_label(v, field_of(v, issue->category, issue->field), issue->field));
     set_rule(v, issue, view);
     json_t *record = json_object_get(s->by_record, seq.p);
     if (record)

@@ -142,6 +142,9 @@ void set_int(json_t *view, const char *name, int64_t v);
 void set_true(json_t *view, const char *name, bool v);
 /* "at" (RFC 3339) and "at_text" ("24 November 2026, 09:05") of an instant. */
 void set_moment(const struct visit *v, json_t *view, const char *name, int64_t at);
+/* "24 November 2026, 09:05" and "24 November 2026", in the arena. */
+struct str moment_text(const struct visit *v, int64_t at);
+struct str day_text(const struct visit *v, int32_t day);
 /* A word of the translations; its own name where it is missing. */
 struct str word(const struct visit *v, const char *name);
 struct str word_of(const struct visit *v, const char *prefix, struct str name);

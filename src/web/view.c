@@ -33,15 +33,10 @@ struct str word_of(const struct visit *v, const char *prefix, struct str name)
 
 /* ---- times ---- */
 
-void set_moment(const struct visit *v, json_t *view, const char *name, int64_t at)
+struct str day_text(const struct visit *v, int32_t day)
 {
-    enum { DAY = 86400000, MINUTE = 60000 };
-    _cleanup_buf struct buf machine = {0}, date = {0};
-    if (at == TIME_NONE)
-        return;
-    int64_t day = at >= 0 ? at / DAY : -((-at + DAY - 1) / DAY);
-    int minute = (int)((at - day * DAY) / MINUTE);
-    date_format((int32_t)day, &date);
+    _cleanup_buf struct buf date = {0};
+    date_format(day, &date);
     int64_t year = 0, month = 0, mday = 0;
     struct str rest = buf_view(&date);
     str_to_int(str_cut(&rest, '-'), 0, 9999, &year);
@@ -49,12 +44,27 @@ void set_moment(const struct visit *v, json_t *view, const char *name, int64_t a
     str_to_int(rest, 1, 31, &mday);
     const json_t *months = json_object_get(v->words, "months");
     const json_t *name_of = json_array_get(months, month ? (size_t)month - 1 : 0);
-    struct str text = arena_printf(v->arena, "%lld %s %lld, %02d:%02d", (long long)mday,
-                                   json_is_string(name_of) ? json_string_value(name_of) : "",
-                                   (long long)year, minute / 60, minute % 60);
+    return arena_printf(v->arena, "%lld %s %lld", (long long)mday,
+                        json_is_string(name_of) ? json_string_value(name_of) : "", (long long)year);
+}
+
+struct str moment_text(const struct visit *v, int64_t at)
+{
+    enum { DAY = 86400000, MINUTE = 60000 };
+    int64_t day = at >= 0 ? at / DAY : -((-at + DAY - 1) / DAY);
+    int minute = (int)((at - day * DAY) / MINUTE);
+    return arena_printf(v->arena, "%.*s, %02d:%02d", STR_ARG(day_text(v, (int32_t)day)),
+                        minute / 60, minute % 60);
+}
+
+void set_moment(const struct visit *v, json_t *view, const char *name, int64_t at)
+{
+    _cleanup_buf struct buf machine = {0};
+    if (at == TIME_NONE)
+        return;
     time_format(at, &machine);
     set_text(view, name, buf_view(&machine));
-    set_text(view, arena_printf(v->arena, "%s_text", name).p, text);
+    set_text(view, arena_printf(v->arena, "%s_text", name).p, moment_text(v, at));
 }
 
 /* ---- labels ---- */

@@ -164,6 +164,8 @@ def test_a_part_is_taken_out_of_a_yes_and_comes_back_with_a_yes(server, person, 
     in_view(browser, purchases.find_element("css selector", "button")).click()
     browser.wait(lambda b: WORDS["en"]["done_narrowed"] in b.find(".done").text)
     assert server.reason(person.consumer) == "withdrawn"
+    chips = browser.open(server.url + f"/portal/choices/{OFFERS}").find(".choice .chips").text
+    assert "Purchases" not in chips and "Profile" in chips
     [consent] = [c for c in server.admin.get(f"{server.url}/v1/consumers/{person.consumer}/consents",
                                              timeout=20).json()["items"]
                  if c["purpose"] == "personal_offers" and c["status"] == "active"]

@@ -229,14 +229,22 @@ static void test_changes_of_a_purpose_are_told_by_language(void **state)
 static void test_changes_of_a_category_are_told_by_field(void **state)
 {
     (void)state;
-    fixture_edit(&after, "categories.yaml", "{name: quantity, type: integer, min: 1, max: 1000}",
-                 "{name: quantity, type: decimal, required: true}");
-    fixture_edit(&after, "categories.yaml", "      - {name: returned, type: boolean}\n", "");
+    fixture_edit(&after, "categories.yaml", "{name: quantity, type: integer, min: 1, max: 1000,",
+                 "{name: quantity, type: decimal, required: true,");
+    fixture_edit(&after, "categories.yaml", "label: {en: How many, sv: Antal}",
+                 "label: {en: How many, sv: Styck}");
+    fixture_edit(
+        &after, "categories.yaml",
+        "      - {name: returned, type: boolean,\n         label: {en: Returned, sv: Återlämnad}}\n",
+        "");
+    fixture_edit(&after, "categories.yaml", ",\n         label: {en: Store, sv: Butik}}", "}");
     fixture_edit(&after, "categories.yaml", "electronics, garden]", "electronics]");
     compare();
-    only(POLICY_CHANGED, "category", "purchases",
-         "field department: value garden removed; field quantity: type integer -> decimal; "
-         "required no -> yes; range changed; field returned removed");
+    only(
+        POLICY_CHANGED, "category", "purchases",
+        "field department: value garden removed; field quantity: label (sv) \"Antal\" -> \"Styck\"; type integer -> "
+        "decimal; "
+        "required no -> yes; range changed; field store: label yes -> no; field returned removed");
 }
 
 static void test_changes_of_what_is_asked_about_are_told(void **state)
