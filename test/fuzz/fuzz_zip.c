@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     read_zip((struct str){(const char *)data, size});
     write_zip(&zip);
     for (size_t i = 0; i + 3 <= size; i += 3)
-        zip.p[(data[i] << 8 | data[i + 1]) % zip.n] = (char)data[i + 2];
+        zip.p[((size_t)data[i] << 8 | data[i + 1]) % zip.n] = (char)data[i + 2];
     read_zip(buf_view(&zip));
     return 0;
 }

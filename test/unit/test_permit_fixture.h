@@ -116,13 +116,16 @@ static inline void publish_policy(struct fixture *f)
                             .activities = &activity,
                             .activity_count = 1,
                             .private = nothing};
-    struct buf obligations = {0}, image = {0};
-    buf_cstr(&obligations, "{\"view\":1}");
+    struct obligations obligations = {0};
+    struct buf image = {0};
+    for (int human = 0; human < 2; human++)
+        buf_printf(&obligations.text[human], "{\"view\":%d}", human + 1);
     index_write_lock(f->ix);
     image_write(f->ix, &policy, &obligations, &image);
     index_publish(f->ix, image.p, image.n);
     index_write_unlock(f->ix);
-    buf_free(&obligations);
+    for (int human = 0; human < 2; human++)
+        buf_free(&obligations.text[human]);
     buf_free(&image);
     free(nothing);
 }
