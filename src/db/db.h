@@ -53,6 +53,11 @@ int db_begin_read(struct db *db, struct err *err);
 int db_commit(struct db *db, struct err *err);
 /* Never fails: a transaction that cannot be rolled back is gone with its connection. */
 void db_rollback(struct db *db);
+/* A part of a transaction that can be undone alone: db_savepoint(), then db_release() keeps it and
+ * db_rollback_to() undoes it. They do not nest. */
+int db_savepoint(struct db *db, struct err *err);
+int db_release(struct db *db, struct err *err);
+int db_rollback_to(struct db *db, struct err *err);
 /* Rows written on this connection so far; to see whether something was written in between. */
 int64_t db_changes(const struct db *db);
 
@@ -107,7 +112,12 @@ bool db_is_null(struct db_stmt *s, int column);
 struct db_pool;
 struct db_pool *db_pool_new(const char *path);
 void db_pool_free(struct db_pool *pool);
+/* `settle` is called before a connection is handed out, so that it sees what was acknowledged
+ * before. */
+void db_pool_follow(struct db_pool *pool, void (*settle)(void *ctx), void *ctx);
 int db_pool_get(struct db_pool *pool, struct db **out, struct err *err);
+/* Without waiting for that: for who reads no events (writer.h), which alone may be missing. */
+int db_pool_get_rows(struct db_pool *pool, struct db **out, struct err *err);
 void db_pool_put(struct db_pool *pool, struct db *db);
 
 #endif

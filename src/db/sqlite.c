@@ -262,6 +262,25 @@ void db_rollback(struct db *db)
         sqlite3_exec(db->handle, "rollback", NULL, NULL, NULL);
 }
 
+int db_savepoint(struct db *db, struct err *err)
+{
+    static const char sql[] = "savepoint part";
+    return db_run(db_use(db, sql), err);
+}
+
+int db_release(struct db *db, struct err *err)
+{
+    static const char sql[] = "release part";
+    return db_run(db_use(db, sql), err);
+}
+
+int db_rollback_to(struct db *db, struct err *err)
+{
+    static const char sql[] = "rollback to part";
+    int rc = db_run(db_use(db, sql), err);
+    return rc ? rc : db_release(db, err);
+}
+
 int64_t db_changes(const struct db *db)
 {
     return sqlite3_total_changes64(db->handle);

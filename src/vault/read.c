@@ -139,7 +139,7 @@ static int read_for(struct reading *x, const struct policy *policy)
         return rc;
     if (x->viewer.activity->view == VIEW_PSEUDONYMOUS)
         viewer_pseudonym(&x->viewer, "consumer", uid_str(&x->who.cid), &x->consumer);
-    rc = db_pool_get(engine_lov(x->v->engine), &lov, x->err);
+    rc = db_pool_get_rows(engine_lov(x->v->engine), &lov, x->err);
     if (rc)
         return rc;
     rc = read_rows(x, lov, policy);
@@ -299,7 +299,7 @@ int vault_disclose(struct vault *v, const struct engine_write *recorded, vault_r
     struct rules *rules = engine_rules(v->engine);
     int rc = find_key(&x);
     if (rc == 1)
-        rc = db_pool_get(engine_lov(v->engine), &lov, err);
+        rc = db_pool_get_rows(engine_lov(v->engine), &lov, err);
     if (rc == 0 && lov) {
         rc = own_rows(&x, lov, rules ? rules_policy(rules) : NULL);
         db_pool_put(engine_lov(v->engine), lov);
