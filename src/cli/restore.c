@@ -233,8 +233,9 @@ static int take_folder(struct restore *r, struct err *err)
     /* A log of pages or events that belongs to another file would be applied to this one. */
     static const char *const leftovers[] = {"lov.db-wal", "lov.db-shm", "lov.db-events"};
     for (size_t i = 0; i < sizeof leftovers / sizeof *leftovers; i++) {
+        struct stat st;
         path_of(r->dir, leftovers[i], "", &store);
-        if (file_exists(store.p))
+        if (stat(store.p, &st) == 0 && st.st_size > 0)
             return err_reason(err, LOV_ECONFLICT, "exists",
                               "%s is left of another lov.db: move it away first", store.p);
     }

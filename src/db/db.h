@@ -58,6 +58,13 @@ void db_rollback(struct db *db);
 int db_savepoint(struct db *db, struct err *err);
 int db_release(struct db *db, struct err *err);
 int db_rollback_to(struct db *db, struct err *err);
+/* On a connection that writes: pages in its write-ahead log as of its last commit. It does not move
+ * them into the file by itself (checkpoint.h), but for when it is the last to close. */
+int64_t db_log_pages(const struct db *db);
+/* Moves what can be moved without keeping anybody out. */
+int db_checkpoint(struct db *db, struct err *err);
+/* Borrowed. */
+const char *db_path(const struct db *db);
 /* Rows written on this connection so far; to see whether something was written in between. */
 int64_t db_changes(const struct db *db);
 

@@ -13,11 +13,12 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "db/checkpoint.h"
 
 enum {
     LARGEST_BATCH = 2048,
     QUIET_MS = 10, /* nobody writes: what is in the journal is committed */
-    AGE_MS = 500,  /* or it is that old */
+    AGE_MS = 250,  /* or it is that old */
     MS_NS = 1000000,
 };
 
@@ -34,6 +35,7 @@ struct writer {
     int64_t open_since;       /* ms, of its first batch in the journal; 0: none is */
     struct journal *journal;
     struct buf payload; /* reused */
+    struct checkpoint *of_identity, *of_lov;
     struct write_stores stores;
     struct write_observer observer;
     struct log *log;
@@ -196,6 +198,8 @@ static int make_durable(struct writer *w, struct changes before, bool store, str
     if (w->observer.stored)
         w->observer.stored(w->observer.ctx);
     tell_settled(w);
+    checkpoint_after_commit(w->of_identity);
+    checkpoint_after_commit(w->of_lov);
     return 0;
 }
 
@@ -362,9 +366,16 @@ int writer_start(struct db *identity, struct db *lov, struct journal *journal,
     pthread_cond_init(&w->wake, &attributes);
     pthread_cond_init(&w->settled, NULL);
     pthread_condattr_destroy(&attributes);
-    if (pthread_create(&w->thread, NULL, writer_main, w) != 0) {
+    int rc = checkpoint_start(identity, &w->of_identity, err);
+    if (rc == 0)
+        rc = checkpoint_start(lov, &w->of_lov, err);
+    if (rc == 0 && pthread_create(&w->thread, NULL, writer_main, w) != 0)
+        rc = err_set(err, LOV_EIO, "cannot start the writer's thread");
+    if (rc) {
+        checkpoint_stop(w->of_identity);
+        checkpoint_stop(w->of_lov);
         free(w);
-        return err_set(err, LOV_EIO, "cannot start the writer's thread");
+        return rc;
     }
     *out = w;
     return 0;
@@ -379,6 +390,8 @@ void writer_stop(struct writer *w)
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
+    checkpoint_stop(w->of_identity);
+    checkpoint_stop(w->of_lov);
     db_close(w->stores.identity);
     db_close(w->stores.lov);
     journal_close(w->journal);
