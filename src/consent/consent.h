@@ -399,8 +399,9 @@ struct engine_write {
     struct consent out;
     int64_t out_seq;
     int64_t written;
-    bool replayed;                   /* the idempotency key was known: nothing was written */
-    struct policy *policy;           /* WRITE_POLICY: one reference for the caller */
+    struct identity_row who; /* access that was permitted: the consumer whom its event is about */
+    bool replayed;           /* the idempotency key was known: nothing was written */
+    struct policy *policy;   /* WRITE_POLICY: one reference for the caller */
     struct policy_findings findings; /* WRITE_POLICY: the caller frees */
 
     void (*done)(struct engine_write *w);

@@ -115,16 +115,21 @@ static int read_rows(struct reading *x, struct db *lov, const struct policy *pol
     return rc == 1 && x->page->more ? 0 : rc;
 }
 
-/* 1: who it is, and their key; 0: nobody any more. */
+/* 1: who it is, and their key; 0: nobody any more. Of an access the writer has found them. */
 static int find_key(struct reading *x)
 {
     struct db *identities;
     const struct identity *who = engine_identity(x->v->engine);
-    struct hash128 lookup = identity_lookup(who, x->consumer_id);
     int rc = db_pool_get(engine_identities(x->v->engine), &identities, x->err);
     if (rc)
         return rc;
-    rc = identity_find(identities, &lookup, &x->who, x->err);
+    if (x->access) {
+        x->who = x->access->who;
+        rc = 1;
+    } else {
+        struct hash128 lookup = identity_lookup(who, x->consumer_id);
+        rc = identity_find(identities, &lookup, &x->who, x->err);
+    }
     if (rc == 1)
         rc = identity_data_key(who, identities, &x->who.cid, &x->key, x->err);
     db_pool_put(engine_identities(x->v->engine), identities);
