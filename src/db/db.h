@@ -21,6 +21,7 @@
 
 struct db;
 struct db_stmt;
+struct writer;
 
 enum db_mode {
     DB_READ,    /* reads only; sees each commit as soon as it is made */
@@ -72,8 +73,9 @@ int64_t db_changes(const struct db *db);
 
 /* Overwrites what was deleted before the call wherever the store keeps it: free space, and the
  * write-ahead log, which is emptied. *clean is false where readers of an older state kept that from
- * being done within `wait_ms`: call again. */
-int db_scrub(const char *path, int wait_ms, bool *clean, struct err *err);
+ * being done within `wait_ms`: call again. `writer` (may be NULL) is whoever writes to it in this
+ * process, and is held for moments. */
+int db_scrub(const char *path, struct writer *writer, int wait_ms, bool *clean, struct err *err);
 /* Copies the store as it is at the beginning of the call, while others write, to the file `to`
  * (new, 0600, durable when it returns 0; removed otherwise). For PostgreSQL: pg_dump's custom
  * format. `progress` (may be NULL) is told pages done and pages in all. */

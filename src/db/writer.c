@@ -29,6 +29,8 @@ struct writer {
     struct write_job *head, **tail; /* under lock */
     bool stopping;                  /* under lock */
     bool wanted;                    /* under lock: somebody waits to be settled */
+    int holders;                    /* under lock: who keep it from beginning */
+    bool held;                      /* under lock: nothing is begun, or (ended) will be */
     uint64_t durable, stored; /* under lock: batches in the journal so far, and in the stores */
     bool broken;              /* the writer's thread only; published by counts */
     bool open;                /* a transaction is; the writer's thread only */
@@ -279,7 +281,7 @@ static void wait_for_jobs(struct writer *w, int64_t ms)
         until.tv_nsec -= 1000000000;
     }
     int rc = 0;
-    while (!w->head && !w->stopping && !w->wanted && rc == 0)
+    while (!w->head && !w->stopping && !w->wanted && !w->holders && rc == 0)
         rc = ms < 0 ? pthread_cond_wait(&w->wake, &w->lock)
                     : pthread_cond_timedwait(&w->wake, &w->lock, &until);
 }
@@ -315,11 +317,24 @@ static bool take_batch(struct writer *w, struct write_job **batch, bool *store)
     }
     if (!w->head)
         w->tail = &w->head;
-    *store = !first || w->wanted || is_due(w);
+    *store = !first || w->wanted || w->holders || is_due(w);
     bool more = first || !w->stopping || w->open || idle(w, true) >= 0;
     pthread_mutex_unlock(&w->lock);
     *batch = first;
     return more;
+}
+
+/* Between two transactions: lets those have the stores who asked for it. */
+static void give_way(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->held = w->holders > 0;
+    if (w->held)
+        pthread_cond_broadcast(&w->settled);
+    while (w->holders)
+        pthread_cond_wait(&w->wake, &w->lock);
+    w->held = false;
+    pthread_mutex_unlock(&w->lock);
 }
 
 static void *writer_main(void *arg)
@@ -330,8 +345,32 @@ static void *writer_main(void *arg)
     while (take_batch(w, &batch, &store)) {
         run_batch(w, batch, store);
         finish_batch(w, batch);
+        if (!w->open)
+            give_way(w);
     }
+    pthread_mutex_lock(&w->lock);
+    w->held = true;
+    pthread_cond_broadcast(&w->settled);
+    pthread_mutex_unlock(&w->lock);
     return NULL;
+}
+
+void writer_hold(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->holders++;
+    pthread_cond_signal(&w->wake);
+    while (!w->held)
+        pthread_cond_wait(&w->settled, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void writer_release(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->holders--;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
 }
 
 void writer_settle(struct writer *w)

@@ -79,6 +79,11 @@ int writer_run(struct writer *w, struct write_job *job, struct err *err);
  */
 void writer_settle(struct writer *w);
 
+/* Any thread but the writer's: commits, and keeps the writer from beginning anything until it is
+ * released. For moments: everybody who writes waits. */
+void writer_hold(struct writer *w);
+void writer_release(struct writer *w);
+
 struct writer_counts {
     uint64_t commits, jobs, failures;
     bool stopped_by_error; /* a commit failed: nothing more is acknowledged until restart */

@@ -1,6 +1,8 @@
 /* test_db_journal.c - the journal: frames, torn and foreign ones; and the writer that commits
  * later. */
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -320,6 +322,38 @@ static void test_a_batch_that_is_undone_leaves_those_before_it(void **state)
     stop(&l);
 }
 
+static void *write_on(void *arg)
+{
+    struct log_of_items *l = arg;
+    for (int64_t n = 0; n < 2000; n++)
+        assert_int_equal(write_item(l, (struct item){.n = n, .appended = true}), 0);
+    return NULL;
+}
+
+static void test_a_writer_that_is_never_idle_gives_way_and_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct log_of_items l = {0};
+    struct err err = {0};
+    pthread_t busy;
+    start(f, &l);
+    assert_int_equal(pthread_create(&busy, NULL, write_on, &l), 0);
+    for (int i = 0; i < 20; i++) {
+        bool clean = false;
+        assert_int_equal(db_scrub(f->lov, l.writer, 10000, &clean, &err), 0);
+        assert_true(clean);
+        writer_hold(l.writer);
+        int64_t before = seen(f);
+        sched_yield();
+        assert_int_equal(seen(f), before);
+        writer_release(l.writer);
+    }
+    pthread_join(busy, NULL);
+    writer_settle(l.writer);
+    assert_int_equal(seen(f), 2000);
+    stop(&l);
+}
+
 static void test_after_a_failed_commit_the_journal_has_what_was_acknowledged(void **state)
 {
     struct fixture *f = *state;
@@ -356,6 +390,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_more_than_appended_is_committed_at_once,
                                         open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_a_batch_that_is_undone_leaves_those_before_it,
+                                        open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_a_writer_that_is_never_idle_gives_way_and_goes_on,
                                         open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(
             test_after_a_failed_commit_the_journal_has_what_was_acknowledged, open_fixture,
