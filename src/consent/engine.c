@@ -122,7 +122,7 @@ static int open_journal(struct engine *e, const char *dir, struct db *lov, struc
     _cleanup_buf struct buf path = {0};
     int64_t count;
     path_in(dir, journal_name, &path);
-    int rc = ledger_recover(lov, path.p, &count, err);
+    int rc = ledger_recover(lov, path.p, engine_recover_other, &count, err);
     if (rc == 0 && count)
         log_printf(e->log, LOG_INFO, "%lld events of the journal recovered", (long long)count);
     return rc ? rc : journal_open(path.p, out, err);
@@ -228,6 +228,7 @@ void engine_close(struct engine *e)
     db_pool_free(e->lov);
     db_pool_free(e->identities);
     free(e->changed);
+    buf_free(&e->keys);
     rules_retire(e);
     cipher_block_free(e->ids);
     publish_unload(e);
@@ -248,7 +249,7 @@ static int recover(const char *path, const char *journal, struct err *err)
     int rc = db_open(path, DB_WRITE, &lov, err);
     if (rc)
         return rc;
-    rc = ledger_recover(lov, journal, &count, err);
+    rc = ledger_recover(lov, journal, engine_recover_other, &count, err);
     db_close(lov);
     return rc;
 }

@@ -57,6 +57,9 @@ struct engine {
      * thread only. */
     struct hash128 *changed;
     size_t changed_count, changed_cap;
+    struct buf
+        keys; /* of idempotency, of the batch under way: for the journal; the writer's thread */
+    int64_t key_count;
     bool bulk; /* a bulk is in the batch: it may have changed anybody; the writer's thread only */
     /* The newest instant in the ledger; relaxed: a decision may miss the last event's, never more.
      */
@@ -203,6 +206,8 @@ int work_check_channel(struct work *k, bool required, struct err *err);
 /* Adds evidence, guardian and detail of the write to what is sealed with the consent. */
 int work_seal(struct work *k, struct consent *c, struct err *err);
 
+/* What the journal has beside events comes into the store (ledger_recover). */
+int engine_recover_other(struct db *lov, struct str entry, struct err *err);
 /* The ledger's observer, which also ends what a batch has noted in engine and tail. */
 struct write_observer engine_observer(struct engine *e);
 /* Writes some rows of the tail, in the transaction, where it is time for it. */

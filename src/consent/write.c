@@ -61,30 +61,69 @@ static int replay(struct work *k, struct err *err)
     return rc ? rc : 1;
 }
 
-static int remember(struct work *k, struct err *err)
+/* A key as an entry of the journal; one machine writes and reads it. */
+struct key_entry {
+    char kind; /* KEY_ENTRY */
+    char zero[7];
+    int64_t seq, at;
+    struct sha256 digest, request;
+};
+enum { KEY_ENTRY = 'K' };
+
+static int put_key(struct db *lov, const struct key_entry *key, struct err *err)
 {
     static const char sql[] = "insert into idempotency (shard, digest, request, seq, at) "
-                              "values ($1, $2, $3, $4, $5)";
+                              "values ($1, $2, $3, $4, $5) on conflict (shard, digest) do nothing";
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, 0);
+    db_bind_blob(s, 2, hash_str(&key->digest));
+    db_bind_blob(s, 3, hash_str(&key->request));
+    db_bind_int(s, 4, key->seq);
+    db_bind_int(s, 5, key->at);
+    return db_run(s, err);
+}
+
+static int remember(struct work *k, struct err *err)
+{
     struct engine_write *w = k->w;
+    struct engine *e = k->e;
     if (!w->idempotent)
         return 0;
-    bool consent = w->kind <= WRITE_AMEND;
-    struct db_stmt *s = db_use(k->lov, sql);
-    db_bind_int(s, 1, 0);
-    db_bind_blob(s, 2, hash_str(&w->idempotency));
-    db_bind_blob(s, 3, hash_str(&w->request));
-    db_bind_int(s, 4, consent ? w->out.seq : w->out_seq);
-    db_bind_int(s, 5, k->now);
-    return db_run(s, err);
+    struct key_entry key = {
+        .kind = KEY_ENTRY,
+        .seq = w->kind <= WRITE_AMEND ? w->out.seq : w->out_seq,
+        .at = k->now,
+        .digest = w->idempotency,
+        .request = w->request,
+    };
+    journal_entry_add(&e->keys, (struct str){(const char *)&key, sizeof key});
+    e->key_count++;
+    return put_key(k->lov, &key, err);
+}
+
+int engine_recover_other(struct db *lov, struct str entry, struct err *err)
+{
+    struct key_entry key;
+    if (entry.n != sizeof key || entry.p[0] != KEY_ENTRY)
+        return err_set(err, LOV_ECORRUPT, "the journal holds something that is not known");
+    memcpy(&key, entry.p, sizeof key);
+    return put_key(lov, &key, err);
 }
 
 /* ---- what a batch has changed so far ---- */
 
+static void forget_batch(struct engine *e)
+{
+    e->changed_count = 0;
+    e->bulk = false;
+    buf_clear(&e->keys);
+    e->key_count = 0;
+}
+
 static void batch_committed(void *ctx)
 {
     struct engine *e = ctx;
-    e->changed_count = 0;
-    e->bulk = false;
+    forget_batch(e);
     tail_commit(e->tail, clock_now());
     struct write_observer ledger = ledger_observer(e->ledger);
     ledger.committed(ledger.ctx);
@@ -94,8 +133,7 @@ static void batch_committed(void *ctx)
 static void batch_rolled_back(void *ctx)
 {
     struct engine *e = ctx;
-    e->changed_count = 0;
-    e->bulk = false;
+    forget_batch(e);
     tail_roll_back(e->tail);
     struct write_observer ledger = ledger_observer(e->ledger);
     ledger.rolled_back(ledger.ctx);
@@ -122,7 +160,10 @@ static int64_t batch_journal(void *ctx, struct buf *payload)
 {
     struct engine *e = ctx;
     struct write_observer ledger = ledger_observer(e->ledger);
-    return e->bulk ? -1 : ledger.journal(ledger.ctx, payload);
+    if (e->bulk)
+        return -1;
+    buf_str(payload, buf_view(&e->keys));
+    return e->key_count + ledger.journal(ledger.ctx, payload);
 }
 
 static void batch_stored(void *ctx)

@@ -18,7 +18,7 @@
 enum {
     LARGEST_BATCH = 2048,
     QUIET_MS = 10, /* nobody writes: what is in the journal is committed */
-    AGE_MS = 250,  /* or it is that old */
+    AGE_MS = 100,  /* or it is that old */
     MS_NS = 1000000,
 };
 

@@ -7,6 +7,7 @@
 struct recovery {
     struct ledger *ledger;
     struct db *lov; /* NULL: only to see whether something is missing */
+    ledger_other *other;
     int64_t count;
     struct err *err;
 };
@@ -24,6 +25,8 @@ static int take_entry(void *ctx, struct str entry)
 {
     struct recovery *r = ctx;
     struct ledger_event event;
+    if (r->other && entry.n && entry.p[0] >= LEDGER_OTHER)
+        return r->lov ? r->other(r->lov, entry, r->err) : 0;
     if (!event_decode(entry, &event))
         return damaged(r, "holds something that is no event");
     int64_t next = ledger_next(r->ledger, event.shard), seq = event.seq;
@@ -44,21 +47,23 @@ static int append_all(struct recovery *r, const char *journal)
 {
     struct write_stores stores = {.lov = r->lov};
     struct write_observer o = ledger_observer(r->ledger);
+    int64_t before = db_changes(r->lov);
     int rc = db_begin(r->lov, r->err);
     if (rc)
         return rc;
     rc = journal_read(journal, take_entry, r, r->err);
     if (rc == 0)
         rc = o.before_commit(o.ctx, &stores, r->err);
-    if (rc == 0 && r->count)
+    if (rc == 0 && db_changes(r->lov) != before)
         return db_commit(r->lov, r->err);
     db_rollback(r->lov);
     return rc;
 }
 
-int ledger_recover(struct db *lov, const char *journal, int64_t *count, struct err *err)
+int ledger_recover(struct db *lov, const char *journal, ledger_other *other, int64_t *count,
+                   struct err *err)
 {
-    struct recovery r = {.lov = lov, .err = err};
+    struct recovery r = {.lov = lov, .other = other, .err = err};
     int rc = ledger_open(lov, &r.ledger, err);
     if (rc == 0)
         rc = append_all(&r, journal);
@@ -67,9 +72,17 @@ int ledger_recover(struct db *lov, const char *journal, int64_t *count, struct e
     return rc;
 }
 
+static int ignore(struct db *lov, struct str entry, struct err *err)
+{
+    (void)lov;
+    (void)entry;
+    (void)err;
+    return 0;
+}
+
 int ledger_is_behind(struct db *lov, const char *journal, struct err *err)
 {
-    struct recovery r = {.err = err};
+    struct recovery r = {.other = ignore, .err = err};
     int rc = ledger_open(lov, &r.ledger, err);
     if (rc == 0)
         rc = journal_read(journal, take_entry, &r, err);

@@ -247,14 +247,14 @@ static void test_what_the_journal_has_more_is_recovered(void **state)
     snprintf(path, sizeof path, "%s/journal", f->dir);
     append_many(f, 10);
     assert_int_equal(ledger_is_behind(f->db, path, &err), 0);
-    assert_int_equal(ledger_recover(f->db, path, &count, &err), 0);
+    assert_int_equal(ledger_recover(f->db, path, NULL, &count, &err), 0);
     assert_int_equal(count, 0);
     leave_in_journal(f, path, 10, 5);
     assert_int_equal(ledger_is_behind(f->db, path, &err), 1);
-    assert_int_equal(ledger_recover(f->db, path, &count, &err), 0);
+    assert_int_equal(ledger_recover(f->db, path, NULL, &count, &err), 0);
     assert_int_equal(count, 5);
     assert_int_equal(ledger_is_behind(f->db, path, &err), 0);
-    assert_int_equal(ledger_recover(f->db, path, &count, &err), 0);
+    assert_int_equal(ledger_recover(f->db, path, NULL, &count, &err), 0);
     assert_int_equal(count, 0);
     struct ledger_report report = verify(f);
     assert_int_equal(report.wrong_seq, -1);
@@ -270,7 +270,7 @@ static void test_a_journal_of_another_ledger_is_refused(void **state)
     snprintf(path, sizeof path, "%s/journal", f->dir);
     append_many(f, 10);
     leave_in_journal(f, path, 12, 3);
-    assert_int_equal(ledger_recover(f->db, path, &count, &err), LOV_ECORRUPT);
+    assert_int_equal(ledger_recover(f->db, path, NULL, &count, &err), LOV_ECORRUPT);
     assert_int_equal(verify(f).events, 10);
     struct journal *j;
     _cleanup_buf struct buf payload = {0};
@@ -278,7 +278,7 @@ static void test_a_journal_of_another_ledger_is_refused(void **state)
     assert_int_equal(journal_open(path, &j, &err), 0);
     assert_int_equal(journal_append(j, buf_view(&payload), &err), 0);
     journal_close(j);
-    assert_int_equal(ledger_recover(f->db, path, &count, &err), LOV_ECORRUPT);
+    assert_int_equal(ledger_recover(f->db, path, NULL, &count, &err), LOV_ECORRUPT);
     assert_int_equal(verify(f).events, 10);
 }
 
