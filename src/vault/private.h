@@ -59,6 +59,18 @@ struct vault_ending {
  * w->written says how many. */
 void vault_expire(struct engine_write *w, const struct vault_ending *ending);
 
+/* ---- held.c: legal holds, whose rows are those of rights/ ---- */
+
+/* Put after "from record r where": nothing keeps r, at the instant that `now` binds. */
+#define RECORD_NOT_HELD(now)                                                                       \
+    "not exists (select 1 from hold h where h.shard = r.shard and h.cid = r.cid and "              \
+    "h.released = 0 and (h.until is null or h.until > " now ") and h.category in ('', r.category))"
+/* Has anything of the category to be kept for the consumer? 1 or 0. */
+int held_any(struct db *lov, const struct identity_row *who, struct str category, int64_t now,
+             struct err *err);
+/* Refuses with "on_hold", and says why, where it has. */
+int held_refuse(const struct write_scope *scope, struct str category, struct err *err);
+
 /* ---- group.c ---- */
 
 /* Submits writes that have everything set but done and ctx, so that few commits take them, and

@@ -62,11 +62,16 @@ struct vault_change {
  * first record that was put, the others follow it one by one; otherwise of the last event; a
  * correction sets w->written to the new version.
  * Refusals: unknown_category, not_in_policy (no activity uses the category), unknown_consumer,
- * erased, unknown_record, record_moved_on, time_out_of_range, retention_over, unavailable (the
- * policy changed since the check: check again). */
+ * erased, unknown_record, record_moved_on, time_out_of_range, retention_over, on_hold (a deletion,
+ * of what a legal hold keeps), unavailable (the policy changed since the check: check again). */
 void vault_put(struct vault *v, struct engine_write *w, struct vault_change *change);
 void vault_correct(struct vault *v, struct engine_write *w, struct vault_change *change);
 void vault_delete(struct vault *v, struct engine_write *w, struct vault_change *change);
+
+/* In a write about a consumer that has found them: deletes their records of a category, each with
+ * its event "record.delete". *erased says how many. Refusals: unknown_consumer, on_hold. */
+int vault_erase_category(struct write_scope *scope, struct str category, int64_t *erased,
+                         struct err *err);
 
 /* ---- reading ---- */
 
@@ -169,8 +174,9 @@ struct vault_due {
     int days;        /* that a record is kept; 0: no activity uses the category any more, so nobody
                       * can read it, and it stays until the policy says more */
     int64_t records; /* that there are */
-    int64_t due;     /* that the expiry job deletes next */
-    int64_t soon;    /* that will be due within 30 days */
+    int64_t due;     /* that the expiry job deletes next: none that a legal hold keeps */
+    int64_t soon;    /* that will be due within 30 days, as far as no hold keeps them then */
+    int64_t held;    /* that would be due, were they not kept */
     int64_t first;   /* ms UTC: when the oldest is due; TIME_NONE: never */
 };
 /* Each category of which there are records, in order of name. */

@@ -9,7 +9,7 @@
 #include "vault/private.h"
 #include "vault/quality.h"
 
-enum { FUTURE_TOLERANCE_MS = 60000 };
+enum { FUTURE_TOLERANCE_MS = 60000, ERASED_AT_ONCE = 1000 };
 
 /* ---- what every change needs ---- */
 
@@ -218,8 +218,8 @@ static int correct(struct engine_write *w, struct write_scope *scope, struct err
               : rewrite(w, scope, change->vault, &key, category, kept_ms, change->items, &r, err);
 }
 
-static int end_record(struct engine_write *w, struct write_scope *scope, const char *kind,
-                      const struct record *r, struct err *err)
+static int end_record(struct write_scope *scope, const char *kind, const struct record *r,
+                      int64_t *event, struct err *err)
 {
     _cleanup_buf struct buf body = {0};
     struct jw j = {.out = &body};
@@ -228,7 +228,7 @@ static int end_record(struct engine_write *w, struct write_scope *scope, const c
     jw_str_member(&j, "category", r->category);
     jw_int_member(&j, "version", r->version);
     jw_object_end(&j);
-    int rc = engine_append(scope, kind, (struct str){0}, buf_view(&body), &w->out_seq, err);
+    int rc = engine_append(scope, kind, (struct str){0}, buf_view(&body), event, err);
     if (rc == 0)
         rc = record_remove(scope->lov, r, err);
     return rc ? rc : quality_forget(scope, r, err);
@@ -238,7 +238,9 @@ static int delete_one(struct engine_write *w, struct write_scope *scope, struct 
 {
     struct record r = {0};
     int rc = find_record(scope, w->input, &r, err);
-    return rc ? rc : end_record(w, scope, "record.delete", &r, err);
+    if (rc == 0)
+        rc = held_refuse(scope, r.category, err);
+    return rc ? rc : end_record(scope, "record.delete", &r, &w->out_seq, err);
 }
 
 /* ---- answers to questions ---- */
@@ -280,8 +282,10 @@ static int apply_proposal(struct engine_write *w, struct write_scope *scope, str
     struct record r = {0};
     int64_t kept_ms = 0;
     int rc = find_record(scope, &change, &r, err);
-    if (rc == 0 && json_is_true(json_object_get(proposal, "drop")))
-        return end_record(w, scope, "record.delete", &r, err);
+    if (rc == 0 && json_is_true(json_object_get(proposal, "drop"))) {
+        rc = held_refuse(scope, r.category, err);
+        return rc ? rc : end_record(scope, "record.delete", &r, &w->out_seq, err);
+    }
     if (rc == 0)
         rc = need_policy(scope, err);
     if (rc == 0)
@@ -338,18 +342,46 @@ static int list_due(struct write_scope *scope, const struct vault_ending *ending
     return rc;
 }
 
-static int expire(struct engine_write *w, struct write_scope *scope, struct err *err)
+/* Ends what list_due() lists, by events of that kind; *ended says how many. */
+static int end_due(struct write_scope *scope, const struct vault_ending *ending, const char *kind,
+                   int64_t *ended, struct err *err)
 {
-    const struct vault_ending *ending = w->input;
     size_t count = 0;
-    w->written = 0;
-    if (!scope->who)
-        return 0;
+    int64_t event;
     struct record *due = arena_array(scope->arena, (size_t)ending->limit, sizeof *due);
     int rc = list_due(scope, ending, due, &count, err);
     for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = end_record(w, scope, "record.expire", &due[i], err);
-    w->written = (int64_t)count;
+        rc = end_record(scope, kind, &due[i], &event, err);
+    *ended = (int64_t)count;
+    return rc;
+}
+
+static int expire(struct engine_write *w, struct write_scope *scope, struct err *err)
+{
+    const struct vault_ending *ending = w->input;
+    w->written = 0;
+    if (!scope->who)
+        return 0;
+    int rc = held_any(scope->lov, scope->who, ending->category, scope->now, err);
+    if (rc)
+        return rc < 0 ? rc : 0;
+    return end_due(scope, ending, "record.expire", &w->written, err);
+}
+
+int vault_erase_category(struct write_scope *scope, struct str category, int64_t *erased,
+                         struct err *err)
+{
+    const struct vault_ending all = {category, INT64_MAX, ERASED_AT_ONCE};
+    int64_t some = 0, sum = 0;
+    int rc = need_consumer(scope, err);
+    if (rc == 0)
+        rc = held_refuse(scope, category, err);
+    do {
+        if (rc == 0)
+            rc = end_due(scope, &all, "record.delete", &some, err);
+        sum += some;
+    } while (rc == 0 && some == ERASED_AT_ONCE);
+    *erased = sum;
     return rc;
 }
 
