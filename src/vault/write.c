@@ -97,6 +97,14 @@ static int append(struct write_scope *scope, const char *kind, const struct reco
 
 /* ---- put ---- */
 
+/* What is narrower than the policy, on top of what it is. */
+static int set_limits(struct write_scope *scope, const struct vault_content *content,
+                      struct record *r, struct err *err)
+{
+    int rc = limits_check(scope->policy, &content->limits, err);
+    return rc ? rc : limits_merge(r->limits, &content->limits, scope->arena, &r->limits, err);
+}
+
 static int put_one(struct engine_write *w, struct write_scope *scope, const struct secret *key,
                    const struct policy_category *category, int64_t kept_ms,
                    const struct vault_content *content, struct record *out, struct err *err)
@@ -114,6 +122,8 @@ static int put_one(struct engine_write *w, struct write_scope *scope, const stru
         .retention_end = content->retention_end,
     };
     int rc = check_times(scope, &r, kept_ms, err);
+    if (rc == 0)
+        rc = set_limits(scope, content, &r, err);
     if (rc)
         return rc;
     seal_record(scope, key, content, &r);
@@ -187,6 +197,8 @@ static int rewrite(struct engine_write *w, struct write_scope *scope, struct vau
     if (content->retention_end != TIME_NONE)
         r->retention_end = content->retention_end;
     int rc = check_times(scope, r, kept_ms, err);
+    if (rc == 0)
+        rc = set_limits(scope, content, r, err);
     if (rc)
         return rc;
     seal_record(scope, key, content, r);
@@ -218,8 +230,8 @@ static int correct(struct engine_write *w, struct write_scope *scope, struct err
               : rewrite(w, scope, change->vault, &key, category, kept_ms, change->items, &r, err);
 }
 
-static int end_record(struct write_scope *scope, const char *kind, const struct record *r,
-                      int64_t *event, struct err *err)
+int end_record(struct write_scope *scope, const char *kind, const struct record *r, int64_t *event,
+               struct err *err)
 {
     _cleanup_buf struct buf body = {0};
     struct jw j = {.out = &body};
@@ -337,7 +349,7 @@ static int list_due(struct write_scope *scope, const struct vault_ending *ending
             return err_set(err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
         }
         r->category = ending->category;
-        r->source = r->sealed = (struct str){0};
+        r->source = r->sealed = r->limits = (struct str){0};
     }
     return rc;
 }

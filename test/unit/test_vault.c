@@ -371,7 +371,7 @@ static void test_a_record_that_the_ledger_did_not_make_is_found(void **state)
         "delete from record where seq = (select max(seq) from record)",
         "delete from record",
         "insert into record select shard, cid, category, seq + 1000, event, version, source, "
-        "observed_at, retention_end, sealed from kept where seq = (select max(seq) from kept)",
+        "observed_at, retention_end, sealed, limits from kept where seq = (select max(seq) from kept)",
     };
     char one[33], two[33], three[33], target[128];
     struct state_report report;
