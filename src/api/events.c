@@ -238,7 +238,12 @@ int events_list(struct http_call *call)
     filter.limit = list.limit;
     rc = db_pool_get(engine_identities(e), &list.identities, &list.err);
     if (rc == 0) {
-        rc = read_events(&list, db, &filter);
+        /* One state of the store: otherwise each name takes its locks and looks whether it changed. */
+        rc = db_begin_read(list.identities, &list.err);
+        if (rc == 0) {
+            rc = read_events(&list, db, &filter);
+            db_rollback(list.identities);
+        }
         db_pool_put(engine_identities(e), list.identities);
     }
     db_pool_put(engine_lov(e), db);

@@ -166,10 +166,17 @@ static int answer_listing(struct http_call *call)
     int rc = db_pool_get(identities, &l->identities, &l->err);
     if (rc)
         return answer_problem(call, &l->err);
+    /* One state of the store: otherwise each name takes its locks and looks whether it changed. */
+    rc = db_begin_read(l->identities, &l->err);
+    if (rc) {
+        db_pool_put(identities, l->identities);
+        return answer_problem(call, &l->err);
+    }
     l->w = answer_start(call, 200);
     jw_object_start(&l->w);
     jw_array_member(&l->w, "items");
     rc = vault_list(l->api->vault, w, &l->filtering.after, l->limit + 1, write_about, l, &l->err);
+    db_rollback(l->identities);
     db_pool_put(identities, l->identities);
     jw_array_end(&l->w);
     write_cursor(call, &l->filtering, &l->last, l->more, &l->w);
