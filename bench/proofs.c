@@ -201,7 +201,7 @@ int main(int argc, char **argv)
     struct run run = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
     demand(ledger_open(lov, &run.ledger, &err), &err);
     struct write_observer observer = ledger_observer(run.ledger);
-    demand(writer_start(identity, lov, &observer, &log, &run.writer, &err), &err);
+    demand(writer_start(identity, lov, NULL, &observer, &log, &run.writer, &err), &err);
 
     int64_t start = clock_monotonic();
     append_all(&run, count);

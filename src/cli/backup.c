@@ -82,7 +82,9 @@ static int copy_lov(struct backup *b, struct err *err)
     buf_printf(&part, "%s.part", to.p);
     buf_printf(&manifest_to, "%s.json", b->lov.p);
     buf_printf(&manifest_part, "%s.part", manifest_to.p);
-    int rc = db_copy(from.p, part.p, show_pages, b, err);
+    int rc = engine_settle(b->dir, err);
+    if (rc == 0)
+        rc = db_copy(from.p, part.p, show_pages, b, err);
     if (rc == 0)
         rc = backup_verify_lov(part.p, &shards, &b->events, err);
     if (rc == 0) {

@@ -219,8 +219,8 @@ static int take_folder(struct restore *r, struct err *err)
     if (file_exists(store.p))
         return err_reason(
             err, LOV_ECONFLICT, "exists",
-            "%s is there: lov restore overwrites nothing; move it away, with its -wal "
-            "and -shm, or restore to another folder",
+            "%s is there: lov restore overwrites nothing; move it away, with its -wal, "
+            "-shm and -events, or restore to another folder",
             store.p);
     int rc = dir_create(r->dir, 0700, err);
     if (rc == 0)
@@ -230,11 +230,12 @@ static int take_folder(struct restore *r, struct err *err)
     rc = engine_lock(r->dir, &r->lock_fd, err);
     if (rc)
         return rc;
-    /* A log of pages that belongs to another file would be applied to this one. */
-    static const char *const leftovers[] = {"lov.db-wal", "lov.db-shm"};
-    for (int i = 0; i < 2; i++) {
+    /* A log of pages or events that belongs to another file would be applied to this one. */
+    static const char *const leftovers[] = {"lov.db-wal", "lov.db-shm", "lov.db-events"};
+    for (size_t i = 0; i < sizeof leftovers / sizeof *leftovers; i++) {
+        struct stat st;
         path_of(r->dir, leftovers[i], "", &store);
-        if (file_exists(store.p))
+        if (stat(store.p, &st) == 0 && st.st_size > 0)
             return err_reason(err, LOV_ECONFLICT, "exists",
                               "%s is left of another lov.db: move it away first", store.p);
     }

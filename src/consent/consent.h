@@ -57,8 +57,11 @@ struct ledger *engine_ledger(struct engine *e); /* inside a write job only */
 struct db_pool *engine_lov(struct engine *e);
 struct db_pool *engine_identities(struct engine *e);
 struct log *engine_log(struct engine *e);
+/* What was acknowledged before the call is in the store of events, for who reads lov.db without the
+ * engine: waits for the process that has it open, or recovers what one that was killed has left. */
+int engine_settle(const char *dir, struct err *err);
 /* A store of an installation, "lov" or "identity", for reading beside a server that runs, damaged
- * pages too (log verify). */
+ * pages too (log verify); lov is settled. */
 int engine_open_store(const char *dir, const char *store, struct db **out, struct err *err);
 
 /* ---- keeping the stores (store.c) ---- */
@@ -400,8 +403,9 @@ struct engine_write {
     struct consent out;
     int64_t out_seq;
     int64_t written;
-    bool replayed;                   /* the idempotency key was known: nothing was written */
-    struct policy *policy;           /* WRITE_POLICY: one reference for the caller */
+    struct identity_row who; /* access that was permitted: the consumer whom its event is about */
+    bool replayed;           /* the idempotency key was known: nothing was written */
+    struct policy *policy;   /* WRITE_POLICY: one reference for the caller */
     struct policy_findings findings; /* WRITE_POLICY: the caller frees */
 
     void (*done)(struct engine_write *w);

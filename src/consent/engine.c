@@ -1,7 +1,8 @@
 /* engine.c - opening and closing an installation.
  *
- * The folder holds: key (the key-encryption key), identity.db, lov.db, the permit index
- * (permits.idx, permits.cid), and lock, which the process that has it open holds with flock(2). */
+ * The folder holds: key (the key-encryption key), identity.db, lov.db, the journal of its newest
+ * events (lov.db-events), the permit index (permits.idx, permits.cid), and lock, which the process
+ * that has it open holds with flock(2). */
 #include "consent/engine.h"
 
 #include <errno.h>
@@ -14,6 +15,8 @@
 #include "base/file.h"
 
 enum { SHARDS = 1 }; /* with SQLite */
+
+static const char journal_name[] = "lov.db-events";
 
 static void path_in(const char *dir, const char *name, struct buf *out)
 {
@@ -112,12 +115,43 @@ static int open_stores(struct engine *e, const char *dir, struct db **identities
     return rc;
 }
 
+/* What a crash has left in the journal comes into the store; then it is for the writer. */
+static int open_journal(struct engine *e, const char *dir, struct db *lov, struct journal **out,
+                        struct err *err)
+{
+    _cleanup_buf struct buf path = {0};
+    int64_t count;
+    path_in(dir, journal_name, &path);
+    int rc = ledger_recover(lov, path.p, &count, err);
+    if (rc == 0 && count)
+        log_printf(e->log, LOG_INFO, "%lld events of the journal recovered", (long long)count);
+    return rc ? rc : journal_open(path.p, out, err);
+}
+
+static void settle(void *writer)
+{
+    writer_settle(writer);
+}
+
+static int start_writer(struct engine *e, struct db *identities, struct db *lov,
+                        struct journal *journal, struct err *err)
+{
+    struct write_observer observer = engine_observer(e);
+    int rc = writer_start(identities, lov, journal, &observer, e->log, &e->writer, err);
+    if (rc == 0)
+        db_pool_follow(e->lov, settle, e->writer);
+    return rc;
+}
+
 static int start(struct engine *e, const char *dir, struct err *err)
 {
     struct db *identities = NULL, *lov = NULL;
+    struct journal *journal = NULL;
     int rc = engine_lock(dir, &e->lock_fd, err);
     if (rc == 0)
         rc = open_stores(e, dir, &identities, &lov, err);
+    if (rc == 0)
+        rc = open_journal(e, dir, lov, &journal, err);
     if (rc == 0) {
         _cleanup_secret struct secret ids = identity_secret(e->identity, "public ids");
         e->ids = cipher_block_new(ids.b);
@@ -127,13 +161,12 @@ static int start(struct engine *e, const char *dir, struct err *err)
         rc = ledger_open(lov, &e->ledger, err);
     if (rc == 0)
         rc = publish_load(e, lov, err);
-    if (rc == 0) {
-        struct write_observer observer = engine_observer(e);
-        rc = writer_start(identities, lov, &observer, e->log, &e->writer, err);
-    }
+    if (rc == 0)
+        rc = start_writer(e, identities, lov, journal, err);
     if (rc) {
         db_close(identities);
         db_close(lov);
+        journal_close(journal);
     }
     return rc;
 }
@@ -206,13 +239,71 @@ void engine_close(struct engine *e)
     free(e);
 }
 
+/* ---- from another process ---- */
+
+static int recover(const char *path, const char *journal, struct err *err)
+{
+    struct db *lov;
+    int64_t count;
+    int rc = db_open(path, DB_WRITE, &lov, err);
+    if (rc)
+        return rc;
+    rc = ledger_recover(lov, journal, &count, err);
+    db_close(lov);
+    return rc;
+}
+
+/* The server that has it open commits within a second; where none has, it was killed. */
+static int wait_or_recover(const char *dir, struct db *lov, const char *path, const char *journal,
+                           struct err *err)
+{
+    enum { WAIT_MS = 10000, STEP_MS = 2 };
+    int rc = 1, lock;
+    for (int ms = 0; rc == 1 && ms < WAIT_MS; ms += STEP_MS) {
+        if (engine_lock(dir, &lock, err) == 0) {
+            rc = recover(path, journal, err);
+            engine_unlock(lock);
+            return rc;
+        }
+        usleep(STEP_MS * 1000);
+        rc = ledger_is_behind(lov, journal, err);
+    }
+    return rc == 1
+               ? err_set(err, LOV_EUNAVAILABLE,
+                         "the process that has %s open does not commit what it acknowledged", dir)
+               : rc;
+}
+
+int engine_settle(const char *dir, struct err *err)
+{
+    _cleanup_buf struct buf path = {0}, journal = {0};
+    struct db *lov;
+    path_in(dir, "lov.db", &path);
+    path_in(dir, journal_name, &journal);
+    if (!file_exists(journal.p))
+        return 0;
+    int rc = db_open(path.p, DB_READ, &lov, err);
+    if (rc)
+        return rc;
+    rc = ledger_is_behind(lov, journal.p, err);
+    if (rc == 1)
+        rc = wait_or_recover(dir, lov, path.p, journal.p, err);
+    db_close(lov);
+    return rc;
+}
+
 int engine_open_store(const char *dir, const char *store, struct db **out, struct err *err)
 {
+    struct err damaged; /* which whoever reads it will find */
     _cleanup_buf struct buf path = {0};
     buf_printf(&path, "%s/%s.db", dir, store);
     if (!file_exists(path.p))
         return err_set(err, LOV_ENOTFOUND,
                        "%s holds no installation: make one with lov init --dir %s", dir, dir);
+    if (strcmp(store, "lov") == 0 && engine_settle(dir, &damaged) == LOV_EUNAVAILABLE) {
+        *err = damaged;
+        return LOV_EUNAVAILABLE;
+    }
     return db_open(path.p, DB_INSPECT, out, err);
 }
 

@@ -87,7 +87,7 @@ int consent_list(struct engine *e, const struct identity_row *consumer, int64_t 
 {
     struct db *lov;
     struct person p = {0};
-    int rc = db_pool_get(e->lov, &lov, err);
+    int rc = db_pool_get_rows(e->lov, &lov, err);
     if (rc)
         return rc;
     rc = person_read(e->tail, lov, consumer->shard, &consumer->cid, true, arena, &p, err);
@@ -139,7 +139,7 @@ int consumer_get(struct engine *e, struct str id, struct arena *arena, struct co
     int rc = consumer_find(e, id, &c.who, err);
     if (rc != 1)
         return rc;
-    rc = db_pool_get(e->lov, &lov, err);
+    rc = db_pool_get_rows(e->lov, &lov, err);
     if (rc == 0)
         rc = person_read(e->tail, lov, c.who.shard, &c.who.cid, false, arena, &p, err);
     db_pool_put(e->lov, lov);

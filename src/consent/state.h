@@ -102,7 +102,10 @@ const struct person *tail_find(const struct tail *t, const struct uid *cid);
 void tail_put(struct tail *t, const struct person *p);
 /* Of one who was erased, whose rows are gone. */
 void tail_drop(struct tail *t, const struct uid *cid);
+/* The batch is durable, which its readers see from now on. */
 void tail_commit(struct tail *t, int64_t now);
+/* The tables are committed: those whose rows are written are held no longer. */
+void tail_stored(struct tail *t, int64_t now);
 void tail_roll_back(struct tail *t);
 /* Everyone who is held, committed. Stops when `row` returns non-zero and returns that. */
 int tail_each(const struct tail *t, int (*row)(void *ctx, const struct person *p), void *ctx);
@@ -117,7 +120,7 @@ void tail_sweep_start(struct tail *t);
 bool tail_sweeping(const struct tail *t);
 /* Writes the rows of the next of them, at most `most` persons, in the batch under way. */
 int tail_sweep(struct tail *t, struct db *lov, size_t most, struct err *err);
-/* Are they all written? The sweep is over when the batch is committed. */
+/* Are they all written? The sweep is over when the tables are committed. */
 bool tail_swept(const struct tail *t);
 /* Writes the rows of all whom the batch under way has put, in order, and forgets them; but for
  * those who are held from before, too: their rows a sweep writes. After it no job may run in the

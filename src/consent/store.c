@@ -22,7 +22,7 @@ static int scrub(struct engine *e, int wait_ms, bool *clean, struct err *err)
         _cleanup_buf struct buf path = {0};
         bool this_one = false;
         buf_printf(&path, "%s/%s.db", e->dir, stores[i]);
-        rc = db_scrub(path.p, wait_ms, &this_one, err);
+        rc = db_scrub(path.p, e->writer, wait_ms, &this_one, err);
         *clean = *clean && this_one;
     }
     return rc;

@@ -13,7 +13,8 @@
 struct held {
     struct held *next; /* among the replaced */
     size_t bytes;
-    bool gone; /* erased by the batch under way */
+    bool gone;    /* erased by the batch under way */
+    bool written; /* its rows are, in the transaction under way */
     struct person person;
 };
 
@@ -29,10 +30,10 @@ struct tail {
     struct held *old;      /* by the one before it */
     size_t bytes;          /* of settled */
     int64_t since;         /* of settled */
-    /* The sweep: cids in order; those before `next` are written, those from `begun` on by the batch
-     * under way. */
+    /* The sweep: cids in order; those before `next` are written, those from `begun` on by the
+     * transaction under way, and of them those from `swept` on by the batch under way. */
     struct uid *order;
-    size_t count, begun, next;
+    size_t count, begun, swept, next;
 };
 
 /* ---- map ---- */
@@ -241,12 +242,18 @@ static void replace(struct tail *t, struct held *h)
     t->replaced = h;
 }
 
-const struct person *tail_find(const struct tail *t, const struct uid *cid)
+static struct held *find(const struct tail *t, const struct uid *cid)
 {
-    const struct held *h = map_get(&t->batch, cid);
+    struct held *h = map_get(&t->batch, cid);
     if (!h)
         h = map_get(&t->settled, cid);
-    return h && !h->gone ? &h->person : NULL;
+    return h && !h->gone ? h : NULL;
+}
+
+const struct person *tail_find(const struct tail *t, const struct uid *cid)
+{
+    const struct held *h = find(t, cid);
+    return h ? &h->person : NULL;
 }
 
 void tail_put(struct tail *t, const struct person *p)
@@ -289,17 +296,26 @@ void tail_commit(struct tail *t, int64_t now)
     for (size_t i = 0; t->batch.count && i < t->batch.cap; i++)
         if (t->batch.slots[i])
             settle(t, t->batch.slots[i], now);
-    for (size_t i = t->begun; i < t->next; i++)
-        forget(t, map_remove(&t->settled, &t->order[i]));
     pthread_mutex_unlock(&t->lock);
     map_empty(&t->batch);
     t->old = t->replaced;
     t->replaced = NULL;
-    t->begun = t->next;
-    if (t->order && t->next == t->count) {
+    t->swept = t->next;
+}
+
+void tail_stored(struct tail *t, int64_t now)
+{
+    pthread_mutex_lock(&t->lock);
+    for (; t->begun < t->swept; t->begun++) {
+        const struct held *h = map_get(&t->settled, &t->order[t->begun]);
+        if (h && h->written) /* and nothing newer was put since */
+            forget(t, map_remove(&t->settled, &t->order[t->begun]));
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (t->order && t->begun == t->count) {
         free(t->order);
         t->order = NULL;
-        t->count = t->begun = t->next = 0;
+        t->count = t->begun = t->swept = t->next = 0;
         t->since = now;
     }
 }
@@ -309,7 +325,11 @@ void tail_roll_back(struct tail *t)
     for (size_t i = 0; t->batch.count && i < t->batch.cap; i++)
         replace(t, t->batch.slots[i]);
     map_empty(&t->batch);
-    t->next = t->begun;
+    for (; t->next > t->swept; t->next--) {
+        struct held *h = map_get(&t->settled, &t->order[t->next - 1]);
+        if (h)
+            h->written = false;
+    }
 }
 
 bool tail_read(struct tail *t, const struct uid *cid, struct arena *arena, struct person *out)
@@ -376,9 +396,11 @@ int tail_sweep(struct tail *t, struct db *lov, size_t most, struct err *err)
     for (size_t n = 0; rc == 0 && n < most && t->next < t->count; n++, t->next++) {
         /* The newest there is, though it came after the sweep began: the tables may be ahead of
          * shard.applied, never behind. */
-        const struct person *p = tail_find(t, &t->order[t->next]);
-        if (p)
-            rc = write_person(lov, p, err);
+        struct held *h = find(t, &t->order[t->next]);
+        if (!h)
+            continue;
+        rc = write_person(lov, &h->person, err);
+        h->written = true;
     }
     return rc;
 }

@@ -89,6 +89,7 @@ int write_access(struct work *k, struct err *err)
     if (found < 0 || rc)
         return found < 0 ? found : rc;
     k->change->has_who = found == 1;
+    w->who = k->change->who;
     if (found == 0)
         k->person.row = (struct consumer_row){.last_event = -1};
     body_of(w, sealed, &body);

@@ -117,10 +117,25 @@ static int64_t batch_idle(void *ctx, bool stopping)
     return sweep_wait(ctx, stopping);
 }
 
+/* A bulk has written rows of its own, and more than a journal holds. */
+static int64_t batch_journal(void *ctx, struct buf *payload)
+{
+    struct engine *e = ctx;
+    struct write_observer ledger = ledger_observer(e->ledger);
+    return e->bulk ? -1 : ledger.journal(ledger.ctx, payload);
+}
+
+static void batch_stored(void *ctx)
+{
+    struct engine *e = ctx;
+    tail_stored(e->tail, clock_now());
+}
+
 struct write_observer engine_observer(struct engine *e)
 {
-    return (struct write_observer){e, batch_before_commit, batch_committed, batch_rolled_back,
-                                   batch_idle};
+    return (struct write_observer){
+        e,          batch_before_commit, batch_committed, batch_rolled_back,
+        batch_idle, batch_journal,       batch_stored};
 }
 
 bool engine_changed(const struct engine *e, const struct hash128 *lookup)

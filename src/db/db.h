@@ -21,6 +21,7 @@
 
 struct db;
 struct db_stmt;
+struct writer;
 
 enum db_mode {
     DB_READ,    /* reads only; sees each commit as soon as it is made */
@@ -53,6 +54,18 @@ int db_begin_read(struct db *db, struct err *err);
 int db_commit(struct db *db, struct err *err);
 /* Never fails: a transaction that cannot be rolled back is gone with its connection. */
 void db_rollback(struct db *db);
+/* A part of a transaction that can be undone alone: db_savepoint(), then db_release() keeps it and
+ * db_rollback_to() undoes it. They do not nest. */
+int db_savepoint(struct db *db, struct err *err);
+int db_release(struct db *db, struct err *err);
+int db_rollback_to(struct db *db, struct err *err);
+/* On a connection that writes: pages in its write-ahead log as of its last commit. It does not move
+ * them into the file by itself (checkpoint.h), but for when it is the last to close. */
+int64_t db_log_pages(const struct db *db);
+/* Moves what can be moved without keeping anybody out. */
+int db_checkpoint(struct db *db, struct err *err);
+/* Borrowed. */
+const char *db_path(const struct db *db);
 /* Rows written on this connection so far; to see whether something was written in between. */
 int64_t db_changes(const struct db *db);
 
@@ -60,8 +73,9 @@ int64_t db_changes(const struct db *db);
 
 /* Overwrites what was deleted before the call wherever the store keeps it: free space, and the
  * write-ahead log, which is emptied. *clean is false where readers of an older state kept that from
- * being done within `wait_ms`: call again. */
-int db_scrub(const char *path, int wait_ms, bool *clean, struct err *err);
+ * being done within `wait_ms`: call again. `writer` (may be NULL) is whoever writes to it in this
+ * process, and is held for moments. */
+int db_scrub(const char *path, struct writer *writer, int wait_ms, bool *clean, struct err *err);
 /* Copies the store as it is at the beginning of the call, while others write, to the file `to`
  * (new, 0600, durable when it returns 0; removed otherwise). For PostgreSQL: pg_dump's custom
  * format. `progress` (may be NULL) is told pages done and pages in all. */
@@ -107,7 +121,12 @@ bool db_is_null(struct db_stmt *s, int column);
 struct db_pool;
 struct db_pool *db_pool_new(const char *path);
 void db_pool_free(struct db_pool *pool);
+/* `settle` is called before a connection is handed out, so that it sees what was acknowledged
+ * before. */
+void db_pool_follow(struct db_pool *pool, void (*settle)(void *ctx), void *ctx);
 int db_pool_get(struct db_pool *pool, struct db **out, struct err *err);
+/* Without waiting for that: for who reads no events (writer.h), which alone may be missing. */
+int db_pool_get_rows(struct db_pool *pool, struct db **out, struct err *err);
 void db_pool_put(struct db_pool *pool, struct db *db);
 
 #endif

@@ -9,6 +9,8 @@ enum { KEEP = 16 };
 struct db_pool {
     pthread_mutex_t lock;
     char *path;
+    void (*settle)(void *ctx); /* NULL: nothing to wait for */
+    void *ctx;
     struct db *idle[KEEP];
     size_t count;
 };
@@ -32,7 +34,20 @@ void db_pool_free(struct db_pool *pool)
     free(pool);
 }
 
+void db_pool_follow(struct db_pool *pool, void (*settle)(void *ctx), void *ctx)
+{
+    pool->ctx = ctx;
+    pool->settle = settle;
+}
+
 int db_pool_get(struct db_pool *pool, struct db **out, struct err *err)
+{
+    if (pool->settle)
+        pool->settle(pool->ctx);
+    return db_pool_get_rows(pool, out, err);
+}
+
+int db_pool_get_rows(struct db_pool *pool, struct db **out, struct err *err)
 {
     struct db *db = NULL;
     pthread_mutex_lock(&pool->lock);

@@ -28,6 +28,7 @@ struct db_stmt {
 struct db {
     sqlite3 *handle;
     char *path;
+    int64_t log_pages;
     struct db_stmt cache[CACHE_SLOTS];
 };
 
@@ -52,6 +53,14 @@ static int execute(struct db *db, const char *sql, struct err *err)
     return rc == SQLITE_OK ? 0 : sqlite_error(db, rc, err);
 }
 
+static int note_pages(void *ctx, sqlite3 *handle, const char *name, int pages)
+{
+    (void)handle;
+    (void)name;
+    ((struct db *)ctx)->log_pages = pages;
+    return SQLITE_OK;
+}
+
 static int configure(struct db *db, enum db_mode mode, struct err *err)
 {
     sqlite3_extended_result_codes(db->handle, 1);
@@ -66,12 +75,12 @@ static int configure(struct db *db, enum db_mode mode, struct err *err)
     /* A new file gets room for the checksum of each page; an old one keeps what it has. */
     int reserve = PAGE_SUM_BYTES;
     sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserve);
-    /* secure_delete: what is deleted is overwritten, not left in free pages. A longer WAL than the
-     * default of 1,000 pages makes checkpoints, which sync random pages, rarer. */
+    /* secure_delete: what is deleted is overwritten, not left in free pages. The hook takes the
+     * place of SQLite's own checkpoints. */
+    sqlite3_wal_hook(db->handle, note_pages, db);
     return execute(db,
                    "pragma journal_mode = wal; pragma synchronous = full;"
-                   "pragma secure_delete = on; pragma wal_autocheckpoint = 8000;"
-                   "pragma journal_size_limit = 67108864",
+                   "pragma secure_delete = on; pragma journal_size_limit = 67108864",
                    err);
 }
 
@@ -260,6 +269,44 @@ void db_rollback(struct db *db)
     /* After some errors SQLite has rolled back already. */
     if (sqlite3_get_autocommit(db->handle) == 0)
         sqlite3_exec(db->handle, "rollback", NULL, NULL, NULL);
+}
+
+int db_savepoint(struct db *db, struct err *err)
+{
+    static const char sql[] = "savepoint part";
+    return db_run(db_use(db, sql), err);
+}
+
+int db_release(struct db *db, struct err *err)
+{
+    static const char sql[] = "release part";
+    return db_run(db_use(db, sql), err);
+}
+
+int db_rollback_to(struct db *db, struct err *err)
+{
+    static const char sql[] = "rollback to part";
+    int rc = db_run(db_use(db, sql), err);
+    return rc ? rc : db_release(db, err);
+}
+
+int64_t db_log_pages(const struct db *db)
+{
+    return db->log_pages;
+}
+
+int db_checkpoint(struct db *db, struct err *err)
+{
+    /* A connection that has not read since does not know what is in the log. */
+    int rc = sqlite3_exec(db->handle, "select count(*) from sqlite_schema", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return rc == SQLITE_OK || (rc & 0xFF) == SQLITE_BUSY ? 0 : sqlite_error(db, rc, err);
+}
+
+const char *db_path(const struct db *db)
+{
+    return db->path;
 }
 
 int64_t db_changes(const struct db *db)

@@ -2,7 +2,7 @@
  *
  * Scrubbing: secure_delete and pages.h see to it that a page which reaches the database file holds
  * nothing deleted. What is left is the WAL with its older images of pages: a checkpoint that
- * truncates it. It takes the lock of writers only for moments and tries again, so that a long
+ * truncates it. It keeps the writer waiting only for moments and tries again, so that a long
  * reader delays the scrubbing and nobody's write.
  *
  * Copying: SQLite's backup interface starts over when another connection writes between two steps,
@@ -22,6 +22,7 @@
 #include "base/file.h"
 #include "db/db.h"
 #include "db/pages.h"
+#include "db/writer.h"
 
 enum { BUSY_MS = 10000, LOCK_MS = 20, STEP_PAGES = 1024, READ_TRIES = 20, MS_NS = 1000000 };
 
@@ -67,7 +68,18 @@ static void rest(int ms)
 
 /* ---- scrub ---- */
 
-int db_scrub(const char *path, int wait_ms, bool *clean, struct err *err)
+/* While a transaction is open, which may be always, the log cannot be emptied. */
+static int empty_log(sqlite3 *db, struct writer *writer)
+{
+    if (writer)
+        writer_hold(writer);
+    int status = checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
+    if (writer)
+        writer_release(writer);
+    return status;
+}
+
+int db_scrub(const char *path, struct writer *writer, int wait_ms, bool *clean, struct err *err)
 {
     sqlite3 *db = NULL;
     int rc = open_handle(path, 0, &db, err);
@@ -78,7 +90,7 @@ int db_scrub(const char *path, int wait_ms, bool *clean, struct err *err)
     int64_t until = clock_monotonic() + (int64_t)wait_ms * MS_NS;
     sqlite3_busy_timeout(db, LOCK_MS);
     while (status == SQLITE_OK || (status & 0xFF) == SQLITE_BUSY) {
-        status = checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
+        status = empty_log(db, writer);
         if ((status & 0xFF) != SQLITE_BUSY || clock_monotonic() > until)
             break;
         rest(LOCK_MS);

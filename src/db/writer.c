@@ -1,9 +1,10 @@
 /* writer.c - see writer.h.
  *
- * A batch is a list of jobs in the order in which they came. When a job fails after it wrote, its
- * writes can't be told apart from its neighbours', so the batch is rolled back, that job is marked,
- * and the rest run again; this is rare, so no job pays for savepoints. When the commit itself fails
- * the disk can't be trusted any more: the batch fails, and so does everything after it. */
+ * A batch is a list of jobs in the order in which they came, and a savepoint: a transaction may
+ * hold batches that are durable in the journal already. When a job fails after it wrote, its writes
+ * can't be told apart from its neighbours', so the batch is undone, that job is marked, and the
+ * rest run again; this is rare, so no job pays for a savepoint of its own. When the commit itself
+ * fails the disk can't be trusted any more: the batch fails, and so does everything after it. */
 #include "db/writer.h"
 
 #include <pthread.h>
@@ -12,45 +13,121 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "db/checkpoint.h"
 
-enum { LARGEST_BATCH = 2048 };
+enum {
+    LARGEST_BATCH = 2048,
+    QUIET_MS = 10, /* nobody writes: what is in the journal is committed */
+    AGE_MS = 250,  /* or it is that old */
+    MS_NS = 1000000,
+};
 
 struct writer {
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake, settled;
     struct write_job *head, **tail; /* under lock */
     bool stopping;                  /* under lock */
-    bool broken;                    /* the writer's thread only; published by counts */
+    bool wanted;                    /* under lock: somebody waits to be settled */
+    int holders;                    /* under lock: who keep it from beginning */
+    bool held;                      /* under lock: nothing is begun, or (ended) will be */
+    uint64_t durable, stored; /* under lock: batches in the journal so far, and in the stores */
+    bool broken;              /* the writer's thread only; published by counts */
+    bool open;                /* a transaction is; the writer's thread only */
+    int64_t open_since;       /* ms, of its first batch in the journal; 0: none is */
+    struct journal *journal;
+    struct buf payload; /* reused */
+    struct checkpoint *of_identity, *of_lov;
     struct write_stores stores;
     struct write_observer observer;
     struct log *log;
     /* Written by the writer's thread, read by any: plain counters, relaxed. */
     _Atomic uint64_t commits, jobs, failures;
     _Atomic bool stopped_by_error;
+    _Atomic bool behind; /* durable > stored; released when set, acquired by writer_settle() */
 };
 
-static int begin_both(struct writer *w, struct err *err)
+/* ---- the transaction, and the part of it that a batch is ---- */
+
+static int begin(struct writer *w, struct err *err)
 {
+    if (w->open)
+        return 0;
     int rc = db_begin(w->stores.identity, err);
-    if (rc == 0) {
-        rc = db_begin(w->stores.lov, err);
-        if (rc)
-            db_rollback(w->stores.identity);
-    }
+    if (rc)
+        return rc;
+    rc = db_begin(w->stores.lov, err);
+    if (rc)
+        db_rollback(w->stores.identity);
+    w->open = rc == 0;
     return rc;
 }
 
-static void roll_back(struct writer *w)
+static int begin_batch(struct writer *w, struct err *err)
+{
+    int rc = begin(w, err);
+    if (rc == 0)
+        rc = db_savepoint(w->stores.identity, err);
+    return rc ? rc : db_savepoint(w->stores.lov, err);
+}
+
+static int keep_batch(struct writer *w, struct err *err)
+{
+    int rc = db_release(w->stores.identity, err);
+    return rc ? rc : db_release(w->stores.lov, err);
+}
+
+static int undo_batch(struct writer *w, struct err *err)
+{
+    int rc = db_rollback_to(w->stores.identity, err);
+    if (rc == 0)
+        rc = db_rollback_to(w->stores.lov, err);
+    w->observer.rolled_back(w->observer.ctx);
+    return rc;
+}
+
+static void undo_all(struct writer *w)
 {
     db_rollback(w->stores.identity);
     db_rollback(w->stores.lov);
+    w->open = false;
     w->observer.rolled_back(w->observer.ctx);
 }
 
-static int64_t changes(const struct writer *w)
+/* Everything is in the stores, or (broken) will not come there. */
+static void tell_settled(struct writer *w)
 {
-    return db_changes(w->stores.identity) + db_changes(w->stores.lov);
+    pthread_mutex_lock(&w->lock);
+    w->stored = w->durable;
+    w->wanted = false;
+    pthread_cond_broadcast(&w->settled);
+    pthread_mutex_unlock(&w->lock);
+    w->open_since = 0;
+    atomic_store_explicit(&w->behind, false, memory_order_release);
+}
+
+static int commit_both(struct writer *w, struct err *err)
+{
+    int rc = db_commit(w->stores.identity, err);
+    if (rc == 0)
+        rc = db_commit(w->stores.lov, err);
+    if (rc)
+        return rc;
+    w->open = false;
+    if (w->journal && !journal_is_empty(w->journal))
+        journal_restart(w->journal);
+    return 0;
+}
+
+/* ---- batches ---- */
+
+struct changes {
+    int64_t identity, lov;
+};
+
+static struct changes changes(const struct writer *w)
+{
+    return (struct changes){db_changes(w->stores.identity), db_changes(w->stores.lov)};
 }
 
 /* Runs each job that has not failed. Returns the job that failed after writing, if any. */
@@ -59,23 +136,14 @@ static struct write_job *run_jobs(struct writer *w, struct write_job *batch)
     for (struct write_job *job = batch; job; job = job->next) {
         if (job->rc < 0)
             continue;
-        int64_t before = changes(w);
+        struct changes before = changes(w);
         job->err = (struct err){0};
         job->rc = job->run(job, &w->stores, &job->err);
-        if (job->rc < 0 && changes(w) != before)
+        struct changes after = changes(w);
+        if (job->rc < 0 && (after.identity != before.identity || after.lov != before.lov))
             return job;
     }
     return NULL;
-}
-
-static int commit_both(struct writer *w, struct err *err)
-{
-    int rc = w->observer.before_commit(w->observer.ctx, &w->stores, err);
-    if (rc == 0)
-        rc = db_commit(w->stores.identity, err);
-    if (rc == 0)
-        rc = db_commit(w->stores.lov, err);
-    return rc;
 }
 
 static void fail_all(struct write_job *batch, int rc, const struct err *err)
@@ -88,7 +156,66 @@ static void fail_all(struct write_job *batch, int rc, const struct err *err)
     }
 }
 
-static void run_batch(struct writer *w, struct write_job *batch)
+/* Makes the batch durable in the journal, where that can hold what its jobs have written. */
+static bool write_journal(struct writer *w, struct changes before, struct changes after)
+{
+    struct err err = {0};
+    if (!w->journal || !w->observer.journal || before.identity != after.identity)
+        return false;
+    buf_clear(&w->payload);
+    if (w->observer.journal(w->observer.ctx, &w->payload) != after.lov - before.lov)
+        return false;
+    if (w->payload.n == 0)
+        return true;
+    int rc = journal_append(w->journal, buf_view(&w->payload), &err);
+    if (rc && rc != LOV_ELIMIT)
+        log_printf(w->log, LOG_ERROR, "%s", err.text);
+    if (rc)
+        return false;
+    pthread_mutex_lock(&w->lock);
+    w->durable++;
+    pthread_mutex_unlock(&w->lock);
+    if (w->open_since == 0)
+        w->open_since = clock_monotonic() / MS_NS;
+    atomic_store_explicit(&w->behind, true, memory_order_release);
+    return true;
+}
+
+/* `store`: the journal is not enough. */
+static int make_durable(struct writer *w, struct changes before, bool store, struct err *err)
+{
+    struct changes after = changes(w);
+    int rc = w->observer.before_commit(w->observer.ctx, &w->stores, err);
+    if (rc == 0 && !store && write_journal(w, before, after)) {
+        rc = keep_batch(w, err);
+        if (rc == 0)
+            w->observer.committed(w->observer.ctx);
+        return rc;
+    }
+    if (rc == 0)
+        rc = commit_both(w, err);
+    if (rc)
+        return rc;
+    w->observer.committed(w->observer.ctx);
+    if (w->observer.stored)
+        w->observer.stored(w->observer.ctx);
+    tell_settled(w);
+    checkpoint_after_commit(w->of_identity);
+    checkpoint_after_commit(w->of_lov);
+    return 0;
+}
+
+static void stop_writing(struct writer *w, struct write_job *batch, int rc, const struct err *err)
+{
+    undo_all(w);
+    fail_all(batch, rc, err);
+    w->broken = true;
+    atomic_store_explicit(&w->stopped_by_error, true, memory_order_relaxed);
+    tell_settled(w);
+    log_printf(w->log, LOG_ERROR, "commit failed, nothing more is acknowledged: %s", err->text);
+}
+
+static void run_batch(struct writer *w, struct write_job *batch, bool store)
 {
     struct err err = {0};
     int64_t now = clock_now();
@@ -96,30 +223,31 @@ static void run_batch(struct writer *w, struct write_job *batch)
         w->stores.now = now;
     for (struct write_job *job = batch; job; job = job->next)
         job->rc = 0;
-    for (;;) {
-        int rc = w->broken ? err_set(&err, LOV_EUNAVAILABLE,
-                                     "an earlier write to disk failed: nothing is written until "
-                                     "the disk is mended and Lov is started again")
-                           : begin_both(w, &err);
-        if (rc) {
-            fail_all(batch, rc, &err);
-            return;
-        }
-        if (!run_jobs(w, batch))
-            break;
-        roll_back(w);
-    }
-    int rc = commit_both(w, &err);
-    if (rc == 0) {
-        w->observer.committed(w->observer.ctx);
-        atomic_fetch_add_explicit(&w->commits, 1, memory_order_relaxed);
+    if (w->broken) {
+        int rc = err_set(&err, LOV_EUNAVAILABLE,
+                         "an earlier write to disk failed: nothing is written until "
+                         "the disk is mended and Lov is started again");
+        fail_all(batch, rc, &err);
         return;
     }
-    roll_back(w);
-    fail_all(batch, rc, &err);
-    w->broken = true;
-    atomic_store_explicit(&w->stopped_by_error, true, memory_order_relaxed);
-    log_printf(w->log, LOG_ERROR, "commit failed, nothing more is acknowledged: %s", err.text);
+    int rc;
+    struct changes before;
+    for (;;) {
+        rc = begin_batch(w, &err);
+        before = changes(w);
+        if (rc || !run_jobs(w, batch) || (rc = undo_batch(w, &err)) != 0)
+            break;
+    }
+    if (rc && !w->open) { /* nothing was begun: another may be */
+        fail_all(batch, rc, &err);
+        return;
+    }
+    if (rc == 0)
+        rc = make_durable(w, before, store, &err);
+    if (rc)
+        stop_writing(w, batch, rc, &err);
+    else
+        atomic_fetch_add_explicit(&w->commits, 1, memory_order_relaxed);
 }
 
 static void finish_batch(struct writer *w, struct write_job *batch)
@@ -153,7 +281,7 @@ static void wait_for_jobs(struct writer *w, int64_t ms)
         until.tv_nsec -= 1000000000;
     }
     int rc = 0;
-    while (!w->head && !w->stopping && rc == 0)
+    while (!w->head && !w->stopping && !w->wanted && !w->holders && rc == 0)
         rc = ms < 0 ? pthread_cond_wait(&w->wake, &w->lock)
                     : pthread_cond_timedwait(&w->wake, &w->lock, &until);
 }
@@ -163,12 +291,23 @@ static int64_t idle(struct writer *w, bool stopping)
     return w->broken || !w->observer.idle ? -1 : w->observer.idle(w->observer.ctx, stopping);
 }
 
+/* Is it time to commit what is in the journal? */
+static bool is_due(const struct writer *w)
+{
+    return w->open_since && clock_monotonic() / MS_NS - w->open_since >= AGE_MS;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
 /* Takes what waits, at most LARGEST_BATCH. False when there is nothing to do any more; true with an
- * empty batch when it is time for work that could wait. */
-static bool take_batch(struct writer *w, struct write_job **batch)
+ * empty batch when it is time for work that could wait. *store: the stores are to be written. */
+static bool take_batch(struct writer *w, struct write_job **batch, bool *store)
 {
     pthread_mutex_lock(&w->lock);
-    wait_for_jobs(w, idle(w, w->stopping));
+    wait_for_jobs(w, sooner(idle(w, w->stopping), w->open ? QUIET_MS : -1));
     struct write_job *first = w->head, *last = first;
     for (int n = 1; last && last->next && n < LARGEST_BATCH; n++)
         last = last->next;
@@ -178,28 +317,84 @@ static bool take_batch(struct writer *w, struct write_job **batch)
     }
     if (!w->head)
         w->tail = &w->head;
-    bool more = first || !w->stopping || idle(w, true) >= 0;
+    *store = !first || w->wanted || w->holders || is_due(w);
+    bool more = first || !w->stopping || w->open || idle(w, true) >= 0;
     pthread_mutex_unlock(&w->lock);
     *batch = first;
     return more;
+}
+
+/* Between two transactions: lets those have the stores who asked for it. */
+static void give_way(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->held = w->holders > 0;
+    if (w->held)
+        pthread_cond_broadcast(&w->settled);
+    while (w->holders)
+        pthread_cond_wait(&w->wake, &w->lock);
+    w->held = false;
+    pthread_mutex_unlock(&w->lock);
 }
 
 static void *writer_main(void *arg)
 {
     struct writer *w = arg;
     struct write_job *batch;
-    while (take_batch(w, &batch)) {
-        run_batch(w, batch);
+    bool store;
+    while (take_batch(w, &batch, &store)) {
+        run_batch(w, batch, store);
         finish_batch(w, batch);
+        if (!w->open)
+            give_way(w);
     }
+    pthread_mutex_lock(&w->lock);
+    w->held = true;
+    pthread_cond_broadcast(&w->settled);
+    pthread_mutex_unlock(&w->lock);
     return NULL;
 }
 
-int writer_start(struct db *identity, struct db *lov, const struct write_observer *observer,
-                 struct log *log, struct writer **out, struct err *err)
+void writer_hold(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->holders++;
+    pthread_cond_signal(&w->wake);
+    while (!w->held)
+        pthread_cond_wait(&w->settled, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void writer_release(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->holders--;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void writer_settle(struct writer *w)
+{
+    if (!atomic_load_explicit(&w->behind, memory_order_acquire) ||
+        pthread_equal(w->thread, pthread_self()))
+        return;
+    pthread_mutex_lock(&w->lock);
+    uint64_t needed = w->durable;
+    while (w->stored < needed) {
+        w->wanted = true;
+        pthread_cond_signal(&w->wake);
+        pthread_cond_wait(&w->settled, &w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+int writer_start(struct db *identity, struct db *lov, struct journal *journal,
+                 const struct write_observer *observer, struct log *log, struct writer **out,
+                 struct err *err)
 {
     struct writer *w = mem_zero(sizeof *w);
     w->stores = (struct write_stores){.identity = identity, .lov = lov};
+    w->journal = journal;
     w->observer = *observer;
     w->log = log;
     w->tail = &w->head;
@@ -208,10 +403,18 @@ int writer_start(struct db *identity, struct db *lov, const struct write_observe
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&w->wake, &attributes);
+    pthread_cond_init(&w->settled, NULL);
     pthread_condattr_destroy(&attributes);
-    if (pthread_create(&w->thread, NULL, writer_main, w) != 0) {
+    int rc = checkpoint_start(identity, &w->of_identity, err);
+    if (rc == 0)
+        rc = checkpoint_start(lov, &w->of_lov, err);
+    if (rc == 0 && pthread_create(&w->thread, NULL, writer_main, w) != 0)
+        rc = err_set(err, LOV_EIO, "cannot start the writer's thread");
+    if (rc) {
+        checkpoint_stop(w->of_identity);
+        checkpoint_stop(w->of_lov);
         free(w);
-        return err_set(err, LOV_EIO, "cannot start the writer's thread");
+        return rc;
     }
     *out = w;
     return 0;
@@ -226,9 +429,14 @@ void writer_stop(struct writer *w)
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
+    checkpoint_stop(w->of_identity);
+    checkpoint_stop(w->of_lov);
     db_close(w->stores.identity);
     db_close(w->stores.lov);
+    journal_close(w->journal);
+    buf_free(&w->payload);
     pthread_cond_destroy(&w->wake);
+    pthread_cond_destroy(&w->settled);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }

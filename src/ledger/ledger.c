@@ -21,6 +21,8 @@ struct ledger {
     struct head *heads;
     size_t count;
     struct buf encoding; /* reused */
+    struct buf entries;  /* for the journal: the events of the batch under way */
+    int64_t entry_count;
 };
 
 static struct head *add_head(struct ledger *ledger, uint32_t shard)
@@ -71,6 +73,7 @@ void ledger_close(struct ledger *ledger)
     if (!ledger)
         return;
     buf_free(&ledger->encoding);
+    buf_free(&ledger->entries);
     free(ledger->heads);
     free(ledger);
 }
@@ -100,9 +103,23 @@ static int before_commit(void *ctx, struct write_stores *stores, struct err *err
     return 0;
 }
 
+static void forget_entries(struct ledger *ledger)
+{
+    buf_clear(&ledger->entries);
+    ledger->entry_count = 0;
+}
+
+static int64_t journal(void *ctx, struct buf *payload)
+{
+    struct ledger *ledger = ctx;
+    buf_str(payload, buf_view(&ledger->entries));
+    return ledger->entry_count;
+}
+
 static void committed(void *ctx)
 {
     struct ledger *ledger = ctx;
+    forget_entries(ledger);
     for (size_t i = 0; i < ledger->count; i++) {
         struct head *h = &ledger->heads[i];
         if (!h->changed)
@@ -117,6 +134,7 @@ static void committed(void *ctx)
 static void rolled_back(void *ctx)
 {
     struct ledger *ledger = ctx;
+    forget_entries(ledger);
     for (size_t i = 0; i < ledger->count; i++) {
         struct head *h = &ledger->heads[i];
         h->tree = h->committed;
@@ -128,7 +146,11 @@ static void rolled_back(void *ctx)
 
 struct write_observer ledger_observer(struct ledger *ledger)
 {
-    return (struct write_observer){ledger, before_commit, committed, rolled_back, NULL};
+    return (struct write_observer){.ctx = ledger,
+                                   .before_commit = before_commit,
+                                   .committed = committed,
+                                   .rolled_back = rolled_back,
+                                   .journal = journal};
 }
 
 bool ledger_is_applied(const struct ledger *ledger)
@@ -176,25 +198,11 @@ bool ledger_last_leaf(struct ledger *ledger, uint32_t shard, struct sha256 *out)
     return h->has_leaf;
 }
 
-int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,
-                  struct err *err)
+static int insert(struct db *lov, const struct ledger_event *event, struct err *err)
 {
     static const char sql[] =
         "insert into event (shard, seq, prev, at, kind, cid, actor, activity, body, leaf) "
         "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    struct head *h = head_of(ledger, event->shard);
-    /* The ledger's time never runs backwards, whatever the clock did. */
-    if (event->at < h->last_at)
-        event->at = h->last_at;
-    event->seq = (int64_t)h->tree.size;
-    buf_clear(&ledger->encoding);
-    event_encode(event, &ledger->encoding);
-    if (ledger->encoding.n > LEDGER_EVENT_MAX)
-        return err_reason(err, LOV_ELIMIT, "event_too_long",
-                          "this would be an event of %zu bytes, and one has at most %d: write less "
-                          "at a time",
-                          ledger->encoding.n, LEDGER_EVENT_MAX);
-    event->leaf = tree_leaf(buf_view(&ledger->encoding));
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, event->shard);
     db_bind_int(s, 2, event->seq);
@@ -208,10 +216,31 @@ int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *ev
     db_bind_text(s, 7, event->actor);
     db_bind_text(s, 8, event->activity);
     db_bind_text(s, 9, event->body);
-    db_bind_blob(s, 10, (struct str){(char *)event->leaf.b, sizeof event->leaf.b});
-    int rc = db_run(s, err);
+    db_bind_blob(s, 10, (struct str){(const char *)event->leaf.b, sizeof event->leaf.b});
+    return db_run(s, err);
+}
+
+int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,
+                  struct err *err)
+{
+    struct head *h = head_of(ledger, event->shard);
+    /* The ledger's time never runs backwards, whatever the clock did. */
+    if (event->at < h->last_at)
+        event->at = h->last_at;
+    event->seq = (int64_t)h->tree.size;
+    buf_clear(&ledger->encoding);
+    event_encode(event, &ledger->encoding);
+    if (ledger->encoding.n > LEDGER_EVENT_MAX)
+        return err_reason(err, LOV_ELIMIT, "event_too_long",
+                          "this would be an event of %zu bytes, and one has at most %d: write less "
+                          "at a time",
+                          ledger->encoding.n, LEDGER_EVENT_MAX);
+    event->leaf = tree_leaf(buf_view(&ledger->encoding));
+    int rc = insert(lov, event, err);
     if (rc)
         return rc;
+    journal_entry_add(&ledger->entries, buf_view(&ledger->encoding));
+    ledger->entry_count++;
     tree_append(&h->tree, &event->leaf);
     h->leaf = event->leaf;
     h->last_at = event->at;

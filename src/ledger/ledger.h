@@ -45,6 +45,12 @@ int ledger_open(struct db *lov, struct ledger **out, struct err *err);
 void ledger_close(struct ledger *ledger);
 /* How the writer keeps the heads in memory and in the database together. */
 struct write_observer ledger_observer(struct ledger *ledger);
+/* Appends the events that the journal has and the store lacks: after a crash, before anybody else
+ * uses it, on a connection that writes. *count of them; nothing is written where it is 0.
+ * LOV_ECORRUPT where the journal does not continue the store. */
+int ledger_recover(struct db *lov, const char *journal, int64_t *count, struct err *err);
+/* Is there an event in the journal that the store lacks? 1 or 0. Any process. */
+int ledger_is_behind(struct db *lov, const char *journal, struct err *err);
 /* Sets event->seq and event->leaf. The caller holds the transaction and sets all else. LOV_ELIMIT
  * "event_too_long" beyond LEDGER_EVENT_MAX. */
 int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *event,

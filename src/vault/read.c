@@ -123,16 +123,21 @@ static int read_rows(struct reading *x, struct db *lov, const struct policy *pol
     return rc == 1 && x->page->more ? 0 : rc;
 }
 
-/* 1: who it is, and their key; 0: nobody any more. */
+/* 1: who it is, and their key; 0: nobody any more. Of an access the writer has found them. */
 static int find_key(struct reading *x)
 {
     struct db *identities;
     const struct identity *who = engine_identity(x->v->engine);
-    struct hash128 lookup = identity_lookup(who, x->consumer_id);
     int rc = db_pool_get(engine_identities(x->v->engine), &identities, x->err);
     if (rc)
         return rc;
-    rc = identity_find(identities, &lookup, &x->who, x->err);
+    if (x->access) {
+        x->who = x->access->who;
+        rc = 1;
+    } else {
+        struct hash128 lookup = identity_lookup(who, x->consumer_id);
+        rc = identity_find(identities, &lookup, &x->who, x->err);
+    }
     if (rc == 1)
         rc = identity_data_key(who, identities, &x->who.cid, &x->key, x->err);
     db_pool_put(engine_identities(x->v->engine), identities);
@@ -147,7 +152,7 @@ static int read_for(struct reading *x, const struct policy *policy)
         return rc;
     if (x->viewer.activity->view == VIEW_PSEUDONYMOUS)
         viewer_pseudonym(&x->viewer, "consumer", uid_str(&x->who.cid), &x->consumer);
-    rc = db_pool_get(engine_lov(x->v->engine), &lov, x->err);
+    rc = db_pool_get_rows(engine_lov(x->v->engine), &lov, x->err);
     if (rc)
         return rc;
     rc = read_rows(x, lov, policy);
@@ -311,7 +316,7 @@ int vault_disclose(struct vault *v, const struct engine_write *recorded, vault_r
     struct rules *rules = engine_rules(v->engine);
     int rc = find_key(&x);
     if (rc == 1)
-        rc = db_pool_get(engine_lov(v->engine), &lov, err);
+        rc = db_pool_get_rows(engine_lov(v->engine), &lov, err);
     if (rc == 0 && lov) {
         rc = own_rows(&x, lov, rules ? rules_policy(rules) : NULL);
         db_pool_put(engine_lov(v->engine), lov);

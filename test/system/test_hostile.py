@@ -50,6 +50,8 @@ class Target:
         self.line = None
 
     def state(self):
+        """Of the stores, when all that was acknowledged is committed: whoever reads events waits for that."""
+        self.server.admin.get(self.server.url + "/v1/events?limit=1", timeout=20)
         told = []
         for name, tables in TABLES.items():
             told += [self.stores[name].execute(f"select count(*) from {t}").fetchone()[0]

@@ -161,6 +161,8 @@ def test_a_recorded_use_is_in_the_ledger_before_the_answer(server):
     asked = {**question(), "context": {"record": True}}
     answer = server.marketing.post(server.url + "/access/v1/evaluation", json=asked, timeout=20)
     event = answer.json()["context"]["event"]
+    after = server.admin.get(f"{server.url}/v1/events?after={event - 1}&limit=1", timeout=20).json()
+    assert after["items"][0]["kind"] == "access"
     with sqlite3.connect(f"file:{server.folder}/lov.db?mode=ro", uri=True) as db:
         kind, body = db.execute("select kind, body from event where seq = ?", (event,)).fetchone()
     assert kind == "access" and json.loads(body)["category"] == "purchases"

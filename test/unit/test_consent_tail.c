@@ -112,6 +112,48 @@ static int64_t held_of(struct tail *t, size_t i)
     return p ? p->row.last_event : -1;
 }
 
+/* Rows are written in a transaction that may be committed many batches later, or the batch undone. */
+static void test_whose_rows_are_not_committed_in_their_newest_form_stays_held(void **state)
+{
+    (void)state;
+    enum { UNDONE = 1, CHANGED = 2, WRITTEN = 3 };
+    char dir[] = "/tmp/lov-stored-XXXXXX", path[64], command[64];
+    struct err err;
+    struct db *lov;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(engine_init(dir, &err), 0);
+    snprintf(path, sizeof path, "%s/lov.db", dir);
+    assert_int_equal(db_open(path, DB_WRITE, &lov, &err), 0);
+    struct tail *t = tail_new();
+    for (size_t i = UNDONE; i <= WRITTEN; i++)
+        put(t, i, 10);
+    tail_commit(t, 1);
+    assert_int_equal(db_begin(lov, &err), 0);
+    tail_sweep_start(t);
+    assert_int_equal(tail_sweep(t, lov, SIZE_MAX, &err), 0);
+    tail_roll_back(t);
+    assert_false(tail_swept(t));
+    tail_commit(t, 2);
+    tail_stored(t, 2);
+    assert_int_equal(tail_size(t).persons, 3);
+    assert_int_equal(tail_sweep(t, lov, SIZE_MAX, &err), 0);
+    tail_commit(t, 3);
+    put(t, CHANGED, 20);
+    tail_commit(t, 4);
+    assert_int_equal(tail_size(t).persons, 3);
+    assert_int_equal(db_commit(lov, &err), 0);
+    tail_stored(t, 5);
+    assert_false(tail_sweeping(t));
+    assert_int_equal(held_of(t, CHANGED), 20);
+    assert_int_equal(held_of(t, UNDONE), -1);
+    assert_int_equal(held_of(t, WRITTEN), -1);
+    assert_int_equal(row_of(lov, WRITTEN), 10);
+    tail_free(t);
+    db_close(lov);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 /* One who was put while a sweep is under way is not in its order: what a flush would forget of them
  * would leave what was held before in its place. */
 static void test_a_flush_forgets_those_alone_whose_rows_say_the_newest(void **state)
@@ -139,6 +181,8 @@ static void test_a_flush_forgets_those_alone_whose_rows_say_the_newest(void **st
     assert_int_equal(tail_flush(t, lov, &err), 0);
     assert_int_equal(db_commit(lov, &err), 0);
     tail_commit(t, 3);
+    assert_int_equal(held_of(t, SWEPT), 20);
+    tail_stored(t, 3);
     assert_int_equal(row_of(lov, SWEPT), 20);
     assert_int_equal(held_of(t, SWEPT), -1);
     assert_int_equal(held_of(t, BETWEEN), 21);
@@ -336,6 +380,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_tail_holds_what_was_committed_and_nothing_else),
+        cmocka_unit_test(test_whose_rows_are_not_committed_in_their_newest_form_stays_held),
         cmocka_unit_test(test_a_flush_forgets_those_alone_whose_rows_say_the_newest),
         cmocka_unit_test(test_a_body_says_all_that_the_row_says),
         cmocka_unit_test(test_a_process_killed_while_it_writes_rows_loses_none),

@@ -57,8 +57,11 @@ static int open_fixture(void **state)
     assert_int_equal(db_open(f->lov, DB_WRITE, &lov, &err), 0);
     assert_int_equal(db_migrate(identity, schema, 1, &err), 0);
     assert_int_equal(db_migrate(lov, schema, 1, &err), 0);
-    struct write_observer observer = {f, before_commit, committed, rolled_back, NULL};
-    assert_int_equal(writer_start(identity, lov, &observer, &f->log, &f->writer, &err), 0);
+    struct write_observer observer = {.ctx = f,
+                                      .before_commit = before_commit,
+                                      .committed = committed,
+                                      .rolled_back = rolled_back};
+    assert_int_equal(writer_start(identity, lov, NULL, &observer, &f->log, &f->writer, &err), 0);
     *state = f;
     return 0;
 }

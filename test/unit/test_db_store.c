@@ -154,7 +154,7 @@ static void test_no_byte_of_a_deleted_row_is_left_in_any_file(void **state)
         }
         assert_int_equal(db_commit(f->db, &f->err), 0);
         bool clean = false;
-        assert_int_equal(db_scrub(f->path, 1000, &clean, &f->err), 0);
+        assert_int_equal(db_scrub(f->path, NULL, 1000, &clean, &f->err), 0);
         assert_true(clean);
         _cleanup_buf struct buf files = {0};
         read_files(f, &files);
@@ -182,11 +182,11 @@ static void test_scrubbing_waits_for_readers_and_says_so(void **state)
     assert_int_equal(db_step(s, &f->err), 1);
     db_done(s);
     take(f, 1);
-    assert_int_equal(db_scrub(f->path, 50, &clean, &f->err), 0);
+    assert_int_equal(db_scrub(f->path, NULL, 50, &clean, &f->err), 0);
     assert_false(clean);
     put(f, 2); /* writers are not kept waiting */
     db_rollback(reader);
-    assert_int_equal(db_scrub(f->path, 1000, &clean, &f->err), 0);
+    assert_int_equal(db_scrub(f->path, NULL, 1000, &clean, &f->err), 0);
     assert_true(clean);
     db_close(reader);
 }
@@ -271,7 +271,7 @@ static void test_a_copy_never_overwrites(void **state)
 static void settle(struct fixture *f)
 {
     bool clean = false;
-    assert_int_equal(db_scrub(f->path, 1000, &clean, &f->err), 0);
+    assert_int_equal(db_scrub(f->path, NULL, 1000, &clean, &f->err), 0);
     assert_true(clean);
     db_close(f->db);
     f->db = NULL;

@@ -216,6 +216,72 @@ static void test_what_is_rolled_back_leaves_no_trace(void **state)
     assert_int_equal(report.events, 15);
 }
 
+/* Appends events from seq `from` on in a transaction that is undone, and leaves them in the
+ * journal. */
+static void leave_in_journal(struct fixture *f, const char *path, int64_t from, int count)
+{
+    struct err err = {0};
+    struct journal *j;
+    _cleanup_buf struct buf payload = {0};
+    assert_int_equal(db_begin(f->db, &err), 0);
+    for (int64_t n = ledger_next(f->ledger, 0); n < from + count; n++)
+        append(f, 0, "{}", 9000 + n);
+    int64_t all = f->observer.journal(f->observer.ctx, &payload);
+    assert_true(all >= count);
+    /* Entries have all the same size. */
+    size_t bytes = payload.n / (size_t)all * (size_t)count;
+    struct str last = {payload.p + payload.n - bytes, bytes};
+    assert_int_equal(journal_open(path, &j, &err), 0);
+    assert_int_equal(journal_append(j, last, &err), 0);
+    journal_close(j);
+    db_rollback(f->db);
+    f->observer.rolled_back(f->observer.ctx);
+}
+
+static void test_what_the_journal_has_more_is_recovered(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    char path[128];
+    int64_t count;
+    snprintf(path, sizeof path, "%s/journal", f->dir);
+    append_many(f, 10);
+    assert_int_equal(ledger_is_behind(f->db, path, &err), 0);
+    assert_int_equal(ledger_recover(f->db, path, &count, &err), 0);
+    assert_int_equal(count, 0);
+    leave_in_journal(f, path, 10, 5);
+    assert_int_equal(ledger_is_behind(f->db, path, &err), 1);
+    assert_int_equal(ledger_recover(f->db, path, &count, &err), 0);
+    assert_int_equal(count, 5);
+    assert_int_equal(ledger_is_behind(f->db, path, &err), 0);
+    assert_int_equal(ledger_recover(f->db, path, &count, &err), 0);
+    assert_int_equal(count, 0);
+    struct ledger_report report = verify(f);
+    assert_int_equal(report.wrong_seq, -1);
+    assert_int_equal(report.events, 15);
+}
+
+static void test_a_journal_of_another_ledger_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    char path[128];
+    int64_t count;
+    snprintf(path, sizeof path, "%s/journal", f->dir);
+    append_many(f, 10);
+    leave_in_journal(f, path, 12, 3);
+    assert_int_equal(ledger_recover(f->db, path, &count, &err), LOV_ECORRUPT);
+    assert_int_equal(verify(f).events, 10);
+    struct journal *j;
+    _cleanup_buf struct buf payload = {0};
+    journal_entry_add(&payload, STR("no event"));
+    assert_int_equal(journal_open(path, &j, &err), 0);
+    assert_int_equal(journal_append(j, buf_view(&payload), &err), 0);
+    journal_close(j);
+    assert_int_equal(ledger_recover(f->db, path, &count, &err), LOV_ECORRUPT);
+    assert_int_equal(verify(f).events, 10);
+}
+
 static void test_time_in_the_ledger_never_runs_backwards(void **state)
 {
     struct fixture *f = *state;
@@ -324,6 +390,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_changed_column_is_named, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(test_a_missing_event_is_named, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_what_the_journal_has_more_is_recovered, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(test_a_journal_of_another_ledger_is_refused, open_fixture,
+                                        close_fixture),
         cmocka_unit_test_setup_teardown(test_a_cut_off_end_is_named, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_an_event_slipped_in_at_the_end_is_named, open_fixture,
                                         close_fixture),
