@@ -96,7 +96,7 @@ TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev p
 # For tests alone: how Node calls a C library; what is wrong with a page for those who cannot see it; an
 # OpenID provider.
 NODE_PACKAGES = koffi@3.3.4 axe-core@4.14.1 oidc-provider@9.13.3
-BENCH_PACKAGES = wrk nginx-light postgresql redis-server redis-tools liblmdb-dev
+BENCH_PACKAGES = wrk nginx-light postgresql redis-server redis-tools liblmdb-dev libpq-dev
 
 # ---- what to do ----
 
@@ -263,6 +263,8 @@ $(B)/unit/%: $(B)/obj/test/unit/%.o $(LIBRARY)
 
 benches: $(BENCHES)
 $(B)/bench/permits: LIBS += -llmdb
+$(B)/bench/gdpr: LIBS += -lpq
+$(B)/obj/bench/gdpr.o: COMPILE += -I/usr/include/postgresql
 $(B)/bench/%: $(B)/obj/bench/%.o $(LOV_STATIC) $(LIBRARY)
 	@mkdir -p $(@D)
 	@echo "LD $@"

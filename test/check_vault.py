@@ -25,7 +25,7 @@ CALLERS = {
         "src/base/crypt.c", "src/base/crypt.h",  # what it is
         "src/identity/identity.c", "src/identity/rotate.c",  # by the key-encryption key
         "src/consent/sealed.c",  # evidence of consents, birthdays
-        "src/api/search.c", "src/api/records.c",  # cursors, by a key of their own
+        "src/api/search.c", "src/api/records.c", "src/api/metadata.c",  # cursors, by a key of their own
         "src/vault/issue.c",  # what is proposed, which is no record
         "src/identity/account.c", "src/rights/notify.c", "src/web/provider.c",  # by keys of their own
         READER,

@@ -19,7 +19,7 @@ struct event_list {
 
 /* ---- one event ---- */
 
-static void set_ids(struct api *api, const struct ledger_event *event, json_t *body)
+static void set_own_ids(struct api *api, const struct ledger_event *event, json_t *body)
 {
     static const char *const names[] = {"consent", "record", "request", "hold", "notification"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -30,6 +30,15 @@ static void set_ids(struct api *api, const struct ledger_event *event, json_t *b
         consent_id_format(api->engine, event->shard, json_integer_value(seq), &id);
         json_object_set_new(body, names[i], json_stringn(id.p, id.n));
     }
+}
+
+static void set_ids(struct api *api, const struct ledger_event *event, json_t *body)
+{
+    size_t i;
+    json_t *record;
+    set_own_ids(api, event, body);
+    json_array_foreach(json_object_get(body, "records"), i, record)
+        set_own_ids(api, event, record);
 }
 
 /* Replaces "sealed" by what is in it, where the caller may see that. */
@@ -229,7 +238,12 @@ int events_list(struct http_call *call)
     filter.limit = list.limit;
     rc = db_pool_get(engine_identities(e), &list.identities, &list.err);
     if (rc == 0) {
-        rc = read_events(&list, db, &filter);
+        /* One state of the store: otherwise each name takes its locks and looks whether it changed. */
+        rc = db_begin_read(list.identities, &list.err);
+        if (rc == 0) {
+            rc = read_events(&list, db, &filter);
+            db_rollback(list.identities);
+        }
         db_pool_put(engine_identities(e), list.identities);
     }
     db_pool_put(engine_lov(e), db);

@@ -194,10 +194,14 @@ static int read_lists(struct exporting *x)
 static int keep_record(void *ctx, const struct vault_item *item)
 {
     struct exporting *x = ctx;
-    json_t *data = NULL;
+    json_t *data = NULL, *limits = NULL;
     int rc = json_read(item->data, &data, x->err);
-    if (rc)
+    if (rc == 0 && item->limits.n)
+        rc = json_read(item->limits, &limits, x->err);
+    if (rc) {
+        json_decref(data);
         return rc;
+    }
     const char *category = arena_cstr(&x->call->arena, item->category);
     json_t *items = json_object_get(x->records, category), *record = json_object();
     if (!items)
@@ -212,6 +216,8 @@ static int keep_record(void *ctx, const struct vault_item *item)
         time_format(item->retention_end, &end);
         json_object_set_new(record, "retention_end", json_stringn(end.p, end.n));
     }
+    if (limits)
+        json_object_set_new(record, "limits", limits);
     json_object_set_new(record, "data", data);
     json_array_append_new(items, record);
     return 0;

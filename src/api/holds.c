@@ -11,13 +11,14 @@ static int unknown_consumer(struct err *err)
 /* ---- holds ---- */
 
 struct hold_request {
-    struct str reason, source;
+    struct str reason, source, category;
     int64_t until;
 };
 static const struct json_field hold_fields[] = {
     {"reason", JSON_K_NAME, offsetof(struct hold_request, reason), true, 0, 0},
     {"source", JSON_K_STRING, offsetof(struct hold_request, source), true, 1, 256},
     {"until", JSON_K_TIME, offsetof(struct hold_request, until), false, 0, 0},
+    {"category", JSON_K_NAME, offsetof(struct hold_request, category), false, 0, 0},
 };
 
 static int answer_hold(struct http_call *call)
@@ -42,12 +43,13 @@ int holds_create(struct http_call *call)
     struct err err = {0};
     struct hold_request in = {.until = TIME_NONE};
     json_t *body = NULL;
-    int rc = request_body(call, hold_fields, 3, JSON_REFUSE_UNKNOWN, &in, &body, &err);
+    int rc = request_body(call, hold_fields, sizeof hold_fields / sizeof *hold_fields,
+                          JSON_REFUSE_UNKNOWN, &in, &body, &err);
     if (rc)
         return answer_problem(call, &err);
     struct hold *h = arena_alloc(&call->arena, sizeof *h);
     *h = (struct hold){
-        .category = STR(""),
+        .category = in.category.n ? arena_str(&call->arena, in.category) : STR(""),
         .reason = arena_str(&call->arena, in.reason),
         .source = arena_str(&call->arena, in.source),
         .until = in.until,
@@ -98,6 +100,7 @@ static int hold_row(void *ctx, const struct hold *h)
     consent_id_format(list->api->engine, h->shard, h->seq, &id);
     jw_object_start(&list->w);
     jw_str_member(&list->w, "id", buf_view(&id));
+    jw_optional_member(&list->w, "category", h->category);
     jw_str_member(&list->w, "reason", h->reason);
     jw_str_member(&list->w, "source", h->source);
     jw_time_member(&list->w, "until", h->until);

@@ -209,7 +209,11 @@ http_handler history_list, events_list;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
 http_handler issues_list, consumers_issues, issues_settle;
 http_handler accesses_report;
-http_handler records_create, records_list, records_correct, records_delete;
+http_handler records_create, records_list, records_get, records_correct, records_delete;
+
+/* ---- metadata.c: what is known about many records ---- */
+
+http_handler metadata_list, metadata_change, metadata_delete;
 http_handler requests_create, requests_list, requests_get, requests_step, requests_of_consumer,
     requests_export;
 http_handler holds_create, holds_list, holds_release, notifications_list, notifications_acknowledge;

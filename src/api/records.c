@@ -40,7 +40,7 @@ static int check_writer(const struct http_call *call, const struct policy *p,
 /* ---- what is written ---- */
 
 struct record_request {
-    const json_t *data, *records;
+    const json_t *data, *records, *limits;
     struct str source;
     int64_t observed_at, retention_end, version;
 };
@@ -50,17 +50,14 @@ struct record_request {
     }
 
 static const struct json_field record_fields[] = {
-    MEMBER(data, JSON_K_OBJECT, true, 0, 0),
-    MEMBER(source, JSON_K_NAME, false, 0, 0),
-    MEMBER(observed_at, JSON_K_TIME, false, 0, 0),
-    MEMBER(retention_end, JSON_K_TIME, false, 0, 0),
+    MEMBER(data, JSON_K_OBJECT, true, 0, 0),       MEMBER(source, JSON_K_NAME, false, 0, 0),
+    MEMBER(observed_at, JSON_K_TIME, false, 0, 0), MEMBER(retention_end, JSON_K_TIME, false, 0, 0),
+    MEMBER(limits, JSON_K_OBJECT, false, 0, 0),
 };
 static const struct json_field correct_fields[] = {
-    MEMBER(data, JSON_K_OBJECT, true, 0, 0),
-    MEMBER(source, JSON_K_NAME, false, 0, 0),
-    MEMBER(observed_at, JSON_K_TIME, false, 0, 0),
-    MEMBER(retention_end, JSON_K_TIME, false, 0, 0),
-    MEMBER(version, JSON_K_INT, false, 1, INT32_MAX),
+    MEMBER(data, JSON_K_OBJECT, true, 0, 0),       MEMBER(source, JSON_K_NAME, false, 0, 0),
+    MEMBER(observed_at, JSON_K_TIME, false, 0, 0), MEMBER(retention_end, JSON_K_TIME, false, 0, 0),
+    MEMBER(limits, JSON_K_OBJECT, false, 0, 0),    MEMBER(version, JSON_K_INT, false, 1, INT32_MAX),
 };
 static const struct json_field batch_fields[] = {
     MEMBER(records, JSON_K_ARRAY, true, 1, BATCH_MAX),
@@ -82,7 +79,8 @@ static int take_content(struct http_call *call, const struct policy_category *ca
         .observed_at = r->observed_at,
         .retention_end = r->retention_end,
     };
-    return vault_check(category, r->data, &call->arena, out, err);
+    int rc = vault_limits_take(r->limits, "limits", &call->arena, &out->limits, err);
+    return rc ? rc : vault_check(category, r->data, &call->arena, out, err);
 }
 
 static int take_item(struct http_call *call, const struct policy_category *category,
@@ -345,7 +343,7 @@ struct record_read {
     struct vault_page page;
     struct sha256 binding; /* of caller and query: what a cursor is for */
     struct jw w;
-    int64_t last;
+    int64_t last, count;
 };
 
 static struct str binding_str(const struct record_read *r)
@@ -458,6 +456,7 @@ static int write_row(void *ctx, const struct vault_item *item)
     record_item_write(item, &r->w);
     jw_object_end(&r->w);
     r->last = item->seq;
+    r->count++;
     return 0;
 }
 
@@ -503,15 +502,43 @@ static int refuse_rows(struct http_call *call)
                                "this activity sees sums only: ask POST /v1/aggregates");
 }
 
-int records_list(struct http_call *call)
+/* Records that are read under a pseudonym have ids of the recipient's own, which lead nowhere. */
+static bool is_pseudonymous(const struct record_read *r)
 {
-    struct err err = {0};
+    const struct decision *d = &r->ev.decision;
+    return d->permit && d->activity->view == VIEW_PSEUDONYMOUS;
+}
+
+static int answer_get(struct http_call *call)
+{
+    struct pending *p = call->work;
+    struct record_read *r = p->more;
     struct api *api = api_of(call);
-    struct record_read *r = arena_alloc(&call->arena, sizeof *r);
-    if (start_read(call, r, &err))
+    struct err err = {0};
+    if (evaluation_repeat(p, answer_get))
+        return HTTP_LATER;
+    evaluation_settle(api, &r->ev);
+    if (!r->ev.decision.permit)
+        return answer_denied(call, r);
+    r->w = answer_start(call, 200);
+    jw_object_start(&r->w);
+    jw_key(&r->w, "record");
+    int rc = vault_read(api->vault, r->ev.write, &r->page, write_row, r, &err);
+    if (rc == 0 && !r->count)
+        rc = err_reason(&err, LOV_ENOTFOUND, "unknown_record",
+                        "there is no such record, or none that may be used for this");
+    if (rc)
         return answer_problem(call, &err);
+    evaluation_write_context(api, &r->ev, &r->w);
+    jw_object_end(&r->w);
+    return 0;
+}
+
+/* Decides, and hands over the access; `then` goes on where rows may leave. */
+static int submit_read(struct http_call *call, struct record_read *r, http_handler *then)
+{
+    struct api *api = api_of(call);
     struct pending *p = pending_new(call, NULL, 1);
-    http_handler *then = answer_read;
     p->more = r;
     p->rules = engine_rules(api->engine);
     r->ev.record = true;
@@ -521,7 +548,31 @@ int records_list(struct http_call *call)
         r->ev.decision.reason = REASON_NOT_IN_POLICY;
         then = refuse_rows;
     }
+    if (r->page.only && is_pseudonymous(r))
+        r->page.only = -1;
     r->ev.obligations = arena_str(&call->arena, r->ev.obligations); /* outlives the rules */
     evaluation_record(&r->ev, &p->writes[0]);
     return pending_submit(p, then);
+}
+
+int records_list(struct http_call *call)
+{
+    struct err err = {0};
+    struct record_read *r = arena_alloc(&call->arena, sizeof *r);
+    if (start_read(call, r, &err))
+        return answer_problem(call, &err);
+    return submit_read(call, r, answer_read);
+}
+
+int records_get(struct http_call *call)
+{
+    struct err err = {0};
+    uint32_t shard;
+    struct record_read *r = arena_alloc(&call->arena, sizeof *r);
+    int rc = start_read(call, r, &err);
+    if (rc == 0 && !consent_id_parse(api_of(call)->engine, call->param[2], &shard, &r->page.only))
+        rc = err_reason(&err, LOV_ENOTFOUND, "unknown_record", "there is no such record");
+    r->page.after = -1;
+    r->page.limit = 1;
+    return rc ? answer_problem(call, &err) : submit_read(call, r, answer_get);
 }

@@ -192,11 +192,13 @@ int requests_create(struct http_call *call)
 
 struct step_request {
     struct str reason;
+    struct json_names categories;
     json_t *note;
 };
 static const struct json_field step_fields[] = {
     {"note", JSON_K_ANY, offsetof(struct step_request, note), false, 0, 0},
     {"reason", JSON_K_NAME, offsetof(struct step_request, reason), false, 0, 0},
+    {"categories", JSON_K_NAMES, offsetof(struct step_request, categories), false, 1, 64},
 };
 
 struct stepping {
@@ -224,7 +226,10 @@ static int answer_step(struct http_call *call)
     bool clean;
     if (w->job.rc)
         return answer_problem(call, &w->job.err);
-    if (w->kind == WRITE_ERASE) /* durable whatever becomes of this; housekeeping tries again */
+    if (s->change.category_count)
+        engine_unclean(api_of(call)->engine);
+    if (w->kind == WRITE_ERASE ||
+        s->change.category_count) /* durable whatever becomes of this; housekeeping tries again */
         engine_scrub(api_of(call)->engine, 2000, &clean, &ignored);
     return answer_request(call, 200, s->request.shard, s->request.seq);
 }
@@ -237,7 +242,7 @@ static int submit_step(struct http_call *call, struct stepping *s)
     bool fulfil = s->change.step == STEP_FULFIL;
     p->more = s;
     w->consumer = s->consumer;
-    if (fulfil && str_is(s->request.right, "erasure"))
+    if (fulfil && str_is(s->request.right, "erasure") && !s->change.category_count)
         w->kind = WRITE_ERASE;
     else
         w->kind = WRITE_OTHER;
@@ -350,13 +355,30 @@ static int find_consumer(struct http_call *call, struct stepping *s, struct err 
     return rc < 0 ? rc : 0;
 }
 
+static void keep_categories(struct http_call *call, const struct json_names *in,
+                            struct request_change *change)
+{
+    struct str *names = arena_array(&call->arena, in->count + 1, sizeof *names);
+    for (size_t i = 0; i < in->count; i++)
+        names[i] = arena_str(&call->arena, in->items[i]);
+    change->categories = names;
+    change->category_count = in->count;
+}
+
 static int read_step(struct http_call *call, struct stepping *s, struct err *err)
 {
     struct step_request in = {0};
     _cleanup_json json_t *body = NULL;
-    int rc = request_body(call, step_fields, 2, JSON_REFUSE_UNKNOWN, &in, &body, err);
+    int rc = request_body(call, step_fields, sizeof step_fields / sizeof *step_fields,
+                          JSON_REFUSE_UNKNOWN, &in, &body, err);
     if (rc == 0 && in.reason.n && s->change.step != STEP_REFUSE)
         rc = err_reason(err, LOV_EINVAL, "unknown_field", "reason: of a refusal only");
+    bool erasing = s->change.step == STEP_FULFIL && str_is(s->request.right, "erasure");
+    if (rc == 0 && in.categories.count && !erasing)
+        rc = err_reason(err, LOV_EINVAL, "unknown_field",
+                        "categories: of the fulfilment of an erasure only");
+    if (rc == 0)
+        keep_categories(call, &in.categories, &s->change);
     if (rc == 0)
         rc = request_json(&call->arena, in.note, "note", true, EVIDENCE_MAX, &s->change.note, err);
     if (rc == 0)

@@ -15,6 +15,7 @@ static int write_due(void *ctx, const struct vault_due *due)
     jw_int_member(w, "records", due->records);
     jw_int_member(w, "due", due->due);
     jw_int_member(w, "due_within_30_days", due->soon);
+    jw_int_member(w, "on_hold", due->held);
     jw_time_member(w, "first_due_at", due->first);
     jw_object_end(w);
     return 0;

@@ -301,7 +301,8 @@ static int post_consent(struct taking *x, const json_t *from)
 
 static json_t *record_of(const json_t *from)
 {
-    static const char *const members[] = {"data", "source", "observed_at", "retention_end"};
+    static const char *const members[] = {"data", "source", "observed_at", "retention_end",
+                                          "limits"};
     json_t *record = json_object();
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         json_t *value = json_object_get(from, members[i]);

@@ -197,6 +197,13 @@ static int run_step(struct cli *c)
     jw_object_start(&w);
     if (cli_value(c, "note"))
         jw_str_member(&w, "note", cli_text(c, "note"));
+    if (c->command == &cmd_request_fulfil && cli_value(c, "categories")) {
+        struct str list = cli_text(c, "categories");
+        jw_array_member(&w, "categories");
+        while (list.n)
+            jw_str(&w, str_cut(&list, ','));
+        jw_array_end(&w);
+    }
     if (c->command == &cmd_request_refuse)
         jw_str_member(&w, "reason", cli_text(c, "reason"));
     jw_object_end(&w);
@@ -219,6 +226,10 @@ static int run_step(struct cli *c)
 static const struct cli_option note_options[] = {
     {"note", "TEXT", "kept with the request, under the consumer's key", NULL, false},
 };
+static const struct cli_option fulfil_options[] = {
+    {"note", "TEXT", "kept with the request, under the consumer's key", NULL, false},
+    {"categories", "ID,...", "of an erasure: delete the records of these only", NULL, false},
+};
 static const struct cli_option needed_options[] = {
     {"note", "TEXT", "kept with the request, under the consumer's key", NULL, true},
 };
@@ -238,7 +249,7 @@ STEP(cmd_request_fulfil, "fulfil", "carry a request out and close it",
      "Erasure erases the consumer, restriction, objection and opt-out are in force when the\n"
      "command returns, and the recipients who had data are told. What a person has to do\n"
      "(access, rectification, explanation) is done before: the note says how.",
-     note_options);
+     fulfil_options);
 STEP(cmd_request_refuse, "refuse", "refuse a request for a reason that its law names",
      "GET /v1/policy lists the reasons of each law, with the articles.", refuse_options);
 STEP(cmd_request_withdraw, "withdraw", "close a request that the consumer takes back",

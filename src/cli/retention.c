@@ -13,6 +13,9 @@ static void print_due(const json_t *item)
     printf("; %lld due, %lld more within 30 days",
            (long long)json_integer_value(json_object_get(item, "due")),
            (long long)json_integer_value(json_object_get(item, "due_within_30_days")));
+    if (json_integer_value(json_object_get(item, "on_hold")))
+        printf("; %lld kept by legal holds",
+               (long long)json_integer_value(json_object_get(item, "on_hold")));
     if (json_is_string(json_object_get(item, "first_due_at")))
         printf("; first %s", json_cstr(item, "first_due_at"));
     putchar('\n');

@@ -334,6 +334,10 @@ struct write_scope {
  * the write puts, or neither is. */
 int engine_append(struct write_scope *scope, const char *kind, struct str activity, struct str body,
                   int64_t *seq, struct err *err);
+/* In a write of nobody: from here to scope_leave() it is about the consumer of that cid. 1, or 0
+ * where there is none such. When something fails in between, so does the write. */
+int scope_enter(struct write_scope *scope, uint32_t shard, const struct uid *cid, struct err *err);
+int scope_leave(struct write_scope *scope, struct err *err);
 /* Seals JSON under the key of the scope's consumer, into the scope's arena, as evidence is; and
  * opens it (appended). LOV_ECONFLICT "erased" when there is no key any more. */
 int scope_seal(struct write_scope *scope, struct str json, struct str *out, struct err *err);

@@ -39,6 +39,33 @@ int engine_seal(struct write_scope *scope, struct str json, struct str *out, str
     return 0;
 }
 
+int scope_enter(struct write_scope *scope, uint32_t shard, const struct uid *cid, struct err *err)
+{
+    struct scope *s = (struct scope *)scope;
+    struct work *k = s->work;
+    int rc = person_take(k->e->tail, k->lov, shard, cid, false, ledger_next(k->e->ledger, shard),
+                         k->w->arena, &k->person, err);
+    if (rc != 1)
+        return rc;
+    k->change->who = (struct identity_row){.cid = *cid, .shard = shard};
+    k->change->has_who = true;
+    s->appended = false;
+    scope->who = &k->change->who;
+    scope->residence = k->person.row.residence;
+    scope->last_event = k->person.row.last_event;
+    return 1;
+}
+
+int scope_leave(struct write_scope *scope, struct err *err)
+{
+    struct scope *s = (struct scope *)scope;
+    int rc = s->appended ? work_finish(s->work, err) : 0;
+    /* The index has nothing to take in of one whose events are other modules'. */
+    s->work->change->has_who = false;
+    scope->who = NULL;
+    return rc;
+}
+
 static struct scope scope_of(struct work *k, bool found)
 {
     return (struct scope){

@@ -199,10 +199,12 @@ int rows_erase(struct db *lov, uint32_t shard, const struct uid *cid, struct err
     static const char consents[] = "delete from consent where shard = $1 and cid = $2";
     static const char records[] = "delete from record where shard = $1 and cid = $2";
     static const char uses[] = "delete from aggregate_use where shard = $1 and cid = $2";
+    static const char purposes[] = "delete from record_purpose where shard = $1 and cid = $2";
     static const char issues[] = "delete from issue where shard = $1 and cid = $2";
     static const char likeness[] = "delete from likeness where shard = $1 and cid = $2";
     static const char consumer[] = "delete from consumer where shard = $1 and cid = $2";
-    const char *const statements[] = {consents, records, uses, issues, likeness, consumer};
+    const char *const statements[] = {consents, records,  uses,    purposes,
+                                      issues,   likeness, consumer};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof statements / sizeof *statements; i++) {
         struct db_stmt *s = db_use(lov, statements[i]);

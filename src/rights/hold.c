@@ -31,6 +31,8 @@ static int place(struct engine_write *w, struct write_scope *scope, struct err *
         return rc;
     if (wanted->until != TIME_NONE && wanted->until <= scope->now)
         return err_reason(err, LOV_EINVAL, "time_out_of_range", "until: a time to come");
+    if (wanted->category.n && !(scope->policy && policy_category(scope->policy, wanted->category)))
+        return err_reason(err, LOV_EINVAL, "unknown_category", "the policy has no such category");
     struct hold h = *wanted;
     h.shard = scope->who->shard;
     h.cid = scope->who->cid;

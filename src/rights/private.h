@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "rights/rights.h"
+#include "vault/vault.h"
 
 /* ---- row.c ---- */
 

@@ -126,11 +126,15 @@ struct request_change {
     /* Fulfilment: who is told (restriction, objection, rectification, erasure), and whoever has
      * had data since they were looked for. */
     struct recipients told;
+    /* Fulfilment of an erasure: only the records of these categories are deleted, and the consumer
+     * stays; none: all that there is of them. */
+    const struct str *categories;
+    size_t category_count;
 };
 /* Makes *w take the step. w->kind stays where it is WRITE_CONSUMER or WRITE_ERASE: then both happen
  * or neither does. The write names the request's consumer. Refusals: unknown_request, wrong_state,
  * already_extended, too_late (to extend after the first period), unknown_reason, note_required,
- * erased, on_hold (erasure: says why). */
+ * erased, on_hold (erasure: says why), unknown_category. */
 void request_change(struct engine_write *w, const struct request_change *change);
 
 /* Makes a WRITE_ERASE, of no request, keep what has to be kept: refuses with on_hold, and closes
@@ -151,7 +155,9 @@ struct request_counts {
 };
 int request_counts(struct engine *e, struct request_counts *out, struct err *err);
 
-/* ---- legal holds ---- */
+/* ---- legal holds ----
+ *
+ * What a hold keeps is neither erased nor deleted, by hand or by the expiry job (vault/held.c). */
 
 struct hold {
     uint32_t shard;

@@ -254,6 +254,21 @@ static int close_others(struct write_scope *scope, int64_t but, struct err *err)
     return rc;
 }
 
+/* Of an erasure that is of some categories only. */
+static int erase_categories(struct write_scope *scope, const struct request_change *change,
+                            struct err *err)
+{
+    int64_t erased;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < change->category_count; i++) {
+        if (!policy_category(scope->policy, change->categories[i]))
+            return err_reason(err, LOV_EINVAL, "unknown_category",
+                              "the policy has no such category");
+        rc = vault_erase_category(scope, change->categories[i], &erased, err);
+    }
+    return rc;
+}
+
 static int step(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     const struct request_change *change = w->input;
@@ -270,6 +285,8 @@ static int step(struct engine_write *w, struct write_scope *scope, struct err *e
         rc = need_note(change, "how the identity was established", err);
     if (rc == 0 && w->kind == WRITE_ERASE)
         rc = holds_check(scope, err);
+    if (rc == 0)
+        rc = erase_categories(scope, change, err);
     if (rc == 0)
         rc = add_note(scope, &r, request_step_name(change->step), change->note, err);
     if (rc)

@@ -28,14 +28,17 @@ struct record {
     struct str source;
     int64_t observed_at, retention_end; /* TIME_NONE: none of its own */
     struct str sealed;
+    struct str limits; /* see limits.c; empty: none */
 };
 
 /* What the sealed bytes are bound to, appended. */
 struct str record_associated(const struct record *r, struct buf *out);
 /* What the event says that made the row as it is. */
 void record_body(const struct record *r, struct buf *out);
+/* The same with the hash of `sealed`, which need not be there. */
+void record_body_of(const struct record *r, const struct sha256 *sealed, struct buf *out);
 #define RECORD_COLUMNS                                                                             \
-    "cid, category, seq, event, version, source, observed_at, retention_end, sealed"
+    "cid, category, seq, event, version, source, observed_at, retention_end, sealed, limits"
 /* Texts are borrowed from the statement. False when a column has a wrong size. */
 bool record_from_row(struct db_stmt *s, uint32_t shard, struct record *out);
 /* 1 and *out without sealed, texts in the arena; or 0. */
@@ -45,10 +48,31 @@ int record_insert(struct db *lov, const struct record *r, struct err *err);
 int record_replace(struct db *lov, const struct record *r, struct err *err);
 int record_remove(struct db *lov, const struct record *r, struct err *err);
 
+/* Writes what bulk changes change: event, source, retention_end and limits. `before`: as it was. */
+int record_amend(struct db *lov, const struct record *r, const struct record *before,
+                 struct err *err);
+
+/* ---- limits.c ---- */
+
+/* Reads limits that are stored. Names borrow from *json, which the caller frees. */
+int limits_read(struct str limits, struct arena *arena, json_t **json, struct vault_limits *out,
+                struct err *err);
+/* `old` with what `change` has in the place of its own; text from the arena. */
+int limits_merge(struct str old, const struct vault_limits *change, struct arena *arena,
+                 struct str *out, struct err *err);
+/* Refuses names that the policy does not have. */
+int limits_check(const struct policy *p, const struct vault_limits *limits, struct err *err);
+/* 1: the record may be used so; 0: its limits say no. */
+int limits_allow(struct str limits, struct str purpose, struct str recipient, struct err *err);
+
 /* What is sealed: version of the format, form of the category, JSON. */
 enum { SEALED_FORMAT = 1, SEALED_HEAD = 1 + 8 };
 
 /* ---- write.c ---- */
+
+/* Deletes the row with an event of that kind, "record.delete" or "record.expire". */
+int end_record(struct write_scope *scope, const char *kind, const struct record *r, int64_t *event,
+               struct err *err);
 
 struct vault_ending {
     struct str category;
@@ -58,6 +82,19 @@ struct vault_ending {
 /* Makes *w the write that deletes what is due of one category of the consumer that it names;
  * w->written says how many. */
 void vault_expire(struct engine_write *w, const struct vault_ending *ending);
+
+/* ---- held.c: legal holds, whose rows are those of rights/ ---- */
+
+/* Put after "from record r where": nothing keeps r, at the instant that `now` binds. */
+#define RECORD_NOT_HELD(now)                                                                       \
+    "not exists (select 1 from hold h where h.shard = r.shard and h.cid = r.cid and "              \
+    "h.released = 0 and (h.until is null or h.until > " now                                        \
+    ") and h.category in ('', r.category))"
+/* Has anything of the category to be kept for the consumer? 1 or 0. */
+int held_any(struct db *lov, const struct identity_row *who, struct str category, int64_t now,
+             struct err *err);
+/* Refuses with "on_hold", and says why, where it has. */
+int held_refuse(const struct write_scope *scope, struct str category, struct err *err);
 
 /* ---- group.c ---- */
 

@@ -68,9 +68,17 @@ static int give_row(struct reading *x, const struct record *r)
         .source = r->source,
         .controller = sold ? x->controller : (struct str){0},
         .data = buf_view(&x->data),
+        .limits = to ? (struct str){0} : r->limits,
         .retention_end = to ? TIME_NONE : r->retention_end,
     };
     return x->row(x->ctx, &item);
+}
+
+/* 1: the record's own limits let the activity see it; 0: they do not. */
+static int may_see(const struct reading *x, const struct record *r)
+{
+    const struct policy_activity *a = x->viewer.activity;
+    return r->limits.n ? limits_allow(r->limits, a->purpose->id, a->recipient->id, x->err) : 1;
 }
 
 /* Nothing older than the activity may see it, or the category may be kept. */
@@ -87,7 +95,7 @@ static int read_rows(struct reading *x, struct db *lov, const struct policy *pol
     static const char sql[] =
         "select " RECORD_COLUMNS " from record where shard = $1 and cid = $2 and category = $3 "
         "and seq > $4 and observed_at > $5 and (retention_end is null or retention_end > $6) "
-        "order by seq limit $7";
+        "and ($7 = 0 or seq = $7) order by seq";
     int64_t count = 0;
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, x->who.shard);
@@ -96,17 +104,17 @@ static int read_rows(struct reading *x, struct db *lov, const struct policy *pol
     db_bind_int(s, 4, x->page->after);
     db_bind_int(s, 5, oldest(x, policy, x->viewer.now));
     db_bind_int(s, 6, x->viewer.now);
-    db_bind_int(s, 7, x->page->limit + 1);
+    db_bind_int(s, 7, x->page->only);
     int rc;
     while ((rc = db_step(s, x->err)) == 1) {
         struct record r;
-        x->page->more = count == x->page->limit;
-        if (x->page->more)
-            break;
         rc = record_from_row(s, x->who.shard, &r)
-                 ? give_row(x, &r)
+                 ? may_see(x, &r)
                  : err_set(x->err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
-        if (rc)
+        if (rc == 0)
+            continue;
+        x->page->more = rc == 1 && count == x->page->limit;
+        if (rc < 0 || x->page->more || (rc = give_row(x, &r)))
             break;
         count++;
     }
@@ -194,8 +202,12 @@ static int sum_rows(struct reading *x, struct db *lov, const struct policy *poli
     while ((rc = db_step(s, x->err)) == 1) {
         struct record r;
         rc = record_from_row(s, x->who.shard, &r)
-                 ? reveal(x, &r)
+                 ? may_see(x, &r)
                  : err_set(x->err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
+        if (rc == 0)
+            continue;
+        if (rc == 1)
+            rc = reveal(x, &r);
         if (rc == 0)
             rc = row(ctx, &r, buf_view(&x->data));
         if (rc)

@@ -25,6 +25,11 @@ struct str record_associated(const struct record *r, struct buf *out)
 void record_body(const struct record *r, struct buf *out)
 {
     struct sha256 hash = sha256_of(r->sealed);
+    record_body_of(r, &hash, out);
+}
+
+void record_body_of(const struct record *r, const struct sha256 *sealed, struct buf *out)
+{
     struct jw w = {.out = out};
     jw_object_start(&w);
     jw_int_member(&w, "record", r->seq);
@@ -33,7 +38,11 @@ void record_body(const struct record *r, struct buf *out)
     jw_str_member(&w, "source", r->source);
     jw_time_member(&w, "observed_at", r->observed_at);
     jw_time_member(&w, "retention_end", r->retention_end);
-    jw_hex_member(&w, "content_sha256", hash.b, sizeof hash.b);
+    jw_hex_member(&w, "content_sha256", sealed->b, sizeof sealed->b);
+    if (r->limits.n) {
+        jw_key(&w, "limits");
+        jw_raw(&w, r->limits);
+    }
     jw_object_end(&w);
 }
 
@@ -50,6 +59,7 @@ bool record_from_row(struct db_stmt *s, uint32_t shard, struct record *out)
         .observed_at = db_int(s, 6),
         .retention_end = db_is_null(s, 7) ? TIME_NONE : db_int(s, 7),
         .sealed = db_blob(s, 8),
+        .limits = db_text(s, 9),
     };
     if (cid.n != sizeof out->cid.b)
         return false;
@@ -81,12 +91,13 @@ int record_get(struct db *lov, uint32_t shard, const struct uid *cid, struct str
     bool ok = record_from_row(s, shard, out);
     out->category = arena_str(arena, out->category);
     out->source = arena_str(arena, out->source);
+    out->limits = arena_str(arena, out->limits);
     out->sealed = (struct str){0};
     db_done(s);
     return ok ? 1 : err_set(err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
 }
 
-/* Binds $5 to $10, the rest. */
+/* Binds $5 to $11, the rest. */
 static int put_row(struct db_stmt *s, const struct record *r, struct err *err)
 {
     db_bind_int(s, 5, r->event);
@@ -98,24 +109,88 @@ static int put_row(struct db_stmt *s, const struct record *r, struct err *err)
     else
         db_bind_int(s, 9, r->retention_end);
     db_bind_blob(s, 10, r->sealed);
+    db_bind_text(s, 11, r->limits);
     return db_run(s, err);
 }
+
+/* ---- the purposes that limits name ---- */
+
+static int remove_purposes(struct db *lov, const struct record *r, struct err *err)
+{
+    static const char sql[] = "delete from record_purpose where shard = $1 and cid = $2 and "
+                              "category = $3 and seq = $4";
+    return db_run(use_key(lov, sql, r->shard, &r->cid, r->category, r->seq), err);
+}
+
+static int insert_purposes(struct db *lov, const struct record *r, struct err *err)
+{
+    static const char sql[] = "insert into record_purpose (shard, cid, category, seq, purpose) "
+                              "values ($1, $2, $3, $4, $5)";
+    _cleanup_arena struct arena arena = {0};
+    _cleanup_json json_t *json = NULL;
+    struct vault_limits limits;
+    int rc = limits_read(r->limits, &arena, &json, &limits, err);
+    const struct json_names *names = &limits.names[LIMIT_PURPOSES];
+    for (size_t i = 0; rc == 0 && i < names->count; i++) {
+        struct db_stmt *s = use_key(lov, sql, r->shard, &r->cid, r->category, r->seq);
+        db_bind_text(s, 5, names->items[i]);
+        rc = db_run(s, err);
+    }
+    return rc;
+}
+
+/* ---- rows ---- */
 
 int record_insert(struct db *lov, const struct record *r, struct err *err)
 {
     static const char sql[] =
         "insert into record (shard, cid, category, seq, event, version, source, observed_at, "
-        "retention_end, sealed) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    return put_row(use_key(lov, sql, r->shard, &r->cid, r->category, r->seq), r, err);
+        "retention_end, sealed, limits) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    int rc = put_row(use_key(lov, sql, r->shard, &r->cid, r->category, r->seq), r, err);
+    return rc == 0 && r->limits.n ? insert_purposes(lov, r, err) : rc;
+}
+
+/* Where `before` is NULL, what they were is not known. */
+static int change_purposes(struct db *lov, const struct record *r, const struct record *before,
+                           struct err *err)
+{
+    if (before && str_eq(before->limits, r->limits))
+        return 0;
+    int rc = before && !before->limits.n ? 0 : remove_purposes(lov, r, err);
+    return rc == 0 && r->limits.n ? insert_purposes(lov, r, err) : rc;
 }
 
 int record_replace(struct db *lov, const struct record *r, struct err *err)
 {
     static const char sql[] =
         "update record set event = $5, version = $6, source = $7, observed_at = $8, "
-        "retention_end = $9, sealed = $10 where shard = $1 and cid = $2 and category = $3 "
-        "and seq = $4";
-    return put_row(use_key(lov, sql, r->shard, &r->cid, r->category, r->seq), r, err);
+        "retention_end = $9, sealed = $10, limits = $11 where shard = $1 and cid = $2 and "
+        "category = $3 and seq = $4";
+    int rc = put_row(use_key(lov, sql, r->shard, &r->cid, r->category, r->seq), r, err);
+    return rc ? rc : change_purposes(lov, r, NULL, err);
+}
+
+int record_amend(struct db *lov, const struct record *r, const struct record *before,
+                 struct err *err)
+{
+    /* A column that is set has its index written anew, whether it changes or not. */
+    static const char same_end[] = "update record set event = $5, source = $6, limits = $7 where "
+                                   "shard = $1 and cid = $2 and category = $3 and seq = $4";
+    static const char other_end[] =
+        "update record set event = $5, source = $6, limits = $7, retention_end = $8 where "
+        "shard = $1 and cid = $2 and category = $3 and seq = $4";
+    bool same = r->retention_end == before->retention_end;
+    struct db_stmt *s =
+        use_key(lov, same ? same_end : other_end, r->shard, &r->cid, r->category, r->seq);
+    db_bind_int(s, 5, r->event);
+    db_bind_text(s, 6, r->source);
+    db_bind_text(s, 7, r->limits);
+    if (!same && r->retention_end == TIME_NONE)
+        db_bind_null(s, 8);
+    else if (!same)
+        db_bind_int(s, 8, r->retention_end);
+    int rc = db_run(s, err);
+    return rc ? rc : change_purposes(lov, r, before, err);
 }
 
 int record_remove(struct db *lov, const struct record *r, struct err *err)
@@ -125,7 +200,9 @@ int record_remove(struct db *lov, const struct record *r, struct err *err)
     static const char use[] =
         "delete from aggregate_use where shard = $1 and cid = $2 and category = $3 and seq = $4";
     int rc = db_run(use_key(lov, record, r->shard, &r->cid, r->category, r->seq), err);
-    return rc ? rc : db_run(use_key(lov, use, r->shard, &r->cid, r->category, r->seq), err);
+    if (rc == 0)
+        rc = db_run(use_key(lov, use, r->shard, &r->cid, r->category, r->seq), err);
+    return rc ? rc : remove_purposes(lov, r, err);
 }
 
 int vault_any(struct db *lov, uint32_t shard, const struct uid *cid, struct str category,

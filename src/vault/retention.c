@@ -25,12 +25,14 @@ static int days_of(const struct policy *p, struct str category)
     return c ? policy_retention_days(p, c) : 0;
 }
 
-/* Records that are due at `at`, when those observed by `before` are. */
+/* Records that are due at `at`, when those observed by `before` are; *held: not counted, since a
+ * hold keeps them. */
 static int count_due(struct db *lov, struct str category, int64_t before, int64_t at, int64_t *out,
-                     struct err *err)
+                     int64_t *held, struct err *err)
 {
-    static const char sql[] = "select count(*) from record where shard = $1 and category = $2 and "
-                              "(observed_at <= $3 or retention_end <= $4)";
+    static const char sql[] = "select count(case when " RECORD_NOT_HELD(
+        "$4") " then 1 end), count(*) from record r "
+              "where r.shard = $1 and r.category = $2 and (r.observed_at <= $3 or r.retention_end <= $4)";
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, 0);
     db_bind_text(s, 2, category);
@@ -39,6 +41,7 @@ static int count_due(struct db *lov, struct str category, int64_t before, int64_
     int rc = db_step(s, err);
     if (rc == 1) {
         *out = db_int(s, 0);
+        *held = db_int(s, 1) - *out;
         db_done(s);
     }
     return rc < 0 ? rc : 0;
@@ -64,9 +67,10 @@ static int list_category(struct listing *l, struct vault_due *due, int64_t obser
         due->first = observed + due->days * (int64_t)DAY_MS;
     if (ends != TIME_NONE && (due->first == TIME_NONE || ends < due->first))
         due->first = ends;
-    int rc = count_due(l->lov, due->category, before, l->now, &due->due, err);
+    int64_t held;
+    int rc = count_due(l->lov, due->category, before, l->now, &due->due, &due->held, err);
     if (rc == 0)
-        rc = count_due(l->lov, due->category, soon_before, soon, &due->soon, err);
+        rc = count_due(l->lov, due->category, soon_before, soon, &due->soon, &held, err);
     due->soon -= due->due;
     return rc ? rc : l->row(l->ctx, due);
 }
@@ -174,8 +178,10 @@ static int expire_some(struct expiring *x, const char *sql, struct str category,
     db_bind_int(s, 1, 0);
     db_bind_int(s, 2, before);
     db_bind_int(s, 3, CONSUMERS_AT_ONCE);
-    if (category.n)
+    if (category.n) {
         db_bind_text(s, 4, category);
+        db_bind_int(s, 5, clock_now());
+    }
     int rc;
     while ((rc = db_step(s, err)) == 1) {
         /* Those with an end of their own are due by it; what is older than `before` of the same
@@ -195,10 +201,13 @@ static int expire_some(struct expiring *x, const char *sql, struct str category,
 
 static int expire_all(struct expiring *x, const struct policy *p, struct err *err)
 {
-    static const char by_age[] = "select distinct cid from record where shard = $1 and "
-                                 "category = $4 and observed_at <= $2 limit $3";
-    static const char by_end[] = "select distinct cid, category from record where shard = $1 and "
-                                 "retention_end is not null and retention_end <= $2 limit $3";
+    static const char by_age[] =
+        "select distinct r.cid from record r where r.shard = $1 and "
+        "r.category = $4 and r.observed_at <= $2 and " RECORD_NOT_HELD("$5") " limit $3";
+    static const char by_end[] =
+        "select distinct r.cid, r.category from record r where r.shard = $1 and "
+        "r.retention_end is not null and r.retention_end <= $2 and " RECORD_NOT_HELD(
+            "$2") " limit $3";
     int64_t now = clock_now();
     int rc = expire_some(x, by_end, (struct str){0}, now, err);
     for (size_t i = 0; rc == 0 && x->left > 0 && i < p->category_count; i++) {

@@ -117,7 +117,7 @@ static int add_record(struct asking *x, struct db_stmt *s, struct str category, 
     if (!record_from_row(s, 0, r))
         return err_set(err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
     r->category = category;
-    r->source = r->sealed = (struct str){0};
+    r->source = r->sealed = r->limits = (struct str){0};
     x->place = (struct place){r->observed_at, r->seq, r->cid};
     int rc = identity_name(engine_identity(x->v->engine), x->identities, &r->cid, &name, err);
     if (rc != 1)

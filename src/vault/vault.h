@@ -35,6 +35,19 @@ void vault_close(struct vault *v);
 
 /* ---- writing ---- */
 
+/* What a record may be used for, narrower than the policy: for these purposes alone (those that it
+ * was collected for), not for those that the consumer objects to, by these recipients alone. */
+enum vault_limit { LIMIT_OBJECTIONS, LIMIT_PURPOSES, LIMIT_RECIPIENTS, LIMIT_KINDS };
+struct vault_limits {
+    bool has[LIMIT_KINDS]; /* false: of a change: as it is */
+    struct json_names names[LIMIT_KINDS];
+};
+const char *vault_limit_name(enum vault_limit kind); /* "objections" */
+/* Takes {"purposes": [...], "objections": [...], "recipients": [...]} apart; NULL: nothing. Names
+ * are copied to the arena. */
+int vault_limits_take(const json_t *json, const char *path, struct arena *arena,
+                      struct vault_limits *out, struct err *err);
+
 /* A record on its way in, checked against the category's fields. */
 struct vault_content {
     struct str json;            /* canonical, in the arena that it was checked with */
@@ -43,6 +56,7 @@ struct vault_content {
     uint8_t form[8];                    /* of the category that it was checked against */
     struct str source;                  /* a name: where it is from */
     int64_t observed_at, retention_end; /* TIME_NONE: now (of a correction: as it was); no own */
+    struct vault_limits limits;
 };
 /* Checks that `data` is an object of the category's fields, and takes it over in their canonical
  * form. LOV_EINVAL "invalid_record" names the field. */
@@ -62,11 +76,17 @@ struct vault_change {
  * first record that was put, the others follow it one by one; otherwise of the last event; a
  * correction sets w->written to the new version.
  * Refusals: unknown_category, not_in_policy (no activity uses the category), unknown_consumer,
- * erased, unknown_record, record_moved_on, time_out_of_range, retention_over, unavailable (the
- * policy changed since the check: check again). */
+ * erased, unknown_record, record_moved_on, unknown_purpose, unknown_recipient (in limits),
+ * time_out_of_range, retention_over, on_hold (a deletion, of what a legal hold keeps), unavailable
+ * (the policy changed since the check: check again). */
 void vault_put(struct vault *v, struct engine_write *w, struct vault_change *change);
 void vault_correct(struct vault *v, struct engine_write *w, struct vault_change *change);
 void vault_delete(struct vault *v, struct engine_write *w, struct vault_change *change);
+
+/* In a write about a consumer that has found them: deletes their records of a category, each with
+ * its event "record.delete". *erased says how many. Refusals: unknown_consumer, on_hold. */
+int vault_erase_category(struct write_scope *scope, struct str category, int64_t *erased,
+                         struct err *err);
 
 /* ---- reading ---- */
 
@@ -81,13 +101,15 @@ struct vault_item {
     struct str controller; /* of what goes to a broker: whose data it is, and the last three are
                               told with it; otherwise empty */
     struct str data;       /* JSON object: what the view leaves */
+    struct str limits;     /* to the consumer: JSON, or empty */
     int64_t
         retention_end; /* to the consumer: where the record has an end of its own; or TIME_NONE */
 };
 struct vault_page {
     int64_t after; /* records with seq > after; -1: from the first */
     int64_t limit;
-    bool more; /* out */
+    int64_t only; /* seq of the one record that is read; 0: all */
+    bool more;    /* out */
 };
 typedef int vault_row(void *ctx, const struct vault_item *item);
 /* Reads what the recipient of a recorded access may see of the consumer's records. `access` is a
@@ -111,6 +133,56 @@ int vault_disclose(struct vault *v, const struct engine_write *recorded, vault_r
  * of what is in them, and is for leaving out those of whom there is nothing to read. */
 int vault_any(struct db *lov, uint32_t shard, const struct uid *cid, struct str category,
               struct err *err);
+
+/* ---- many records: what is known about them, without what is in them ---- */
+
+/* Where a list has come to: begins as all zero. */
+struct vault_place {
+    struct uid cid;
+    struct str category;
+    int64_t seq;
+};
+struct vault_filter {
+    const struct uid *cid; /* NULL: of everybody */
+    struct str category, source;
+    struct str purpose; /* that their limits name. Empty: any */
+};
+struct vault_about {
+    struct uid cid;
+    struct str category, source, limits;
+    int64_t seq, event, version, observed_at, retention_end;
+};
+/* Makes *w the write that records the list: "record.list" with the filter, about the consumer that
+ * it names, if any. `filter` stays until it is done. */
+void vault_record_listing(struct engine_write *w, const struct vault_filter *filter);
+/* Then, when that is durable (anything else is a bug): those after `after`, `limit` at most, in
+ * the order of places. Stops when `row` returns non-zero and returns that. */
+int vault_list(struct vault *v, const struct engine_write *recorded,
+               const struct vault_place *after, int64_t limit,
+               int (*row)(void *ctx, const struct vault_about *about), void *ctx, struct err *err);
+
+/* A change of many; `limit` at most in one write, from a place on. */
+struct vault_bulk {
+    struct vault_filter filter;
+    struct vault_place after;
+    int64_t limit;
+    bool remove;       /* delete them; otherwise set what follows */
+    struct str source; /* empty: as it is */
+    bool has_retention_end;
+    int64_t retention_end; /* TIME_NONE: none of its own */
+    struct vault_limits limits;
+    struct vault_bulk_part *part; /* what the write did */
+};
+struct vault_bulk_part {
+    int64_t matched, changed, held; /* found; were not so already; kept by legal holds */
+    struct vault_place last;        /* goes on after it ... */
+    bool more;                      /* ... where there may be more */
+};
+/* Makes *w the write (of nobody) that does the next part of it. Each consumer's history has one
+ * event "record.amend" with what was set and which records, or "record.delete" for each record.
+ * What already is so is not written. Refusals: no_policy, unknown_purpose, unknown_recipient,
+ * retention_over. */
+void vault_bulk(struct engine_write *w, const struct vault_bulk *change);
 
 /* ---- quality ----
  *
@@ -169,8 +241,9 @@ struct vault_due {
     int days;        /* that a record is kept; 0: no activity uses the category any more, so nobody
                       * can read it, and it stays until the policy says more */
     int64_t records; /* that there are */
-    int64_t due;     /* that the expiry job deletes next */
-    int64_t soon;    /* that will be due within 30 days */
+    int64_t due;     /* that the expiry job deletes next: none that a legal hold keeps */
+    int64_t soon;    /* that will be due within 30 days, as far as no hold keeps them then */
+    int64_t held;    /* that would be due, were they not kept */
     int64_t first;   /* ms UTC: when the oldest is due; TIME_NONE: never */
 };
 /* Each category of which there are records, in order of name. */

@@ -13,7 +13,7 @@
 #include "vault/issue.h"
 #include "vault/private.h"
 
-enum { RECORD_MIGRATION = 3, ISSUE_MIGRATION = 4 }; /* lov_003.sql, lov_004.sql */
+enum { RECORD_MIGRATION = 3, ISSUE_MIGRATION = 4, LIMITS_MIGRATION = 7 }; /* lov_003.sql ... */
 
 /* Of erased consumers; open addressing, at most half full. */
 struct cids {
@@ -33,7 +33,8 @@ struct checking {
     uint64_t missing_issues, gone_issues; /* issues */
     int64_t first_missing, first_missing_issue;
     int64_t blocks;
-    bool has_issues;
+    int64_t named; /* purposes, by limits */
+    bool has_issues, has_limits;
 };
 
 static void wrong(struct checking *c, int64_t seq, const char *what)
@@ -95,15 +96,97 @@ struct expected {
     bool same;
 };
 
+/* An event about many records has the hash of what each of them is. */
+static bool is_amended(const struct expected *x, const struct ledger_event *event)
+{
+    _cleanup_json json_t *body = NULL;
+    _cleanup_buf struct buf hex = {0};
+    struct sha256 hash = sha256_of(x->body);
+    size_t i;
+    json_t *item;
+    hex_encode(hash.b, sizeof hash.b, &hex);
+    if (json_read(event->body, &body, NULL))
+        return false;
+    json_array_foreach(json_object_get(body, "records"), i, item) {
+        const json_t *state = json_object_get(item, "state_sha256");
+        if (json_is_string(state) && str_eq(json_text(state), buf_view(&hex)))
+            return true;
+    }
+    return false;
+}
+
 static int compare_event(void *ctx, const struct ledger_event *event)
 {
     struct expected *x = ctx;
     bool kind = str_is(event->kind, "record.put") || str_is(event->kind, "record.correct") ||
                 str_is(event->kind, "issue.open");
-    x->same = kind && str_eq(event->body, x->body) && event->has_cid &&
-              memcmp(event->cid.b, x->cid->b, sizeof x->cid->b) == 0;
+    bool says = str_is(event->kind, "record.amend") ? is_amended(x, event)
+                                                    : kind && str_eq(event->body, x->body);
+    x->same = says && event->has_cid && memcmp(event->cid.b, x->cid->b, sizeof x->cid->b) == 0;
     return 0;
 }
+
+/* ---- the purposes that limits name ---- */
+
+static int count_named(struct checking *c, const struct record *r, const struct str *names,
+                       size_t count, int64_t *found)
+{
+    static const char sql[] = "select 1 from record_purpose where shard = $1 and purpose = $2 and "
+                              "cid = $3 and category = $4 and seq = $5";
+    for (size_t i = 0; i < count; i++) {
+        struct db_stmt *s = db_use(c->lov, sql);
+        db_bind_int(s, 1, c->shard);
+        db_bind_text(s, 2, names[i]);
+        db_bind_blob(s, 3, uid_str(&r->cid));
+        db_bind_text(s, 4, r->category);
+        db_bind_int(s, 5, r->seq);
+        int rc = db_step(s, c->err);
+        if (rc < 0)
+            return rc;
+        if (rc == 1)
+            db_done(s);
+        *found += rc;
+    }
+    return 0;
+}
+
+static int check_named(struct checking *c, const struct record *r)
+{
+    _cleanup_arena struct arena arena = {0};
+    _cleanup_json json_t *json = NULL;
+    struct vault_limits limits;
+    struct err damaged;
+    int64_t found = 0;
+    if (!r->limits.n)
+        return 0;
+    if (limits_read(r->limits, &arena, &json, &limits, &damaged)) {
+        wrong(c, r->event, "a record's row is damaged");
+        return 0;
+    }
+    const struct json_names *names = &limits.names[LIMIT_PURPOSES];
+    int rc = count_named(c, r, names->items, names->count, &found);
+    c->named += found;
+    if (rc == 0 && found != (int64_t)names->count)
+        wrong(c, r->event, "a record is not found by a purpose that its limits name");
+    return rc;
+}
+
+static int check_purposes(struct checking *c)
+{
+    static const char sql[] = "select count(*) from record_purpose where shard = $1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    int rc = db_step(s, c->err);
+    if (rc != 1)
+        return rc;
+    bool same = db_int(s, 0) == c->named;
+    db_done(s);
+    if (!same)
+        wrong(c, 0, "a record is found by a purpose that its limits do not name");
+    return 0;
+}
+
+/* ---- all rows ---- */
 
 static int check_row(struct checking *c, const struct record *r)
 {
@@ -114,7 +197,7 @@ static int check_row(struct checking *c, const struct record *r)
     c->out->rows++;
     if (rc >= 0 && !x.same)
         wrong(c, r->event, "a record's row does not say what its event says");
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : check_named(c, r);
 }
 
 static int check_rows(struct checking *c)
@@ -134,7 +217,7 @@ static int check_rows(struct checking *c)
     }
     if (rc || c->out->wrong)
         db_done(s);
-    return rc < 0 ? rc : 0;
+    return rc < 0 || c->out->wrong || !c->has_limits ? rc : check_purposes(c);
 }
 
 static int check_issue_row(struct checking *c, const struct issue *i)
@@ -258,6 +341,26 @@ static int check_issue_said(struct checking *c, const struct said *e, int64_t cl
     return 0;
 }
 
+static int check_amended(struct checking *c, struct said *e, const json_t *records)
+{
+    size_t i;
+    json_t *item;
+    int rc = 0;
+    json_array_foreach((json_t *)records, i, item) {
+        const json_t *category = json_object_get(item, "category");
+        if (!json_is_string(category)) {
+            wrong(c, e->seq, "the event of a record cannot be read");
+            return 0;
+        }
+        e->category = json_text(category);
+        e->record = json_integer_value(json_object_get(item, "record"));
+        rc = check_said(c, e);
+        if (rc < 0 || c->out->wrong)
+            break;
+    }
+    return rc;
+}
+
 static int check_event(struct checking *c, struct db_stmt *s)
 {
     _cleanup_json json_t *body = NULL;
@@ -274,6 +377,8 @@ static int check_event(struct checking *c, struct db_stmt *s)
     }
     const json_t *category = NULL;
     bool read = json_read(db_text(s, 3), &body, NULL) == 0;
+    if (read && str_is(e.kind, "record.amend"))
+        return check_amended(c, &e, json_object_get(body, "records"));
     if (read && str_starts(e.kind, STR("issue.")))
         return check_issue_said(c, &e, json_integer_value(json_object_get(body, "issue")));
     if (read)
@@ -291,10 +396,10 @@ static int check_events(struct checking *c)
 {
     static const char sql[] =
         "select seq, kind, cid, body from event where shard = $1 and kind in ('record.put', "
-        "'record.correct', 'record.delete', 'record.expire', 'consumer.erase') order by seq desc";
+        "'record.correct', 'record.amend', 'record.delete', 'record.expire', 'consumer.erase') order by seq desc";
     static const char with_issues[] =
         "select seq, kind, cid, body from event where shard = $1 and kind in ('record.put', "
-        "'record.correct', 'record.delete', 'record.expire', 'issue.open', 'issue.close', "
+        "'record.correct', 'record.amend', 'record.delete', 'record.expire', 'issue.open', 'issue.close', "
         "'consumer.erase') order by seq desc";
     struct db_stmt *s = db_use(c->lov, c->has_issues ? with_issues : sql);
     db_bind_int(s, 1, c->shard);
@@ -412,6 +517,9 @@ int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
     int64_t number = 0;
     rc = newest(lov, &number, err);
     c.has_issues = number >= ISSUE_MIGRATION;
+    c.has_limits = number >= LIMITS_MIGRATION;
+    if (rc == 0 && number >= RECORD_MIGRATION && !c.has_limits)
+        rc = db_pretend(lov, "record", "'' as limits", err);
     if (rc == 0 && number >= RECORD_MIGRATION)
         rc = check_rows(&c);
     if (rc == 0 && !out->wrong && c.has_issues)

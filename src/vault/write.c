@@ -9,7 +9,7 @@
 #include "vault/private.h"
 #include "vault/quality.h"
 
-enum { FUTURE_TOLERANCE_MS = 60000 };
+enum { FUTURE_TOLERANCE_MS = 60000, ERASED_AT_ONCE = 1000 };
 
 /* ---- what every change needs ---- */
 
@@ -97,6 +97,14 @@ static int append(struct write_scope *scope, const char *kind, const struct reco
 
 /* ---- put ---- */
 
+/* What is narrower than the policy, on top of what it is. */
+static int set_limits(struct write_scope *scope, const struct vault_content *content,
+                      struct record *r, struct err *err)
+{
+    int rc = limits_check(scope->policy, &content->limits, err);
+    return rc ? rc : limits_merge(r->limits, &content->limits, scope->arena, &r->limits, err);
+}
+
 static int put_one(struct engine_write *w, struct write_scope *scope, const struct secret *key,
                    const struct policy_category *category, int64_t kept_ms,
                    const struct vault_content *content, struct record *out, struct err *err)
@@ -114,6 +122,8 @@ static int put_one(struct engine_write *w, struct write_scope *scope, const stru
         .retention_end = content->retention_end,
     };
     int rc = check_times(scope, &r, kept_ms, err);
+    if (rc == 0)
+        rc = set_limits(scope, content, &r, err);
     if (rc)
         return rc;
     seal_record(scope, key, content, &r);
@@ -187,6 +197,8 @@ static int rewrite(struct engine_write *w, struct write_scope *scope, struct vau
     if (content->retention_end != TIME_NONE)
         r->retention_end = content->retention_end;
     int rc = check_times(scope, r, kept_ms, err);
+    if (rc == 0)
+        rc = set_limits(scope, content, r, err);
     if (rc)
         return rc;
     seal_record(scope, key, content, r);
@@ -218,8 +230,8 @@ static int correct(struct engine_write *w, struct write_scope *scope, struct err
               : rewrite(w, scope, change->vault, &key, category, kept_ms, change->items, &r, err);
 }
 
-static int end_record(struct engine_write *w, struct write_scope *scope, const char *kind,
-                      const struct record *r, struct err *err)
+int end_record(struct write_scope *scope, const char *kind, const struct record *r, int64_t *event,
+               struct err *err)
 {
     _cleanup_buf struct buf body = {0};
     struct jw j = {.out = &body};
@@ -228,7 +240,7 @@ static int end_record(struct engine_write *w, struct write_scope *scope, const c
     jw_str_member(&j, "category", r->category);
     jw_int_member(&j, "version", r->version);
     jw_object_end(&j);
-    int rc = engine_append(scope, kind, (struct str){0}, buf_view(&body), &w->out_seq, err);
+    int rc = engine_append(scope, kind, (struct str){0}, buf_view(&body), event, err);
     if (rc == 0)
         rc = record_remove(scope->lov, r, err);
     return rc ? rc : quality_forget(scope, r, err);
@@ -238,7 +250,9 @@ static int delete_one(struct engine_write *w, struct write_scope *scope, struct 
 {
     struct record r = {0};
     int rc = find_record(scope, w->input, &r, err);
-    return rc ? rc : end_record(w, scope, "record.delete", &r, err);
+    if (rc == 0)
+        rc = held_refuse(scope, r.category, err);
+    return rc ? rc : end_record(scope, "record.delete", &r, &w->out_seq, err);
 }
 
 /* ---- answers to questions ---- */
@@ -280,8 +294,10 @@ static int apply_proposal(struct engine_write *w, struct write_scope *scope, str
     struct record r = {0};
     int64_t kept_ms = 0;
     int rc = find_record(scope, &change, &r, err);
-    if (rc == 0 && json_is_true(json_object_get(proposal, "drop")))
-        return end_record(w, scope, "record.delete", &r, err);
+    if (rc == 0 && json_is_true(json_object_get(proposal, "drop"))) {
+        rc = held_refuse(scope, r.category, err);
+        return rc ? rc : end_record(scope, "record.delete", &r, &w->out_seq, err);
+    }
     if (rc == 0)
         rc = need_policy(scope, err);
     if (rc == 0)
@@ -333,23 +349,51 @@ static int list_due(struct write_scope *scope, const struct vault_ending *ending
             return err_set(err, LOV_ECORRUPT, "a record's row is damaged: run lov log verify");
         }
         r->category = ending->category;
-        r->source = r->sealed = (struct str){0};
+        r->source = r->sealed = r->limits = (struct str){0};
     }
+    return rc;
+}
+
+/* Ends what list_due() lists, by events of that kind; *ended says how many. */
+static int end_due(struct write_scope *scope, const struct vault_ending *ending, const char *kind,
+                   int64_t *ended, struct err *err)
+{
+    size_t count = 0;
+    int64_t event;
+    struct record *due = arena_array(scope->arena, (size_t)ending->limit, sizeof *due);
+    int rc = list_due(scope, ending, due, &count, err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = end_record(scope, kind, &due[i], &event, err);
+    *ended = (int64_t)count;
     return rc;
 }
 
 static int expire(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     const struct vault_ending *ending = w->input;
-    size_t count = 0;
     w->written = 0;
     if (!scope->who)
         return 0;
-    struct record *due = arena_array(scope->arena, (size_t)ending->limit, sizeof *due);
-    int rc = list_due(scope, ending, due, &count, err);
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = end_record(w, scope, "record.expire", &due[i], err);
-    w->written = (int64_t)count;
+    int rc = held_any(scope->lov, scope->who, ending->category, scope->now, err);
+    if (rc)
+        return rc < 0 ? rc : 0;
+    return end_due(scope, ending, "record.expire", &w->written, err);
+}
+
+int vault_erase_category(struct write_scope *scope, struct str category, int64_t *erased,
+                         struct err *err)
+{
+    const struct vault_ending all = {category, INT64_MAX, ERASED_AT_ONCE};
+    int64_t some = 0, sum = 0;
+    int rc = need_consumer(scope, err);
+    if (rc == 0)
+        rc = held_refuse(scope, category, err);
+    do {
+        if (rc == 0)
+            rc = end_due(scope, &all, "record.delete", &some, err);
+        sum += some;
+    } while (rc == 0 && some == ERASED_AT_ONCE);
+    *erased = sum;
     return rc;
 }
 

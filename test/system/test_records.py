@@ -223,3 +223,46 @@ def test_the_command_line_reads_for_a_purpose(server):
                              "datamark", "--dir", server.folder], capture_output=True, text=True,
                             timeout=60, check=False)
     assert result.returncode == 1 and not result.stdout
+
+
+def test_one_record_is_read_as_documented(server):
+    assert server.give(consumer="eva").status_code == 201
+    made = put(server, "eva", PURCHASE).json()
+    url = f"{server.url}/v1/consumers/eva/records/purchases/{made['id']}"
+    seen = documented(ONE, "get", server.admin.get(url, params=OFFERS, timeout=20))
+    assert seen.json()["record"]["data"]["product"] == "kettle"
+    for answer in (server.admin.get(url[:-4] + "0000", params=OFFERS, timeout=20),
+                   server.admin.get(url, params={**OFFERS, "after": "x"}, timeout=20),
+                   server.admin.get(url, timeout=20)):
+        assert documented(ONE, "get", answer).status_code in (400, 404)
+
+
+def test_many_records_are_listed_changed_and_deleted(server):
+    for consumer, source in (("fia", "fair"), ("fia", "web"), ("gun", "fair")):
+        put(server, consumer, {**PURCHASE, "source": source,
+                               "limits": {"purposes": ["customer_support"]}})
+    everything = server.admin.get(server.url + "/v1/records", timeout=20,
+                                  params={"purpose": "customer_support"})
+    check(CONTRACT["paths"]["/v1/records"]["get"], everything)
+    assert len(everything.json()["items"]) == 3
+    for path, body in (
+            ("change", {"where": {"source": "fair"}, "set": {"limits": {"recipients": ["marketing"]}}}),
+            ("change", {"where": {"source": "fair"}, "set": {"limits": {"recipients": ["nobody"]}}}),
+            ("change", {"where": {}, "set": {"source": "fair"}}),
+            ("delete", {"where": {"consumer": "nobody"}}),
+            ("delete", {"where": {"source": "web", "consumer": "fia"}})):
+        answer = server.admin.post(f"{server.url}/v1/records/{path}", json=body, timeout=20)
+        check(CONTRACT["paths"][f"/v1/records/{path}"]["post"], answer)
+    where = ("--source", "fair", "--dir", server.folder)
+    assert len(lov("records", "list", *where).splitlines()) == 2
+    assert lov("records", "change", "--set-source", "market", "--set-purposes", "none", *where) \
+        == "2 found, 2 changed\n"
+    assert lov("records", "list", *where) == ""
+    market = ("--source", "market", "--dir", server.folder)
+    found = [json.loads(line) for line in lov("records", "list", *market).splitlines()]
+    assert {f["consumer"] for f in found} == {"fia", "gun"}
+    assert found[0]["limits"] == {"recipients": ["marketing"]}
+    assert lov("records", "delete", *market) == "2 found, 2 deleted\n"
+    refused = subprocess.run([LOV, "records", "delete", "--dir", server.folder], timeout=60,
+                             capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "name a --consumer" in refused.stderr

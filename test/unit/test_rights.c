@@ -435,6 +435,98 @@ static void test_a_hold_keeps_a_consumer_and_says_why(void **state)
     verify(w);
 }
 
+#define CONTACT "{\"data\":{\"name\":\"Ann\",\"email\":\"a@example.org\"}}"
+#define PURCHASE                                                                                     \
+    "{\"data\":{\"order_id\":\"A-1\",\"bought_at\":\"2026-11-20T10:15:30Z\",\"product\":\"kettle\"," \
+    "\"amount\":{\"amount\":\"349.50\",\"currency\":\"SEK\"}}}"
+
+static void put_record(struct world *w, const char *category, const char *body, char target[160])
+{
+    char list[96];
+    snprintf(list, sizeof list, "/v1/consumers/00001/records/%s", category);
+    _cleanup_answer struct answer a = ask(w, NULL, "POST", list, body);
+    assert_status(a, 201);
+    snprintf(target, 160, "%s/%s", list, text_at(&a, "id"));
+}
+
+static void test_an_erasure_of_a_category_leaves_the_rest(void **state)
+{
+    struct world *w = *state;
+    char id[33], contact[160], purchase[160], key[80];
+    known(w, "00001", "SE");
+    put_record(w, "contact", CONTACT, contact);
+    put_record(w, "purchases", PURCHASE, purchase);
+    open_request(w, OPEN("00001", "erasure"), id);
+    STEPS(w, id, "verify-identity");
+    _cleanup_answer struct answer unknown = take(w, id, "fulfil", "{\"categories\":[\"shoes\"]}");
+    assert_status(unknown, 422);
+    assert_reason(unknown, "unknown_category");
+    _cleanup_answer struct answer none = take(w, id, "fulfil", "{\"categories\":[]}");
+    assert_status(none, 400);
+    _cleanup_answer struct answer other = take(w, id, "refuse", "{\"categories\":[\"contact\"]}");
+    assert_status(other, 400);
+    _cleanup_answer struct answer done = take(w, id, "fulfil", "{\"categories\":[\"contact\"]}");
+    assert_status(done, 200);
+    assert_string_equal(text_at(&done, "state"), "fulfilled");
+    _cleanup_answer struct answer gone = ask(w, NULL, "DELETE", contact, "");
+    assert_status(gone, 404);
+    _cleanup_answer struct answer there = ask(w, NULL, "GET", "/v1/consumers/00001", "");
+    assert_status(there, 200);
+    _cleanup_answer struct answer stays = ask(w, NULL, "DELETE", purchase, "");
+    assert_status(stays, 200);
+    make_key(w, "{\"staff\":\"support\"}", key, NULL);
+    open_request(w, OPEN("00001", "erasure"), id);
+    STEPS(w, id, "verify-identity");
+    char target[96];
+    snprintf(target, sizeof target, "/v1/requests/%s/fulfil", id);
+    _cleanup_answer struct answer may =
+        ask(w, key, "POST", target, "{\"categories\":[\"contact\"]}");
+    assert_status(may, 403);
+    verify(w);
+}
+
+static void test_a_hold_on_a_category_keeps_its_records_and_no_others(void **state)
+{
+    struct world *w = *state;
+    char id[33], contact[160], purchase[160], target[96];
+    known(w, "00001", "SE");
+    put_record(w, "contact", CONTACT, contact);
+    put_record(w, "purchases", PURCHASE, purchase);
+    _cleanup_answer struct answer bad =
+        ask(w, NULL, "POST", "/v1/consumers/00001/holds",
+            "{\"reason\":\"bookkeeping\",\"source\":\"BFL 7:2\",\"category\":\"shoes\"}");
+    assert_status(bad, 422);
+    assert_reason(bad, "unknown_category");
+    _cleanup_answer struct answer h =
+        ask(w, NULL, "POST", "/v1/consumers/00001/holds",
+            "{\"reason\":\"bookkeeping\",\"source\":\"BFL 7:2\",\"category\":\"purchases\"}");
+    assert_status(h, 201);
+    _cleanup_answer struct answer list = ask(w, NULL, "GET", "/v1/consumers/00001/holds", "");
+    assert_string_equal(text_at(&list, "items.0.category"), "purchases");
+    _cleanup_answer struct answer kept = ask(w, NULL, "DELETE", purchase, "");
+    assert_status(kept, 409);
+    assert_reason(kept, "on_hold");
+    assert_non_null(strstr(text_at(&kept, "detail"), "bookkeeping"));
+    open_request(w, OPEN("00001", "erasure"), id);
+    STEPS(w, id, "verify-identity");
+    _cleanup_answer struct answer all = take(w, id, "fulfil", "{}");
+    assert_reason(all, "on_hold");
+    /* All or nothing: the contact stays with the purchases. */
+    _cleanup_answer struct answer both =
+        take(w, id, "fulfil", "{\"categories\":[\"contact\",\"purchases\"]}");
+    assert_reason(both, "on_hold");
+    _cleanup_answer struct answer part = take(w, id, "fulfil", "{\"categories\":[\"contact\"]}");
+    assert_status(part, 200);
+    _cleanup_answer struct answer gone = ask(w, NULL, "DELETE", contact, "");
+    assert_status(gone, 404);
+    snprintf(target, sizeof target, "/v1/consumers/00001/holds/%s", text_at(&h, "id"));
+    _cleanup_answer struct answer released = ask(w, NULL, "DELETE", target, "");
+    assert_status(released, 200);
+    _cleanup_answer struct answer now = ask(w, NULL, "DELETE", purchase, "");
+    assert_status(now, 200);
+    verify(w);
+}
+
 static void test_an_objection_is_a_no_to_all_legitimate_interest(void **state)
 {
     struct world *w = *state;
@@ -586,6 +678,8 @@ int main(void)
         T(test_erasure_closes_what_was_asked_and_still_tells),
         T(test_who_gets_data_while_it_is_looked_for_is_told_too),
         T(test_a_hold_keeps_a_consumer_and_says_why),
+        T(test_an_erasure_of_a_category_leaves_the_rest),
+        T(test_a_hold_on_a_category_keeps_its_records_and_no_others),
         T(test_an_objection_is_a_no_to_all_legitimate_interest),
         T(test_a_consumer_is_not_decided_on_by_machines_alone),
         T(test_the_signal_of_a_browser_is_an_opt_out),

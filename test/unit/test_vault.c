@@ -371,7 +371,7 @@ static void test_a_record_that_the_ledger_did_not_make_is_found(void **state)
         "delete from record where seq = (select max(seq) from record)",
         "delete from record",
         "insert into record select shard, cid, category, seq + 1000, event, version, source, "
-        "observed_at, retention_end, sealed from kept where seq = (select max(seq) from kept)",
+        "observed_at, retention_end, sealed, limits from kept where seq = (select max(seq) from kept)",
     };
     char one[33], two[33], three[33], target[128];
     struct state_report report;
@@ -578,6 +578,29 @@ static void test_what_is_due_is_deleted_and_recorded_when_the_policy_says_so(voi
     assert_string_equal(text_at(&history, path), "record.expire");
 }
 
+static void test_what_a_hold_keeps_is_not_deleted_when_it_is_due(void **state)
+{
+    struct world *w = *state;
+    char target[128];
+    put_old(w, "00001", 40);
+    put_old(w, "00002", 50);
+    _cleanup_answer struct answer h =
+        ask(w, NULL, "POST", "/v1/consumers/00001/holds",
+            "{\"reason\":\"lawsuit\",\"source\":\"RB 38:2\",\"category\":\"purchases\"}");
+    assert_status(h, 201);
+    apply_changed(w, "categories.yaml", "dpv: pd:PurchasesAndSpendingHabit",
+                  "retention: 30\n    dpv: pd:PurchasesAndSpendingHabit");
+    _cleanup_answer struct answer due = ask(w, NULL, "GET", "/v1/retention", "");
+    assert_int_equal(number_at(&due, "items.0.due"), 1);
+    assert_int_equal(number_at(&due, "items.0.on_hold"), 1);
+    assert_int_equal(expire(w), 1);
+    assert_int_equal(expire(w), 0);
+    snprintf(target, sizeof target, "/v1/consumers/00001/holds/%s", text_at(&h, "id"));
+    _cleanup_answer struct answer released = ask(w, NULL, "DELETE", target, "");
+    assert_status(released, 200);
+    assert_int_equal(expire(w), 1);
+}
+
 static void test_a_record_ends_when_it_was_told_to(void **state)
 {
     struct world *w = *state;
@@ -615,6 +638,7 @@ int main(void)
         WITH_POLICY(test_erasure_leaves_nothing_of_a_record),
         WITH_POLICY(test_an_activity_sees_nothing_older_than_its_own_retention),
         WITH_POLICY(test_what_is_due_is_deleted_and_recorded_when_the_policy_says_so),
+        WITH_POLICY(test_what_a_hold_keeps_is_not_deleted_when_it_is_due),
         WITH_POLICY(test_a_record_ends_when_it_was_told_to),
 #undef WITH_POLICY
     };
