@@ -225,6 +225,11 @@ static const struct http_route routes[] = {
      .allow = MAY_WRITE_CONSUMERS,
      .body_max = BODY_MEMBERS},
 
+    {.method = "GET",
+     .pattern = "/v1/overview",
+     .handler = overview_read,
+     .allow = MAY_USE_CONSOLE},
+
     {.method = "GET", .pattern = "/v1/policy", .handler = policy_get, .allow = MAY_READ_POLICY},
     {.method = "GET",
      .pattern = "/v1/policy/history",
@@ -325,6 +330,30 @@ static const struct http_route routes[] = {
      .allow = MAY_MANAGE_KEYS},
 
     {.method = "POST",
+     .pattern = "/v1/staff",
+     .handler = staff_create,
+     .allow = MAY_MANAGE_STAFF,
+     .body_max = BODY_MEMBERS},
+    {.method = "GET", .pattern = "/v1/staff", .handler = staff_list, .allow = MAY_MANAGE_STAFF},
+    {.method = "POST",
+     .pattern = "/v1/staff/{id}/invitations",
+     .handler = staff_invite,
+     .allow = MAY_MANAGE_STAFF,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/staff/{id}/disable",
+     .handler = staff_end,
+     .allow = MAY_MANAGE_STAFF,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/staff/{id}/training",
+     .handler = staff_train,
+     .allow = MAY_MANAGE_STAFF,
+     .body_max = BODY_MEMBERS},
+
+    {.method = "POST",
      .pattern = "/v1/store/rotate",
      .handler = store_rotate,
      .allow = MAY_OPERATE,
@@ -359,7 +388,9 @@ static int authenticate(struct http_call *call, struct err *err)
 {
     struct str header = http_header(call, "Authorization");
     const struct principal *caller = NULL;
-    if (header.p)
+    if (call->local && call->principal)
+        caller = caller_of(call); /* api_ask_as() */
+    else if (header.p)
         caller = keys_find(api_of(call)->keys, bearer_token(header));
     else if (call->local)
         caller = operator_principal();
