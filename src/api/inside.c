@@ -17,6 +17,8 @@ struct http_call *api_ask_as(const struct http_call *call, const struct api_aske
     who->recipient = arena_str(&inner->arena, asker->recipient);
     who->hash = hash64(who->actor);
     inner->principal = who;
+    if (body.n)
+        http_call_add_header(inner, "Content-Type", STR("application/json"));
     http_dispatch(api_app(api_of(call)), inner);
     return inner;
 }

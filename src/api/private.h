@@ -54,6 +54,24 @@ void counters_free(struct counters *counters);
 void counters_add(struct counters *counters, enum decision_reason reason);
 uint64_t counters_sum(const struct counters *counters, enum decision_reason reason);
 
+/* ---- policies.c ---- */
+
+/* A policy that somebody thinks of applying. */
+struct candidate {
+    struct policy_bundle bundle;
+    struct policy_findings findings;
+    struct policy *policy;
+    int64_t as_of; /* ms UTC */
+};
+void candidate_free(struct candidate *c);
+/* Compiles it against what is stored. 0, or an error, which is LOV_EINVAL with errors among the
+ * findings when it does not pass. */
+int candidate_compile(struct http_call *call, struct candidate *c, struct err *err);
+/* The member "changes": what it would change, and for whom. */
+void candidate_changes(struct http_call *call, const struct candidate *c, struct jw *w);
+/* 422 with the findings beside what every problem has. */
+int answer_findings(struct http_call *call, const struct policy_findings *findings);
+
 /* ---- overview.c ---- */
 
 /* The first event of the shard that is not before `at`; `size` where there is none. */
@@ -185,6 +203,7 @@ http_handler accounts_invite, accounts_delegate, accounts_undelegate;
 http_handler staff_create, staff_list, staff_invite, staff_end, staff_train;
 http_handler history_list, events_list, overview_read;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
+http_handler proposals_create, proposals_list, proposals_get, proposals_approve, proposals_reject;
 http_handler issues_list, consumers_issues, issues_settle;
 http_handler accesses_report;
 http_handler records_create, records_list, records_correct, records_delete;

@@ -10,6 +10,7 @@
 #define LOV_WEB_CONSOLE_H
 
 #include "api/roles.h"
+#include "base/multipart.h"
 #include "identity/staff.h"
 #include "web/private.h"
 
@@ -42,6 +43,9 @@ bool console_begin(struct http_call *call, struct visit *v);
 bool console_post(struct http_call *call, struct visit *v);
 /* For a POST of whoever has a session, trained or not. */
 bool console_post_any(struct http_call *call, struct visit *v);
+/* The same for a form with files, at most so many parts. */
+bool console_upload(struct http_call *call, struct visit *v, size_t most, struct multipart **parts,
+                    size_t *count);
 /* True when they have lately signed in; otherwise false, and the answer asks for it again. */
 bool desk_proved(struct visit *v, const char *next);
 static inline bool may(const struct visit *v, uint32_t permission)
@@ -66,6 +70,8 @@ const json_t *desk_ask_for(struct visit *v, struct str recipient, struct str tar
 int desk_problem(struct visit *v, int status, const json_t *problem);
 /* What a problem says, in the page's language where there are words for its reason. */
 struct str desk_problem_text(struct visit *v, const json_t *problem);
+/* Who an actor is, in words: "privacy officer Anna Berg". */
+struct str actor_text(struct visit *v, struct str actor);
 /* Text of a member; empty where there is none. */
 struct str member(const json_t *object, const char *name);
 int64_t member_int(const json_t *object, const char *name);
@@ -86,5 +92,7 @@ http_handler console_welcome_page, console_welcome;
 http_handler console_account, console_end_session, console_end_others, console_role,
     console_passkey_make, console_passkey_end;
 http_handler console_today;
+http_handler console_policy, console_policy_files, console_propose_page, console_propose,
+    console_proposal, console_approve, console_reject;
 
 #endif

@@ -11,6 +11,7 @@ static void console_menu(struct visit *v, const char *page)
         uint32_t allow;
     } entries[] = {
         {"today", "/console", MAY_USE_CONSOLE},
+        {"policy", "/console/policy", MAY_READ_POLICY},
         {"account", "/console/account", MAY_USE_CONSOLE},
     };
     json_t *menu = json_array();
@@ -218,6 +219,21 @@ bool console_post(struct http_call *call, struct visit *v)
     return console_post_any(call, v) && check_desk(v);
 }
 
+bool console_upload(struct http_call *call, struct visit *v, size_t most, struct multipart **parts,
+                    size_t *count)
+{
+    struct err err = {0};
+    if (!begin_any(call, v))
+        return false;
+    if (multipart_read(http_header(call, "Content-Type"), call->body, most, v->arena, parts, count,
+                       &err) ||
+        !token_fits(v, multipart_field(*parts, *count, "csrf"), form_token(v, "desk", v->token))) {
+        visit_trouble(v, 403, "oops_form");
+        return false;
+    }
+    return check_desk(v);
+}
+
 bool desk_proved(struct visit *v, const char *next)
 {
     if (v->now - v->desk->session.proved_at <= PROOF_MS)
@@ -274,6 +290,32 @@ struct str member(const json_t *object, const char *name)
 int64_t member_int(const json_t *object, const char *name)
 {
     return json_integer_value(json_object_get(object, name));
+}
+
+/* A colleague's name, where the end of the actor is one of the staff's. */
+static struct str staff_name(struct visit *v, struct str id)
+{
+    struct uid uid;
+    struct staff found;
+    struct err err = {0};
+    struct db *db;
+    if (!hex_decode(id, uid.b, sizeof uid.b) ||
+        db_pool_get(engine_identities(v->engine), &db, &err))
+        return id;
+    int rc = staff_get(engine_identity(v->engine), db, &uid, v->arena, &found, &err);
+    db_pool_put(engine_identities(v->engine), db);
+    return rc == 1 ? found.name : id;
+}
+
+struct str actor_text(struct visit *v, struct str actor)
+{
+    struct str rest = actor, kind = str_cut(&rest, ':'), who = str_cut(&rest, '/');
+    if (str_is(kind, "recipient"))
+        return recipient_label(v, who);
+    if (!str_is(kind, "staff"))
+        return word_of(v, "actor_", kind);
+    return arena_printf(v->arena, "%.*s, %.*s", STR_ARG(staff_name(v, rest)),
+                        STR_ARG(word_of(v, "role_", who)));
 }
 
 int64_t permille(int64_t part, int64_t whole)

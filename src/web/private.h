@@ -20,6 +20,7 @@
 enum {
     WEB_LANGUAGES = 16,
     WEB_FORM_MAX = 16 << 10,
+    WEB_UPLOAD_MAX = 16 << 20,
     FIELD_MAX = 4000,
     TOKEN_BYTES = 32,
     TOKEN_CHARS = 43,
@@ -127,6 +128,8 @@ void visit_headers(struct http_call *call);
 struct str form_token(struct visit *v, const char *use, struct str token);
 /* Does the form come from a page of ours, and carry that token? */
 bool form_fits(struct visit *v, struct str expected);
+/* The same where the token was read from the form already. */
+bool token_fits(struct visit *v, struct str sent, struct str expected);
 /* A path below the root of the site, from the field or query `next`, or else `otherwise`: never
  * another site. */
 struct str local_path(const struct site *site, struct str asked, const char *otherwise);

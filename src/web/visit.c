@@ -302,11 +302,16 @@ static bool origin_is_ours(struct http_call *call)
     return theirs.n == host.n && strncasecmp(theirs.p, host.p, host.n) == 0;
 }
 
+bool token_fits(struct visit *v, struct str sent, struct str expected)
+{
+    return origin_is_ours(v->call) && sent.n == expected.n &&
+           bytes_equal_secret(sent.p, expected.p, sent.n);
+}
+
 bool form_fits(struct visit *v, struct str expected)
 {
     struct str sent = {0};
-    return origin_is_ours(v->call) && http_form(v->call, "csrf", 64, &sent) &&
-           sent.n == expected.n && bytes_equal_secret(sent.p, expected.p, sent.n);
+    return http_form(v->call, "csrf", 64, &sent) && token_fits(v, sent, expected);
 }
 
 bool visit_post(struct http_call *call, struct visit *v)

@@ -28,6 +28,12 @@
         .body_max = WEB_FORM_MAX, .raw = true                                                      \
     }
 
+#define DESK_UPLOAD(path, function, permission)                                                    \
+    {                                                                                              \
+        .method = "POST", .pattern = path, .handler = function, .open = true, .allow = permission, \
+        .body_max = WEB_UPLOAD_MAX, .raw = true                                                    \
+    }
+
 static const struct http_route routes[] = {
     GET_PAGE("/portal", overview_get),
     GET_PAGE("/portal/assets/{name}", assets_get),
@@ -94,6 +100,13 @@ static const struct http_route routes[] = {
     DESK_FORM("/console/account/passkeys", console_passkey_make, MAY_USE_CONSOLE),
     DESK_FORM("/console/account/passkeys/{passkey}/end", console_passkey_end, MAY_USE_CONSOLE),
     DESK_FORM("/console/role", console_role, MAY_USE_CONSOLE),
+    DESK_PAGE("/console/policy", console_policy, MAY_READ_POLICY),
+    DESK_PAGE("/console/policy/files", console_policy_files, MAY_READ_POLICY),
+    DESK_PAGE("/console/policy/propose", console_propose_page, MAY_WRITE_POLICY),
+    DESK_UPLOAD("/console/policy/propose", console_propose, MAY_WRITE_POLICY),
+    DESK_PAGE("/console/policy/proposals/{proposal}", console_proposal, MAY_READ_PROPOSALS),
+    DESK_FORM("/console/policy/proposals/{proposal}/approve", console_approve, MAY_WRITE_POLICY),
+    DESK_FORM("/console/policy/proposals/{proposal}/reject", console_reject, MAY_WRITE_POLICY),
     DESK_PAGE("/console", console_today, MAY_USE_CONSOLE),
     DESK_PAGE("/console/{rest...}", console_missing, MAY_USE_CONSOLE),
 };

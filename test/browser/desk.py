@@ -1,10 +1,12 @@
 """What the tests of the console share: members of staff, by plain HTTP and in Chromium."""
 
 import json
+import os
+import re
 
 import requests
 
-from portal import PASSWORD, lov, token
+from portal import PASSWORD, ROOT, lov, token
 
 ROLES = ("admin", "privacy_officer", "analyst", "support", "marketing", "auditor")
 
@@ -62,3 +64,17 @@ class Staff:
     def send(self, path, **fields):
         """A form with the token of the session."""
         return self.post(path, csrf=self.token(), **fields)
+
+
+def activities(retention_days):
+    """The demo's activities, with another retention of the first one."""
+    with open(os.path.join(ROOT, "policy", "activities.yaml"), encoding="utf-8") as file:
+        return re.sub(r"retention: \d+", f"retention: {retention_days}", file.read(), count=1)
+
+
+def propose(staff, retention_days, status=303, name="activities.yaml"):
+    """The path of the page of a proposal."""
+    answer = staff.post("/console/policy/propose", csrf=staff.token(),
+                        files=[("files", (name, activities(retention_days).encode(), "text/yaml"))])
+    assert answer.status_code == status, answer.text
+    return answer.headers.get("Location")

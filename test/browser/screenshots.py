@@ -9,7 +9,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from desk import Staff, invite_staff  # noqa: E402
+from desk import Staff, invite_staff, propose  # noqa: E402
 from portal import DESKTOP, PHONE, PURCHASE, Browser, Person, Server, invite, make_demo, question  # noqa: E402
 
 
@@ -61,8 +61,11 @@ def pages_of(person):
     }
 
 
-def console_pages():
-    return {"desk-today": "/console", "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
+def console_pages(staff):
+    """Every page of the console, with something on it."""
+    proposal = propose(staff, retention_days=400)
+    return {"desk-today": "/console", "desk-policy": "/console/policy", "desk-propose": "/console/policy/propose",
+            "desk-proposal": proposal, "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
 
 
 def main():
@@ -80,13 +83,14 @@ def main():
             pages = pages_of(person)
             staff = Staff(server, "privacy_officer,admin,support", departments="customer_service")
             untrained = Staff(server, "support", trained="2026-01-31")
+            desk_pages = console_pages(Staff(server, "privacy_officer"))
             staff_link = invite_staff(server)["path"]
             for width, size in (("phone", PHONE), ("desktop", DESKTOP)):
                 for scheme, language in (("light", "sv"), ("dark", "en")):
                     browser = Browser(size, language=language, dark=scheme == "dark")
                     outside = {"sign": "/portal/sign-in", "welcome": welcome, "desk-sign": "/console/sign-in",
                                "desk-welcome": staff_link}
-                    for who, paths in ((None, outside), (person, pages), (staff, console_pages()),
+                    for who, paths in ((None, outside), (person, pages), (staff, desk_pages),
                                        (untrained, {"desk-untrained": "/console"})):
                         if who:
                             browser.become(who)

@@ -8,7 +8,7 @@ import re
 import pytest
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 
-from desk import ROLES, Staff, invite_staff
+from desk import ROLES, Staff, activities, invite_staff, propose
 from portal import DESKTOP, PASSWORD, PHONE, ROOT, lov, question
 from test_portal import axe
 
@@ -202,12 +202,90 @@ def test_today_is_cut_to_the_role(server):
         assert 'id="rates"' in page
 
 
+# ---- policy ----
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_a_policy_is_proposed_by_one_and_approved_by_another(server, open_browser, tmp_path, size, script):
+    one, two = Staff(server, "privacy_officer", name="Ett Ombud"), Staff(server, "privacy_officer,admin", name="Två Ombud")
+    file = tmp_path / "activities.yaml"
+    days = 500 + size[0] % 100 + script
+    file.write_text(activities(days), encoding="utf-8")
+    browser = open_browser(size, script).become(one).open(server.url + "/console/policy")
+    browser.find("a[href='/console/policy/propose']").click()
+    browser.find("#files").send_keys(str(file))
+    browser.find("form.stack button").click()
+    browser.wait(lambda b: "/console/policy/proposals/" in b.driver.current_url)
+    here = browser.driver.current_url
+    assert f"-> {days} days" in browser.find(".change").text
+    assert not browser.all("form[action$='/approve']") and browser.all("form[action$='/reject']")
+    browser.become(two).open(here)
+    assert "Ett Ombud" in browser.find(".facts").text
+    button = browser.find("form[action$='/approve'] button")
+    browser.run("arguments[0].scrollIntoView({block: 'center'})", button) if script else None
+    button.click()
+    browser.wait(lambda b: WORDS["en"]["proposal_applied"] in b.find(".facts").text)
+    assert "Två Ombud" in browser.find(".facts").text
+    activity = server.admin.get(server.url + "/v1/policy", timeout=20).json()["activities"]
+    assert days in [a["retention_days"] for a in activity]
+
+
+def test_nobody_approves_their_own_policy_in_any_role(server):
+    staff = Staff(server, "privacy_officer,admin")
+    page = propose(staff, 612)
+    proposal = re.search(r'name="hash" value="([0-9a-f]{64})"', staff.page(page))
+    assert proposal is None
+    hash_ = re.search(r"<code>([0-9a-f]{64})</code>", staff.page(page))[1]
+    assert staff.send(page + "/approve", hash=hash_).status_code == 403
+    assert staff.send("/console/role", role="admin").status_code == 303
+    answer = staff.send(page + "/approve", hash=hash_)
+    assert answer.status_code == 403 and "somebody else has to approve it" in answer.text
+    assert staff.send(page + "/reject").status_code == 303
+    assert WORDS["en"]["proposal_rejected"] in staff.page(page)
+
+
+def test_what_is_wrong_with_a_proposal_is_shown_with_file_and_line(server):
+    staff = Staff(server, "privacy_officer")
+    good = activities(400).replace("purpose: personal_offers", "purpose: no_such_purpose", 1)
+    answer = staff.post("/console/policy/propose", csrf=staff.token(),
+                        files=[("files", ("activities.yaml", good.encode(), "text/yaml"))])
+    assert answer.status_code == 422
+    assert re.search(r"<code>activities.yaml:\d+</code>", answer.text) and "no_such_purpose" in answer.text
+    for files in ([("files", ("", b"", "text/yaml"))], [("files", ("x.exe", b"MZ", "text/plain"))],
+                  [("files", ("policy.zip", b"PK\x03\x04 broken", "application/zip"))]):
+        answer = staff.post("/console/policy/propose", csrf=staff.token(), files=files)
+        assert answer.status_code == 422 and 'role="alert"' in answer.text, files
+
+
+def test_the_files_in_force_are_downloaded_and_proposed_as_an_archive(server):
+    import io
+    import zipfile
+    staff = Staff(server, "privacy_officer")
+    archive = staff.get("/console/policy/files").content
+    changed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(changed, "w") as new:
+        assert "controller.yaml" in old.namelist()
+        for name in old.namelist():
+            text = old.read(name)
+            new.writestr("my-policy/" + name, re.sub(rb"retention: \d+", b"retention: 777", text, count=1)
+                         if name == "activities.yaml" else text)
+        new.writestr("README.txt", "not a policy file")
+    answer = staff.post("/console/policy/propose", csrf=staff.token(),
+                        files=[("files", ("policy.zip", changed.getvalue(), "application/zip"))])
+    assert answer.status_code == 303, answer.text
+    assert "777 days" in staff.page(answer.headers["Location"]).replace("&gt;", ">")
+
+
 # ---- every page ----
 
 
 def pages(officer):
     """Every page of the console that a privacy officer reaches."""
-    return ["/console", "/console/account", "/console/nowhere"]
+    if not hasattr(officer, "proposal"):
+        officer.proposal = propose(Staff(officer.server, "admin"), 431)
+    return ["/console", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
+            "/console/nowhere"]
 
 
 @pytest.mark.parametrize("size,dark,language", [(PHONE, True, "sv"), (DESKTOP, False, "en"), (PHONE, False, "en"),

@@ -6,7 +6,7 @@ import re
 import pytest
 import requests
 
-from desk import ROLES, Staff, invite_staff
+from desk import ROLES, Staff, invite_staff, propose
 from portal import PASSWORD, Person, hidden, lov, token
 
 HOSTILE = "\"'><script>window.hit=1</script><img src=x onerror=window.hit=1>{{csrf}}"
@@ -17,11 +17,14 @@ NONE = "0" * 32
 
 # Each page and form, and who may have it.
 PAGES = {
-    "/console": ALL, "/console/account": ALL,
+    "/console": ALL, "/console/account": ALL, "/console/policy": ALL, "/console/policy/files": ALL,
+    "/console/policy/propose": OFFICERS, f"/console/policy/proposals/{NONE}": READERS,
 }
 FORMS = {
     f"/console/account/sessions/{NONE}/end": ALL, "/console/account/sessions/end-others": ALL,
     "/console/account/passkeys": ALL, "/console/account/passkeys/AAAA/end": ALL, "/console/role": ALL,
+    f"/console/policy/proposals/{NONE}/approve": OFFICERS, f"/console/policy/proposals/{NONE}/reject": OFFICERS,
+    "/console/policy/propose": OFFICERS,
 }
 
 
@@ -50,7 +53,8 @@ def test_each_role_sends_its_forms_and_no_others(server, staff_of, role):
     before = server.state()
     for path, roles in FORMS.items():
         if role not in roles:
-            assert staff.send(path).status_code == 403, path
+            files = [("files", ("a.yaml", b"a: 1", "text/yaml"))] if path.endswith("/propose") else None
+            assert staff.post(path, csrf=staff.token(), files=files).status_code == 403, path
     assert server.state() == before
 
 
@@ -144,7 +148,13 @@ def test_sessions_of_others_are_not_ended(server, staff_of):
 def test_hostile_names_of_staff_do_nothing(server, open_browser):
     staff = Staff(server, "privacy_officer,admin", name=HOSTILE[:100])
     browser = open_browser().become(staff)
-    for path in PAGES:
+    answer = staff.post("/console/policy/propose", csrf=staff.token(),
+                        files=[("files", (HOSTILE.replace('"', "'") + ".yaml", HOSTILE.encode(), "text/yaml"))])
+    assert answer.status_code in (303, 422) and "<script>window" not in answer.text
+    proposal = propose(staff, 444)
+    for path in [*PAGES, proposal, "/console/policy/proposals/%22%3E%3Cscript%3Ewindow.hit=1%3C%2Fscript%3E"]:
+        if path.endswith("/files"):
+            continue
         browser.open(server.url + path)
         assert browser.run("return window.hit") is None, path
         assert "<script>window" not in staff.get(path).text
