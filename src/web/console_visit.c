@@ -12,6 +12,7 @@ static void console_menu(struct visit *v, const char *page)
     } entries[] = {
         {"today", "/console", MAY_USE_CONSOLE},
         {"policy", "/console/policy", MAY_READ_POLICY},
+        {"requests", "/console/requests", MAY_READ_REQUESTS},
         {"account", "/console/account", MAY_USE_CONSOLE},
     };
     json_t *menu = json_array();
@@ -299,12 +300,13 @@ static struct str staff_name(struct visit *v, struct str id)
     struct staff found;
     struct err err = {0};
     struct db *db;
+    struct str key = arena_printf(v->arena, "%.*s %.*s", STR_ARG(word(v, "a_key")), STR_ARG(id));
     if (!hex_decode(id, uid.b, sizeof uid.b) ||
         db_pool_get(engine_identities(v->engine), &db, &err))
-        return id;
+        return key;
     int rc = staff_get(engine_identity(v->engine), db, &uid, v->arena, &found, &err);
     db_pool_put(engine_identities(v->engine), db);
-    return rc == 1 ? found.name : id;
+    return rc == 1 ? found.name : key;
 }
 
 struct str actor_text(struct visit *v, struct str actor)

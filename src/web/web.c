@@ -107,6 +107,10 @@ static const struct http_route routes[] = {
     DESK_PAGE("/console/policy/proposals/{proposal}", console_proposal, MAY_READ_PROPOSALS),
     DESK_FORM("/console/policy/proposals/{proposal}/approve", console_approve, MAY_WRITE_POLICY),
     DESK_FORM("/console/policy/proposals/{proposal}/reject", console_reject, MAY_WRITE_POLICY),
+    DESK_PAGE("/console/requests", console_requests, MAY_READ_REQUESTS),
+    DESK_FORM("/console/requests", console_request_open, MAY_OPEN_REQUESTS),
+    DESK_PAGE("/console/requests/{request}", console_request, MAY_READ_REQUESTS),
+    DESK_FORM("/console/requests/{request}/{step}", console_request_step, MAY_WRITE_REQUESTS),
     DESK_PAGE("/console", console_today, MAY_USE_CONSOLE),
     DESK_PAGE("/console/{rest...}", console_missing, MAY_USE_CONSOLE),
 };

@@ -64,8 +64,10 @@ def pages_of(person):
 def console_pages(staff):
     """Every page of the console, with something on it."""
     proposal = propose(staff, retention_days=400)
+    request = staff.server.admin.get(staff.server.url + "/v1/requests?state=live", timeout=20).json()["items"][0]["id"]
     return {"desk-today": "/console", "desk-policy": "/console/policy", "desk-propose": "/console/policy/propose",
-            "desk-proposal": proposal, "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
+            "desk-proposal": proposal,
+            "desk-requests": "/console/requests", "desk-request": f"/console/requests/{request}", "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
 
 
 def main():

@@ -277,6 +277,102 @@ def test_the_files_in_force_are_downloaded_and_proposed_as_an_archive(server):
     assert "777 days" in staff.page(answer.headers["Location"]).replace("&gt;", ">")
 
 
+# ---- requests ----
+
+
+def ask(server, consumer, right, detail="Please."):
+    answer = server.admin.post(server.url + "/v1/requests", timeout=20, json={
+        "consumer": consumer, "right": right, "channel": "web", "detail": detail})
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+def click(browser, css):
+    button = browser.find(css)
+    try:
+        browser.run("arguments[0].scrollIntoView({block: 'center'})", button)
+    except Exception:  # noqa: BLE001 without JavaScript the browser scrolls by itself
+        pass
+    button.click()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+@pytest.mark.parametrize("size,language", [(PHONE, "sv"), (DESKTOP, "en")], ids=["phone-sv", "desktop-en"])
+def test_a_request_is_taken_from_step_to_step(server, open_browser, size, language, script):
+    words = WORDS[language]
+    consumer = f"{20 + size[0] % 7 * 2 + script:05d}"
+    request = ask(server, consumer, "restriction", "Inte mer nu.")
+    staff = Staff(server, "support", language=language)
+    browser = open_browser(size, script, language).become(staff).open(server.url + "/console/requests")
+    click(browser, f"a[href='/console/requests/{request}']")
+    browser.wait(lambda b: words["right_restriction"] in b.find("h1").text)
+    assert not browser.all(".written")  # support does not read what is sealed
+    for step, note in (("verify-identity", "Legitimation i butiken"), ("fulfil", "Klart.")):
+        details = browser.find(f"form[action$='/{step}']").find_element("xpath", "ancestor::details/summary")
+        details.click()
+        browser.find(f"#note-{step}").send_keys(note)
+        click(browser, f"form[action$='/{step}'] button")
+        browser.wait(lambda b: not b.all(f"form[action$='/{step}']"))
+    assert words["state_fulfilled"] in browser.find(".facts").text
+    assert words["steps_none"] in browser.find(".steps").text
+    assert staff.name in browser.find("#timeline + ul").text
+    assert server.admin.get(f"{server.url}/v1/consumers/{consumer}", timeout=20).json()["restricted"]
+    done = [e for e in events(server, "request.fulfil") if e["request"] == request]
+    assert done[0]["actor"] == f"staff:support/{staff.id}"
+
+
+def test_the_queue_is_by_deadline_and_a_refusal_has_a_reason_of_the_law(server, officer):
+    first, second = ask(server, "00031", "rectification"), ask(server, "00031", "portability")
+    page = officer.page("/console/requests")
+    due = [page.index(f'"/console/requests/{r}"') for r in (first, second)]
+    assert due == sorted(due)
+    officer.send(f"/console/requests/{first}/verify-identity", note="shown")
+    shown = officer.page(f"/console/requests/{first}")
+    reasons = set(re.findall(r'name="reason" value="(\w+)"', shown))
+    assert "data_is_accurate" in reasons and "no_ground_for_erasure" not in reasons
+    assert "Please." in shown and "shown" in shown
+    for fields, said in (({}, "problem_unknown_reason"), ({"reason": "because"}, "problem_unknown_reason")):
+        answer = officer.send(f"/console/requests/{first}/refuse", note="x", **fields)
+        assert answer.status_code in (400, 422) and WORDS["en"][said] in answer.text
+    answer = officer.send(f"/console/requests/{first}/extend")
+    assert answer.status_code == 400 and WORDS["en"]["problem_note_required"] in answer.text
+    assert officer.send(f"/console/requests/{first}/extend", note="Many.").status_code == 303
+    assert officer.send(f"/console/requests/{first}/refuse", reason="data_is_accurate", note="It is.").status_code == 303
+    assert WORDS["en"]["refusal_data_is_accurate"] in officer.page(f"/console/requests/{first}")
+    assert officer.send(f"/console/requests/{first}/fulfil").status_code == 409
+    assert f'"/console/requests/{first}"' in officer.page("/console/requests?state=refused")
+
+
+def test_erasing_is_for_officers_and_tells_who_had_the_data(server, officer):
+    consumer = "00036"
+    from test_portal import consented
+    consented(server, consumer)
+    assert use(server, consumer).json()["decision"]
+    request = ask(server, consumer, "erasure")
+    support = Staff(server, "support")
+    assert support.send(f"/console/requests/{request}/verify-identity", note="ok").status_code == 303
+    assert f"/{request}/fulfil" not in support.page(f"/console/requests/{request}")
+    assert support.send(f"/console/requests/{request}/fulfil").status_code == 403
+    assert officer.send(f"/console/requests/{request}/fulfil").status_code == 303
+    page = officer.page(f"/console/requests/{request}")
+    assert WORDS["en"]["consumer_gone"] in page and WORDS["en"]["heard_not"] in page
+    told = [n for n in server.marketing.get(server.url + "/v1/notifications", timeout=20).json()["items"]
+            if n["request"] == request][0]
+    assert server.marketing.post(f"{server.url}/v1/notifications/{told['id']}/acknowledge", timeout=20).ok
+    assert WORDS["en"]["heard_at"] in officer.page(f"/console/requests/{request}")
+
+
+def test_a_request_by_phone_is_recorded(server):
+    staff = Staff(server, "support")
+    answer = staff.send("/console/requests", consumer="00037", right="access", channel="phone", detail="On the phone")
+    assert answer.status_code == 303
+    assert WORDS["en"]["channel_phone"] in staff.page(answer.headers["Location"])
+    for fields, status in (({"consumer": "nobody"}, 404), ({"right": "everything"}, 422), ({"consumer": ""}, 400),
+                           ({"channel": "pigeon!"}, 400)):
+        answer = staff.send("/console/requests", **{"consumer": "00037", "right": "access", "channel": "phone", **fields})
+        assert answer.status_code == status and 'role="alert"' in answer.text, (fields, answer.status_code)
+
+
 # ---- every page ----
 
 
@@ -284,7 +380,8 @@ def pages(officer):
     """Every page of the console that a privacy officer reaches."""
     if not hasattr(officer, "proposal"):
         officer.proposal = propose(Staff(officer.server, "admin"), 431)
-    return ["/console", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
+        officer.request = ask(officer.server, "00034", "rectification", "x" * 300)
+    return ["/console", "/console/requests", f"/console/requests/{officer.request}", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
             "/console/nowhere"]
 
 

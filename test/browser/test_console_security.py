@@ -19,12 +19,14 @@ NONE = "0" * 32
 PAGES = {
     "/console": ALL, "/console/account": ALL, "/console/policy": ALL, "/console/policy/files": ALL,
     "/console/policy/propose": OFFICERS, f"/console/policy/proposals/{NONE}": READERS,
+    "/console/requests": READERS | {"support"}, f"/console/requests/{NONE}": READERS | {"support"},
 }
 FORMS = {
     f"/console/account/sessions/{NONE}/end": ALL, "/console/account/sessions/end-others": ALL,
     "/console/account/passkeys": ALL, "/console/account/passkeys/AAAA/end": ALL, "/console/role": ALL,
     f"/console/policy/proposals/{NONE}/approve": OFFICERS, f"/console/policy/proposals/{NONE}/reject": OFFICERS,
-    "/console/policy/propose": OFFICERS,
+    "/console/policy/propose": OFFICERS, "/console/requests": OFFICERS | {"support"},
+    f"/console/requests/{NONE}/verify-identity": OFFICERS | {"support"},
 }
 
 
@@ -152,7 +154,13 @@ def test_hostile_names_of_staff_do_nothing(server, open_browser):
                         files=[("files", (HOSTILE.replace('"', "'") + ".yaml", HOSTILE.encode(), "text/yaml"))])
     assert answer.status_code in (303, 422) and "<script>window" not in answer.text
     proposal = propose(staff, 444)
-    for path in [*PAGES, proposal, "/console/policy/proposals/%22%3E%3Cscript%3Ewindow.hit=1%3C%2Fscript%3E"]:
+    hostile = HOSTILE[:100]
+    assert server.give(consumer=hostile).status_code == 201
+    answer = staff.send("/console/requests", consumer=hostile, right="access", channel="phone", detail=HOSTILE)
+    assert answer.status_code == 303
+    request = answer.headers["Location"]
+    assert staff.send(request + "/verify-identity", note=HOSTILE).status_code == 303
+    for path in [*PAGES, proposal, request, "/console/policy/proposals/%22%3E%3Cscript%3Ewindow.hit=1%3C%2Fscript%3E"]:
         if path.endswith("/files"):
             continue
         browser.open(server.url + path)
