@@ -6,7 +6,7 @@
 #include "api/private.h"
 #include "base/clock.h"
 
-enum { DAYS_SHOWN = 14, EVENTS_MOST = 20000, PATIENCE_MS = 50 };
+enum { EVENTS_MOST = 20000, PATIENCE_MS = 50 };
 
 /* ---- the ledger by time ---- */
 
@@ -35,6 +35,43 @@ int ledger_since(struct db *lov, uint32_t shard, int64_t size, int64_t at, int64
     return 0;
 }
 
+static int recent_of_shard(struct db *lov, struct ledger_filter *filter, int64_t *from,
+                           ledger_row *row, void *ctx, struct err *err)
+{
+    int64_t size = 0, first = 0, begun = *from;
+    struct sha256 root;
+    int rc = ledger_head(lov, filter->shard, &size, &root, err);
+    if (rc == 0)
+        rc = ledger_since(lov, filter->shard, size, *from, &first, err);
+    if (rc == 0 && size - first > EVENTS_MOST) {
+        first = size - EVENTS_MOST;
+        rc = ledger_get(lov, filter->shard, first, keep_time, &begun, err);
+    }
+    if (rc < 0)
+        return rc;
+    if (begun > *from)
+        *from = begun;
+    filter->after = first - 1;
+    filter->limit = EVENTS_MOST;
+    return ledger_read(lov, filter, row, ctx, NULL, err);
+}
+
+int recent_events(struct engine *e, struct str recipient, int64_t *from, ledger_row *row, void *ctx,
+                  struct err *err)
+{
+    struct ledger_filter filter = {.recipient = recipient};
+    struct db *lov;
+    int rc = db_pool_get(engine_lov(e), &lov, err);
+    if (rc)
+        return rc;
+    for (uint32_t shard = 0; rc >= 0 && shard < engine_shards(e); shard++) {
+        filter.shard = shard;
+        rc = recent_of_shard(lov, &filter, from, row, ctx, err);
+    }
+    db_pool_put(engine_lov(e), lov);
+    return rc < 0 ? rc : 0;
+}
+
 /* ---- uses ---- */
 
 struct uses {
@@ -44,7 +81,7 @@ struct uses {
     int64_t by_reason[REASON_COUNT];
 };
 
-static void count_reason(struct uses *u, struct str body)
+void count_reason(int64_t by_reason[REASON_COUNT], struct str body)
 {
     _cleanup_json json_t *json = NULL;
     if (json_read(body, &json, NULL))
@@ -52,7 +89,16 @@ static void count_reason(struct uses *u, struct str body)
     const json_t *reason = json_object_get(json, "reason");
     for (int i = 0; i < REASON_COUNT && json_is_string(reason); i++)
         if (str_is(json_text(reason), decision_reason_name((enum decision_reason)i)))
-            u->by_reason[i]++;
+            by_reason[i]++;
+}
+
+void reasons_write(const int64_t by_reason[REASON_COUNT], struct jw *w)
+{
+    jw_object_member(w, "denied");
+    for (int i = 0; i < REASON_COUNT; i++)
+        if (by_reason[i])
+            jw_int_member(w, decision_reason_name((enum decision_reason)i), by_reason[i]);
+    jw_object_end(w);
 }
 
 static int use_row(void *ctx, const struct ledger_event *event)
@@ -67,43 +113,16 @@ static int use_row(void *ctx, const struct ledger_event *event)
     int64_t *days = denied ? u->denied : u->permitted;
     days[DAYS_SHOWN - 1 - ago]++;
     if (denied)
-        count_reason(u, event->body);
+        count_reason(u->by_reason, event->body);
     return 0;
-}
-
-static int count_shard(struct db *lov, uint32_t shard, struct uses *u, struct err *err)
-{
-    int64_t size = 0, first = 0, begun = u->from;
-    struct sha256 root;
-    int rc = ledger_head(lov, shard, &size, &root, err);
-    if (rc == 0)
-        rc = ledger_since(lov, shard, size, u->from, &first, err);
-    if (rc == 0 && size - first > EVENTS_MOST) {
-        first = size - EVENTS_MOST;
-        rc = ledger_get(lov, shard, first, keep_time, &begun, err);
-    }
-    if (rc < 0)
-        return rc;
-    if (begun > u->from)
-        u->from = begun;
-    struct ledger_filter filter = {.shard = shard, .after = first - 1, .limit = EVENTS_MOST};
-    rc = ledger_read(lov, &filter, use_row, u, NULL, err);
-    return rc < 0 ? rc : 0;
 }
 
 static int count_uses(struct engine *e, struct uses *u, struct err *err)
 {
-    struct db *lov;
     u->now = clock_now();
     u->today = (int32_t)(u->now / DAY_MS);
     u->from = date_start(u->today - DAYS_SHOWN + 1);
-    int rc = db_pool_get(engine_lov(e), &lov, err);
-    if (rc)
-        return rc;
-    for (uint32_t shard = 0; rc == 0 && shard < engine_shards(e); shard++)
-        rc = count_shard(lov, shard, u, err);
-    db_pool_put(engine_lov(e), lov);
-    return rc;
+    return recent_events(e, (struct str){0}, &u->from, use_row, u, err);
 }
 
 static void uses_write(const struct uses *u, struct jw *w)
@@ -121,11 +140,7 @@ static void uses_write(const struct uses *u, struct jw *w)
         jw_object_end(w);
     }
     jw_array_end(w);
-    jw_object_member(w, "denied");
-    for (int i = 0; i < REASON_COUNT; i++)
-        if (u->by_reason[i])
-            jw_int_member(w, decision_reason_name((enum decision_reason)i), u->by_reason[i]);
-    jw_object_end(w);
+    reasons_write(u->by_reason, w);
     jw_object_end(w);
 }
 
@@ -135,13 +150,11 @@ static void decisions_write(const struct counters *counters, struct jw *w)
 {
     jw_object_member(w, "decisions");
     jw_int_member(w, "permitted", (int64_t)counters_sum(counters, REASON_PERMITTED));
-    jw_object_member(w, "denied");
-    for (int i = 0; i < REASON_COUNT; i++) {
-        int64_t count = (int64_t)counters_sum(counters, (enum decision_reason)i);
-        if (count && i != REASON_PERMITTED)
-            jw_int_member(w, decision_reason_name((enum decision_reason)i), count);
-    }
-    jw_object_end(w);
+    int64_t by_reason[REASON_COUNT] = {0};
+    for (int i = 0; i < REASON_COUNT; i++)
+        if (i != REASON_PERMITTED)
+            by_reason[i] = (int64_t)counters_sum(counters, (enum decision_reason)i);
+    reasons_write(by_reason, w);
     jw_object_end(w);
 }
 

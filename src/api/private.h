@@ -77,6 +77,15 @@ int answer_findings(struct http_call *call, const struct policy_findings *findin
 /* The first event of the shard that is not before `at`; `size` where there is none. */
 int ledger_since(struct db *lov, uint32_t shard, int64_t size, int64_t at, int64_t *seq,
                  struct err *err);
+enum { DAYS_SHOWN = 14 }; /* that overview and uses count */
+/* Events since *from of each shard, of a recipient's activities or (empty) all, the latest 20,000
+ * at most; *from is then since when. */
+int recent_events(struct engine *e, struct str recipient, int64_t *from, ledger_row *row, void *ctx,
+                  struct err *err);
+/* By the reason in the body of an event "access.denied". */
+void count_reason(int64_t by_reason[REASON_COUNT], struct str body);
+/* The member "denied", by reason. */
+void reasons_write(const int64_t by_reason[REASON_COUNT], struct jw *w);
 
 /* ---- api.c ---- */
 
@@ -201,7 +210,7 @@ http_handler consents_create, consents_batch, consents_get, consents_withdraw, c
 http_handler consumers_get, consumers_put, consumers_erase, consumers_consents;
 http_handler accounts_invite, accounts_delegate, accounts_undelegate;
 http_handler staff_create, staff_list, staff_invite, staff_end, staff_train;
-http_handler history_list, events_list, overview_read;
+http_handler history_list, events_list, overview_read, uses_list;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
 http_handler proposals_create, proposals_list, proposals_get, proposals_approve, proposals_reject;
 http_handler issues_list, consumers_issues, issues_settle;

@@ -13,6 +13,7 @@ static void console_menu(struct visit *v, const char *page)
         {"today", "/console", MAY_USE_CONSOLE},
         {"policy", "/console/policy", MAY_READ_POLICY},
         {"requests", "/console/requests", MAY_READ_REQUESTS},
+        {"recipients", "/console/recipients", MAY_READ_EVENTS},
         {"account", "/console/account", MAY_USE_CONSOLE},
     };
     json_t *menu = json_array();

@@ -373,6 +373,27 @@ def test_a_request_by_phone_is_recorded(server):
         assert answer.status_code == status and 'role="alert"' in answer.text, (fields, answer.status_code)
 
 
+# ---- recipients ----
+
+
+def test_recipients_are_shown_with_what_binds_them_and_what_they_did(server, officer):
+    use(server, "00005")
+    uses = server.admin.get(server.url + "/v1/uses", timeout=20).json()["items"]
+    mine = [u for u in uses if u["recipient"] == "marketing"]
+    page = officer.page("/console/recipients/marketing")
+    for one in mine:
+        assert f'<dt>{WORDS["en"]["uses_denied"]}</dt><dd>{one["refused"]}</dd>' in page
+        for reason, count in one["denied"].items():
+            assert f'<dt>{WORDS["en"]["reason_" + reason]}</dt><dd>{count}</dd>' in page
+    policy = server.admin.get(server.url + "/v1/policy", timeout=20).json()
+    whole = officer.page("/console/recipients")
+    for recipient in policy["recipients"]:
+        assert f'/console/recipients/{recipient["id"]}"' in whole
+        assert officer.page(f'/console/recipients/{recipient["id"]}')
+    assert WORDS["en"]["bond_contract"] in officer.page("/console/recipients/adnord")
+    assert officer.get("/console/recipients/nobody").status_code == 404
+
+
 # ---- every page ----
 
 
@@ -381,7 +402,8 @@ def pages(officer):
     if not hasattr(officer, "proposal"):
         officer.proposal = propose(Staff(officer.server, "admin"), 431)
         officer.request = ask(officer.server, "00034", "rectification", "x" * 300)
-    return ["/console", "/console/requests", f"/console/requests/{officer.request}", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
+    return ["/console", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
+            "/console/requests", f"/console/requests/{officer.request}", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
             "/console/nowhere"]
 
 

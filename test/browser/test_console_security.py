@@ -19,6 +19,7 @@ NONE = "0" * 32
 PAGES = {
     "/console": ALL, "/console/account": ALL, "/console/policy": ALL, "/console/policy/files": ALL,
     "/console/policy/propose": OFFICERS, f"/console/policy/proposals/{NONE}": READERS,
+    "/console/recipients": READERS, "/console/recipients/marketing": READERS,
     "/console/requests": READERS | {"support"}, f"/console/requests/{NONE}": READERS | {"support"},
 }
 FORMS = {

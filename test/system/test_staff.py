@@ -90,3 +90,20 @@ def test_the_overview_counts_and_names_nobody(shared):  # noqa: F811
     for activity in after["activities"]:
         assert 0 <= activity["permitted"] <= after["consumers"]
     assert shared.admin.get(shared.url + "/v1/overview?x=1", timeout=20).status_code == 400
+
+
+def test_uses_are_counted_by_recipient_and_cut_to_ones_own(shared):  # noqa: F811
+    def counted(session):
+        items = session.get(shared.url + "/v1/uses", timeout=20).json()["items"]
+        return {(i["recipient"], i["purpose"]): (i["permitted"], i["refused"], sum(i["denied"].values())) for i in items}
+
+    from test_http import question
+    risk = shared.session("--recipient", "risk")
+    for session, body in ((shared.marketing, question("00004")), (risk, question("00004", "risk"))):
+        body["context"] = {"record": True}
+        assert session.post(shared.url + "/access/v1/evaluation", json=body, timeout=20).ok
+    everything = counted(shared.admin)
+    own = counted(risk)
+    assert own and all(key[0] == "risk" for key in own) and own.items() <= everything.items()
+    assert ("marketing", "personal_offers") in everything
+    assert all(refused == reasons for _, refused, reasons in everything.values())
