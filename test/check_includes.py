@@ -37,8 +37,8 @@ DOORS = {
                "audit.h"},
     "consent": {"consent.h", "bulk.h", "receipt.h"},
     "permit": {"permit.h", "format.h", "image.h"},
-    "identity": {"identity.h", "account.h"},
-    "api": {"api.h", "export.h", "receipt_page.h"},
+    "identity": {"identity.h", "account.h", "staff.h"},
+    "api": {"api.h", "roles.h", "export.h", "receipt_page.h"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 

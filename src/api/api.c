@@ -243,6 +243,12 @@ static const struct http_route routes[] = {
      .allow = MAY_WRITE_CONSUMERS,
      .body_max = BODY_MEMBERS},
 
+    {.method = "GET",
+     .pattern = "/v1/overview",
+     .handler = overview_read,
+     .allow = MAY_USE_CONSOLE},
+    {.method = "GET", .pattern = "/v1/uses", .handler = uses_list, .allow = MAY_READ_EVENTS},
+
     {.method = "GET", .pattern = "/v1/policy", .handler = policy_get, .allow = MAY_READ_POLICY},
     {.method = "GET",
      .pattern = "/v1/policy/history",
@@ -263,6 +269,30 @@ static const struct http_route routes[] = {
      .handler = policy_compare,
      .allow = MAY_WRITE_POLICY,
      .body_max = BODY_POLICY},
+    {.method = "POST",
+     .pattern = "/v1/policy/proposals",
+     .handler = proposals_create,
+     .allow = MAY_WRITE_POLICY,
+     .body_max = BODY_POLICY},
+    {.method = "GET",
+     .pattern = "/v1/policy/proposals",
+     .handler = proposals_list,
+     .allow = MAY_READ_PROPOSALS},
+    {.method = "GET",
+     .pattern = "/v1/policy/proposals/{id}",
+     .handler = proposals_get,
+     .allow = MAY_READ_PROPOSALS},
+    {.method = "POST",
+     .pattern = "/v1/policy/proposals/{id}/approve",
+     .handler = proposals_approve,
+     .allow = MAY_WRITE_POLICY,
+     .body_max = BODY_MEMBERS},
+    {.method = "POST",
+     .pattern = "/v1/policy/proposals/{id}/reject",
+     .handler = proposals_reject,
+     .allow = MAY_WRITE_POLICY,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
     {.method = "GET",
      .pattern = "/v1/notices/{id}",
      .handler = notices_get,
@@ -343,6 +373,30 @@ static const struct http_route routes[] = {
      .allow = MAY_MANAGE_KEYS},
 
     {.method = "POST",
+     .pattern = "/v1/staff",
+     .handler = staff_create,
+     .allow = MAY_MANAGE_STAFF,
+     .body_max = BODY_MEMBERS},
+    {.method = "GET", .pattern = "/v1/staff", .handler = staff_list, .allow = MAY_MANAGE_STAFF},
+    {.method = "POST",
+     .pattern = "/v1/staff/{id}/invitations",
+     .handler = staff_invite,
+     .allow = MAY_MANAGE_STAFF,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/staff/{id}/disable",
+     .handler = staff_end,
+     .allow = MAY_MANAGE_STAFF,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/staff/{id}/training",
+     .handler = staff_train,
+     .allow = MAY_MANAGE_STAFF,
+     .body_max = BODY_MEMBERS},
+
+    {.method = "POST",
      .pattern = "/v1/store/rotate",
      .handler = store_rotate,
      .allow = MAY_OPERATE,
@@ -377,7 +431,9 @@ static int authenticate(struct http_call *call, struct err *err)
 {
     struct str header = http_header(call, "Authorization");
     const struct principal *caller = NULL;
-    if (header.p)
+    if (call->local && call->principal)
+        caller = caller_of(call); /* api_ask_as() */
+    else if (header.p)
         caller = keys_find(api_of(call)->keys, bearer_token(header));
     else if (call->local)
         caller = operator_principal();

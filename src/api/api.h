@@ -48,6 +48,17 @@ struct vault *api_vault(const struct http_call *call);
 /* Appends what the server is reached by ("https://consent.example.com"); nothing where that is not
  * known. */
 void api_base(const struct http_call *call, struct buf *out);
+/* Who asks, of those who sit at the console. */
+struct api_asker {
+    struct str role;      /* of the table of roles */
+    struct str actor;     /* as the ledger names it: "staff:support/3f2a..." */
+    struct str recipient; /* the department for which they look at records; empty: for none */
+};
+/* From a handler: asks the API as if that member of staff called it, with what the role may, and
+ * waits. For a department it is what a recipient may that is asked, by a role that may look at
+ * consumers. The caller frees the answer (http_call_free). */
+struct http_call *api_ask_as(const struct http_call *call, const struct api_asker *asker,
+                             const char *method, const char *target, struct str body);
 /* A row of an import, as an item of POST /v1/consents/batch by the operator. `key` and `item` are
  * the call's Idempotency-Key and the item's place in it; empty: it has none. *w becomes the write,
  * with all that it needs in the arena. LOV_EINVAL as the call would answer. */

@@ -21,7 +21,8 @@ struct event_list {
 
 static void set_own_ids(struct api *api, const struct ledger_event *event, json_t *body)
 {
-    static const char *const names[] = {"consent", "record", "request", "hold", "notification"};
+    static const char *const names[] = {"consent", "record",       "request",
+                                        "hold",    "notification", "proposal"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const json_t *seq = json_object_get(body, names[i]);
         if (!json_is_integer(seq))

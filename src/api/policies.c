@@ -56,8 +56,7 @@ static int read_bundle(struct http_call *call, size_t fields, struct policy_requ
     return rc;
 }
 
-/* 422 with the findings beside what every problem has. */
-static int answer_findings(struct http_call *call, const struct policy_findings *findings)
+int answer_findings(struct http_call *call, const struct policy_findings *findings)
 {
     http_problem_status(call, 422, "policy_invalid",
                         "the policy does not pass its check: findings say where and why");
@@ -68,24 +67,14 @@ static int answer_findings(struct http_call *call, const struct policy_findings 
     return 0;
 }
 
-/* A policy that somebody thinks of applying. */
-struct candidate {
-    struct policy_bundle bundle;
-    struct policy_findings findings;
-    struct policy *policy;
-    int64_t as_of; /* ms UTC */
-};
-
-static void candidate_free(struct candidate *c)
+void candidate_free(struct candidate *c)
 {
     policy_unref(c->policy);
     policy_findings_free(&c->findings);
     policy_bundle_free(&c->bundle);
 }
 
-/* Compiles it against what is stored. 0, or an error, which is LOV_EINVAL with errors among the
- * findings when it does not pass. */
-static int candidate_compile(struct http_call *call, struct candidate *c, struct err *err)
+int candidate_compile(struct http_call *call, struct candidate *c, struct err *err)
 {
     struct db_pool *pool = engine_lov(api_of(call)->engine);
     struct db *db;
@@ -218,7 +207,7 @@ int policy_check(struct http_call *call)
     return 0;
 }
 
-static void answer_diff(struct http_call *call, const struct candidate *c)
+void candidate_changes(struct http_call *call, const struct candidate *c, struct jw *w)
 {
     struct engine *e = api_of(call)->engine;
     struct rules *rules = engine_rules(e);
@@ -226,15 +215,20 @@ static void answer_diff(struct http_call *call, const struct candidate *c)
     policy_diff(rules ? rules_policy(rules) : NULL, c->policy, &diff);
     struct policy_effect *effects = arena_array(&call->arena, diff.count, sizeof *effects);
     policy_effects(e, c->policy, c->as_of, &diff, effects);
-    struct jw w = answer_start(call, 200);
-    jw_object_start(&w);
-    jw_array_member(&w, "changes");
+    jw_array_member(w, "changes");
     for (size_t i = 0; i < diff.count; i++)
-        change_write(&diff.items[i], &effects[i], &w);
-    jw_array_end(&w);
-    jw_object_end(&w);
+        change_write(&diff.items[i], &effects[i], w);
+    jw_array_end(w);
     policy_diff_free(&diff);
     rules_unref(rules);
+}
+
+static void answer_diff(struct http_call *call, const struct candidate *c)
+{
+    struct jw w = answer_start(call, 200);
+    jw_object_start(&w);
+    candidate_changes(call, c, &w);
+    jw_object_end(&w);
 }
 
 int policy_compare(struct http_call *call)

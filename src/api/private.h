@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "api/api.h"
+#include "api/roles.h"
 #include "base/json.h"
 #include "rights/rights.h"
 #include "vault/vault.h"
@@ -22,35 +23,7 @@ enum {
     GUARDIAN_MAX = 1024,
 };
 
-/* ---- roles.c: who may what ---- */
-
-enum permission {
-    MAY_WRITE_CONSENTS = 1 << 0,
-    MAY_READ_CONSENTS = 1 << 1, /* a recipient: its own */
-    MAY_READ_EVIDENCE = 1 << 2, /* what is sealed under the consumer's key */
-    MAY_WRITE_CONSUMERS = 1 << 3,
-    MAY_READ_CONSUMERS = 1 << 4,
-    MAY_READ_HISTORY = 1 << 5,
-    MAY_ERASE = 1 << 6,
-    MAY_READ_EVENTS = 1 << 7, /* a recipient: of its own activities */
-    MAY_DECIDE = 1 << 8,      /* a recipient: for itself */
-    MAY_REPORT_USES = 1 << 9, /* a recipient: its own */
-    MAY_READ_POLICY = 1 << 10,
-    MAY_READ_NOTICES = 1 << 11,
-    MAY_WRITE_POLICY = 1 << 12,
-    MAY_MANAGE_KEYS = 1 << 13,
-    MAY_OPERATE = 1 << 14,      /* keep the stores: change the key-encryption key */
-    MAY_READ_ENTRIES = 1 << 15, /* the log's entries as they are */
-    MAY_WRITE_RECORDS = 1 << 16,
-    MAY_READ_RECORDS = 1 << 17, /* for a purpose; a recipient: for itself */
-    MAY_READ_RETENTION = 1 << 18,
-    MAY_WRITE_REQUESTS = 1 << 19,
-    MAY_READ_REQUESTS = 1 << 20,
-    MAY_WRITE_HOLDS = 1 << 21,
-    MAY_BE_TOLD = 1 << 22, /* notifications; a recipient: its own */
-    MAY_OPEN_REQUESTS = 1 << 23,
-    MAY_EXPORT = 1 << 24, /* all there is of one consumer, at their request */
-};
+/* ---- roles.c: who may what (roles.h) ---- */
 
 struct principal {
     uint32_t permissions;
@@ -59,8 +32,6 @@ struct principal {
     uint64_t hash;        /* of the actor: for the rate limit */
 };
 
-/* The name as the table spells it, NULL when there is no such role; "-" is read as "_". */
-const char *role_find(struct str name, uint32_t *permissions);
 uint32_t recipient_permissions(void);
 const struct principal *operator_principal(void);
 /* Who brings no key, where the log's entries are for everybody. */
@@ -82,6 +53,39 @@ struct counters *counters_new(void);
 void counters_free(struct counters *counters);
 void counters_add(struct counters *counters, enum decision_reason reason);
 uint64_t counters_sum(const struct counters *counters, enum decision_reason reason);
+
+/* ---- policies.c ---- */
+
+/* A policy that somebody thinks of applying. */
+struct candidate {
+    struct policy_bundle bundle;
+    struct policy_findings findings;
+    struct policy *policy;
+    int64_t as_of; /* ms UTC */
+};
+void candidate_free(struct candidate *c);
+/* Compiles it against what is stored. 0, or an error, which is LOV_EINVAL with errors among the
+ * findings when it does not pass. */
+int candidate_compile(struct http_call *call, struct candidate *c, struct err *err);
+/* The member "changes": what it would change, and for whom. */
+void candidate_changes(struct http_call *call, const struct candidate *c, struct jw *w);
+/* 422 with the findings beside what every problem has. */
+int answer_findings(struct http_call *call, const struct policy_findings *findings);
+
+/* ---- overview.c ---- */
+
+/* The first event of the shard that is not before `at`; `size` where there is none. */
+int ledger_since(struct db *lov, uint32_t shard, int64_t size, int64_t at, int64_t *seq,
+                 struct err *err);
+enum { DAYS_SHOWN = 14 }; /* that overview and uses count */
+/* Events since *from of each shard, of a recipient's activities or (empty) all, the latest 20,000
+ * at most; *from is then since when. */
+int recent_events(struct engine *e, struct str recipient, int64_t *from, ledger_row *row, void *ctx,
+                  struct err *err);
+/* By the reason in the body of an event "access.denied". */
+void count_reason(int64_t by_reason[REASON_COUNT], struct str body);
+/* The member "denied", by reason. */
+void reasons_write(const int64_t by_reason[REASON_COUNT], struct jw *w);
 
 /* ---- api.c ---- */
 
@@ -205,8 +209,10 @@ http_handler consents_create, consents_batch, consents_get, consents_withdraw, c
     consents_amend, consents_receipt;
 http_handler consumers_get, consumers_put, consumers_erase, consumers_consents;
 http_handler accounts_invite, accounts_delegate, accounts_undelegate;
-http_handler history_list, events_list;
+http_handler staff_create, staff_list, staff_invite, staff_end, staff_train;
+http_handler history_list, events_list, overview_read, uses_list;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
+http_handler proposals_create, proposals_list, proposals_get, proposals_approve, proposals_reject;
 http_handler issues_list, consumers_issues, issues_settle;
 http_handler accesses_report;
 http_handler records_create, records_list, records_get, records_correct, records_delete;

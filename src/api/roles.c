@@ -7,25 +7,28 @@
 enum {
     ALL_READ = MAY_READ_CONSENTS | MAY_READ_CONSUMERS | MAY_READ_HISTORY | MAY_READ_EVENTS |
                MAY_READ_EVIDENCE | MAY_READ_POLICY | MAY_READ_NOTICES | MAY_READ_ENTRIES |
-               MAY_READ_RETENTION | MAY_READ_REQUESTS,
+               MAY_READ_RETENTION | MAY_READ_REQUESTS | MAY_READ_PROPOSALS,
     RULES_READ = MAY_READ_POLICY | MAY_READ_NOTICES,
+    PERSON = RULES_READ | MAY_DECIDE | MAY_USE_CONSOLE,
     OFFICER = ALL_READ | MAY_WRITE_CONSENTS | MAY_WRITE_CONSUMERS | MAY_ERASE | MAY_DECIDE |
               MAY_REPORT_USES | MAY_WRITE_POLICY | MAY_WRITE_RECORDS | MAY_READ_RECORDS |
-              MAY_OPEN_REQUESTS | MAY_WRITE_REQUESTS | MAY_WRITE_HOLDS | MAY_BE_TOLD | MAY_EXPORT,
+              MAY_OPEN_REQUESTS | MAY_WRITE_REQUESTS | MAY_WRITE_HOLDS | MAY_BE_TOLD | MAY_EXPORT |
+              MAY_USE_CONSOLE,
+    OPERATOR = OFFICER | MAY_MANAGE_KEYS | MAY_OPERATE | MAY_MANAGE_STAFF,
 };
 
 static const struct role {
     const char *name;
     uint32_t permissions;
 } roles[] = {
-    {"admin", OFFICER | MAY_MANAGE_KEYS | MAY_OPERATE},
+    {"admin", OPERATOR},
     {"privacy_officer", OFFICER},
-    {"analyst", RULES_READ | MAY_DECIDE},
-    {"support", RULES_READ | MAY_DECIDE | MAY_WRITE_CONSENTS | MAY_READ_CONSENTS |
-                    MAY_WRITE_CONSUMERS | MAY_READ_CONSUMERS | MAY_READ_HISTORY |
-                    MAY_WRITE_RECORDS | MAY_OPEN_REQUESTS | MAY_WRITE_REQUESTS | MAY_READ_REQUESTS},
-    {"marketing", RULES_READ | MAY_DECIDE},
-    {"auditor", ALL_READ | MAY_DECIDE},
+    {"analyst", PERSON},
+    {"support", PERSON | MAY_WRITE_CONSENTS | MAY_READ_CONSENTS | MAY_WRITE_CONSUMERS |
+                    MAY_READ_CONSUMERS | MAY_READ_HISTORY | MAY_WRITE_RECORDS | MAY_OPEN_REQUESTS |
+                    MAY_WRITE_REQUESTS | MAY_READ_REQUESTS},
+    {"marketing", PERSON},
+    {"auditor", ALL_READ | PERSON},
     {"collector", MAY_WRITE_CONSENTS | MAY_READ_CONSENTS | MAY_READ_NOTICES | MAY_WRITE_RECORDS |
                       MAY_OPEN_REQUESTS},
 };
@@ -48,6 +51,14 @@ const char *role_find(struct str name, uint32_t *permissions)
     return NULL;
 }
 
+const char *role_at(size_t n, uint32_t *permissions)
+{
+    if (n >= sizeof roles / sizeof *roles)
+        return NULL;
+    *permissions = roles[n].permissions;
+    return roles[n].name;
+}
+
 uint32_t recipient_permissions(void)
 {
     return RULES_READ | MAY_DECIDE | MAY_REPORT_USES | MAY_READ_CONSENTS | MAY_READ_EVENTS |
@@ -57,7 +68,7 @@ uint32_t recipient_permissions(void)
 const struct principal *operator_principal(void)
 {
     static const struct principal local = {
-        .permissions = OFFICER | MAY_MANAGE_KEYS | MAY_OPERATE,
+        .permissions = OPERATOR,
         .actor = {"local", 5},
         .hash = 1,
     };

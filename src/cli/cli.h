@@ -56,7 +56,8 @@ extern const struct cli_command cmd_init, cmd_serve, cmd_demo, cmd_check, cmd_ke
     cmd_log_show, cmd_log_verify, cmd_log_root, cmd_log_checkpoint, cmd_log_proof, cmd_log_audit,
     cmd_key_log, cmd_request_open, cmd_request_list, cmd_request_show, cmd_request_ask,
     cmd_request_export, cmd_request_verify, cmd_request_extend, cmd_request_fulfil,
-    cmd_request_refuse, cmd_request_withdraw, cmd_version, cmd_help, cmd_completion, cmd_man;
+    cmd_request_refuse, cmd_request_withdraw, cmd_staff_invite, cmd_staff_link, cmd_staff_list,
+    cmd_staff_training, cmd_staff_disable, cmd_version, cmd_help, cmd_completion, cmd_man;
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_command_count;
 /* --dir, --json, --help: of every command. */

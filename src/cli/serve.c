@@ -186,7 +186,8 @@ static int start(struct serving *s, struct err *err)
         return rc;
     struct web_options pages = {.secure = is_secure(s),
                                 .base_url = cli_value(s->c, "base-url"),
-                                .provider = provider.issuer ? &provider : NULL};
+                                .provider = provider.issuer ? &provider : NULL,
+                                .training_url = cli_value(s->c, "training-url")};
     rc = cli_open_engine(s->c, s->dir, &s->engine, err);
     if (rc == 0)
         rc = web_open(s->engine, &pages, &s->web, err);
@@ -310,6 +311,7 @@ static const struct cli_option options[] = {
     {"oidc-issuer", "URL", "consumers sign in with this OpenID provider", NULL, false},
     {"oidc-client", "ID", "what the provider knows the portal by", NULL, false},
     {"oidc-secret", "FILE", "the client's secret; a public client when not given", NULL, false},
+    {"training-url", "URL", "where staff renew the training that the console demands", NULL, false},
     {"oidc-claim", "NAME", "holds the consumer's id; sub when not given", NULL, false},
 };
 const struct cli_command cmd_serve = {

@@ -42,14 +42,15 @@ static bool take_challenge(struct visit *v, struct str client, struct str use)
 
 /* ---- signing in ---- */
 
-int passkey_find_for(struct visit *v, struct passkey *out, int64_t *count, struct err *err)
+int passkey_find_for(struct visit *v, struct str use, struct passkey *out, int64_t *count,
+                     struct err *err)
 {
     struct str id, client, data, signature;
     struct webauthn_expected expected = expected_of(v);
     struct db *db;
     if (!take_bytes(v, "id", &id) || !take_bytes(v, "client", &client) ||
         !take_bytes(v, "data", &data) || !take_bytes(v, "signature", &signature) ||
-        !take_challenge(v, client, STR("sign-in")))
+        !take_challenge(v, client, use))
         return 0;
     int rc = db_pool_get(engine_identities(v->engine), &db, err);
     if (rc)
@@ -74,32 +75,40 @@ static int write_passkey(struct engine_write *w, struct write_scope *scope, stru
                               err);
 }
 
+bool passkey_take(struct visit *v, const struct uid *owner, struct passkey *out)
+{
+    struct str client, attestation;
+    struct webauthn_credential made;
+    struct webauthn_expected expected = expected_of(v);
+    if (!take_bytes(v, "client", &client) || !take_bytes(v, "attestation", &attestation) ||
+        !take_challenge(v, client, v->token) ||
+        webauthn_register(client, attestation, &expected, v->arena, &made, NULL)) {
+        visit_trouble(v, 400, "oops_passkey");
+        return false;
+    }
+    *out = (struct passkey){
+        .id = made.id,
+        .key = made.key,
+        .cid = *owner,
+        .algorithm = made.algorithm,
+        .count = made.count,
+        .label = device_of(v->call),
+    };
+    return true;
+}
+
 int passkey_make(struct http_call *call)
 {
     _cleanup_visit struct visit v = {0};
-    struct err err = {0};
-    struct str client, attestation;
-    struct webauthn_credential made;
+    struct passkey *p = arena_alloc(&call->arena, sizeof *p);
     if (!visit_post(call, &v) || !visit_proved(&v, "/portal/account"))
         return 0;
     /* One's own alone: nobody adds a key to the account of whom they act for. */
     if (v.session.acting)
         return visit_trouble(&v, 403, "oops_form");
-    struct webauthn_expected expected = expected_of(&v);
-    if (!take_bytes(&v, "client", &client) || !take_bytes(&v, "attestation", &attestation) ||
-        !take_challenge(&v, client, v.token) ||
-        webauthn_register(client, attestation, &expected, v.arena, &made, &err))
-        return visit_trouble(&v, 400, "oops_passkey");
+    if (!passkey_take(&v, &v.session.cid, p))
+        return 0;
     struct web_write *w = web_write_new(&v, WRITE_OTHER);
-    struct passkey *p = arena_alloc(v.arena, sizeof *p);
-    *p = (struct passkey){
-        .id = made.id,
-        .key = made.key,
-        .cid = v.session.cid,
-        .algorithm = made.algorithm,
-        .count = made.count,
-        .label = v.session.device,
-    };
     w->w.other = write_passkey;
     w->more = p;
     return web_submit(w, back_to_account);

@@ -1,9 +1,9 @@
 /*
  * private.h - what the files of this folder share.
  *
- * visit.c says who a request is from and makes the page; hasher.c checks passwords on a thread of
- * its own; sign.c is coming in and going out; each other file is a page or a few that belong
- * together: it fills v->view (JSON) and names the template.
+ * visit.c says who a request is from and makes the page; hash.c checks passwords on a thread of its
+ * own; sign.c is coming in and going out; each other file is a page or a few that belong together:
+ * it fills v->view (JSON) and names the template. What is of the console alone is in console.h.
  */
 #ifndef LOV_WEB_PRIVATE_H
 #define LOV_WEB_PRIVATE_H
@@ -20,6 +20,7 @@
 enum {
     WEB_LANGUAGES = 16,
     WEB_FORM_MAX = 16 << 10,
+    WEB_UPLOAD_MAX = 16 << 20,
     FIELD_MAX = 4000,
     TOKEN_BYTES = 32,
     TOKEN_CHARS = 43,
@@ -32,7 +33,8 @@ enum {
 
 struct words {
     struct str language;
-    json_t *json; /* read only once web_open() returned */
+    json_t *json;    /* read only once web_open() returned */
+    json_t *console; /* the same with the console's own */
 };
 
 struct worker;
@@ -50,12 +52,26 @@ struct web {
     struct provider *provider; /* NULL: none */
     struct streams *streams;
     struct challenges *challenges;
-    struct str base_url; /* empty: not said */
+    struct str base_url;     /* empty: not said */
+    struct str training_url; /* where staff renew their training; empty: not said */
 };
 
 /* ---- visit.c: one request for a page ---- */
 
+struct visit;
+/* Portal or console: two sets of pages that share no session. */
+struct site {
+    const char *root;   /* "/portal" */
+    const char *layout; /* template around each page */
+    const char *cookie; /* of its sessions */
+    void (*menu)(struct visit *v, const char *page);
+};
+extern const struct site portal_site;
+
+struct desk;
 struct visit {
+    const struct site *site;
+    struct desk *desk; /* of the console: who sits there; NULL: nobody, or the portal */
     struct http_call *call;
     struct web *web;
     struct arena *arena;
@@ -94,6 +110,8 @@ bool visit_proved(struct visit *v, const char *next);
 int visit_page(struct visit *v, int status, const char *template, const char *page);
 /* A page that says what went wrong: `what` is a word of the translations, "oops_...". */
 int visit_trouble(struct visit *v, int status, const char *what);
+/* Sets the language, and goes back to the page of that site that the query names. */
+int visit_language(struct http_call *call, const struct site *site);
 /* The text of a notice as it was published; LOV_ENOTFOUND. */
 int visit_notice(struct visit *v, struct str notice, int version, struct str language,
                  struct policy_published *out, struct err *err);
@@ -106,8 +124,15 @@ int visit_go(struct http_call *call, struct str path);
 /* Headers that every answer of the portal has. */
 void visit_headers(struct http_call *call);
 
-/* "/portal/..." from the field or query `next`, or else `otherwise`: never another site. */
-struct str local_path(struct str asked, const char *otherwise);
+/* The token that a form carries: bound to what it is used for and to the browser's own token. */
+struct str form_token(struct visit *v, const char *use, struct str token);
+/* Does the form come from a page of ours, and carry that token? */
+bool form_fits(struct visit *v, struct str expected);
+/* The same where the token was read from the form already. */
+bool token_fits(struct visit *v, struct str sent, struct str expected);
+/* A path below the root of the site, from the field or query `next`, or else `otherwise`: never
+ * another site. */
+struct str local_path(const struct site *site, struct str asked, const char *otherwise);
 void set_cookie(struct http_call *call, const struct web *web, const char *name, struct str value,
                 int64_t seconds);
 struct str visit_cookie(struct visit *v, const char *name);
@@ -171,6 +196,28 @@ void worker_free(struct worker *h);
 /* False when too many are waiting. */
 bool worker_submit(struct worker *h, struct job *job);
 
+/* ---- hash.c: passwords, and what signing in has in common ---- */
+
+enum { PASSWORD_LEAST = 10, PASSWORD_MOST = 256 };
+
+struct hash_job {
+    struct job job; /* first */
+    bool make;      /* a new hash into `hash`; otherwise whether `password` fits it */
+    struct str password, hash;
+    struct arena *arena;
+    bool fits;
+};
+/* `then` goes on when it is done, with `work` as call->work. Returns what a handler returns. */
+int hash_later(struct visit *v, struct hash_job *job, void *work, http_handler *then);
+/* One bucket for the name, whoever tries it, and one for the address, whatever it tries. */
+bool may_try(struct visit *v, struct str name);
+/* "Firefox, Linux": enough to know one's own, and no more. */
+struct str device_of(struct http_call *call);
+/* What is wrong with the fields name, password and again of a new account, as a word; NULL:
+ * nothing. The password goes into the job. */
+const char *judge_account(struct http_call *call, size_t name_max, struct str *name,
+                          struct hash_job *job);
+
 /* ---- provider.c ---- */
 
 struct provider;
@@ -198,8 +245,12 @@ struct str challenge_give(struct challenges *c, struct arena *arena, struct str 
 bool challenge_take(struct challenges *c, struct str text, struct str use);
 /* Puts what the browser needs for a passkey into the view. */
 void passkey_offer(struct visit *v, struct str use);
-/* 1: the form is an answer of the passkey *out, whose counter is now *count; 0: it is not. */
-int passkey_find_for(struct visit *v, struct passkey *out, int64_t *count, struct err *err);
+/* 1: the form is an answer of the passkey *out to a challenge for that use, and its counter is now
+ * *count; 0: it is not. */
+int passkey_find_for(struct visit *v, struct str use, struct passkey *out, int64_t *count,
+                     struct err *err);
+/* Takes a new passkey from the form; false where it is none, with the answer filled. */
+bool passkey_take(struct visit *v, const struct uid *owner, struct passkey *out);
 
 /* ---- consents of a visit (choices.c) ---- */
 

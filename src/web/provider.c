@@ -398,7 +398,7 @@ int provider_go(struct http_call *call)
         .state = new_token(v.arena),
         .nonce = new_token(v.arena),
         .verifier = new_token(v.arena),
-        .next = arena_str(v.arena, local_path(next, "/portal")),
+        .next = arena_str(v.arena, local_path(v.site, next, "/portal")),
         .until = v.now + TRIP_MS,
         .again = http_query(call, "again", &again),
     };

@@ -9,28 +9,6 @@
 #include "base/password.h"
 #include "web/private.h"
 
-enum { PASSWORD_LEAST = 10, PASSWORD_MOST = 256 };
-
-struct hash_job {
-    struct job job; /* first */
-    bool make;      /* a new hash into `hash`; otherwise whether `password` fits it */
-    struct str password, hash;
-    struct arena *arena;
-    bool fits;
-};
-
-static void run_hash(struct job *job)
-{
-    struct hash_job *h = (struct hash_job *)job;
-    _cleanup_buf struct buf hash = {0};
-    if (!h->make) {
-        h->fits = password_fits(h->password, h->hash);
-        return;
-    }
-    h->fits = password_hash(h->password, &hash);
-    h->hash = arena_str(h->arena, buf_view(&hash));
-}
-
 /* What a call that signs in carries from step to step. */
 struct entry {
     struct hash_job job; /* first */
@@ -43,32 +21,6 @@ struct entry {
     struct passkey passkey;
     int64_t count; /* of the passkey, now */
 };
-
-/* ---- the browser, in a few words ---- */
-
-static const char *named(struct str agent, const char *const *table, size_t count)
-{
-    for (size_t i = 0; i < count; i += 2)
-        if (memmem(agent.p, agent.n, table[i], strlen(table[i])))
-            return table[i + 1];
-    return "";
-}
-
-/* "Firefox, Linux": enough to know one's own, and no more. */
-static struct str device_of(struct http_call *call)
-{
-    static const char *const browsers[] = {"Firefox", "Firefox", "Edg",   "Edge",
-                                           "OPR",     "Opera",   "Chrom", "Chrome",
-                                           "Safari",  "Safari",  "curl",  "curl"};
-    static const char *const systems[] = {"Android",   "Android", "iPhone",  "iPhone",
-                                          "iPad",      "iPad",    "Windows", "Windows",
-                                          "Macintosh", "macOS",   "Linux",   "Linux"};
-    struct str agent = http_header(call, "User-Agent");
-    if (!agent.n)
-        return (struct str){0};
-    const char *b = named(agent, browsers, 12), *s = named(agent, systems, 12);
-    return arena_printf(&call->arena, "%s%s%s", b, *b && *s ? ", " : "", s);
-}
 
 /* ---- sessions ---- */
 
@@ -107,7 +59,7 @@ static int enter(struct http_call *call)
     if (w->w.job.rc)
         return visit_error(&v, &w->w.job.err);
     set_cookie(call, v.web, "lov-session", e->token, SESSION_MOST_MS / 1000);
-    return visit_go(call, local_path(e->next, "/portal"));
+    return visit_go(call, local_path(v.site, e->next, "/portal"));
 }
 
 /* Writes the entry's session, and goes on where it leads. */
@@ -135,7 +87,7 @@ int sign_page(struct http_call *call)
     visit_open(call, &v);
     visit_form_token(&v);
     http_query(call, "next", &next);
-    set_text(v.view, "next", local_path(next, ""));
+    set_text(v.view, "next", local_path(v.site, next, ""));
     set_text(v.view, "title", word(&v, "sign_in"));
     passkey_offer(&v, STR("sign-in"));
     set_true(v.view, "provider", v.web->provider != NULL);
@@ -152,43 +104,16 @@ static int sign_again(struct visit *v, int status, const char *why)
     return visit_page(v, status, "sign.html", "");
 }
 
-/* One bucket for the name, whoever tries it, and one for the address, whatever it tries. */
-static bool may_try(struct visit *v, struct str name)
-{
-    int64_t now = clock_monotonic();
-    uint64_t peer = http_peer(v->call);
-    struct sha256 hash = sha256_of(name);
-    uint64_t key;
-    memcpy(&key, hash.b, sizeof key);
-    if (limiter_take(v->web->by_name, key, now) == 0 &&
-        (!peer || limiter_take(v->web->by_address, peer, now) == 0))
-        return true;
-    http_answer_header(v->call, "Retry-After", STR("60"));
-    return false;
-}
-
 static int after_password(struct http_call *call)
 {
     struct entry *e = call->work;
     _cleanup_visit struct visit v = {0};
     visit_open(call, &v);
     if (!e->job.fits) {
-        set_text(v.view, "next", local_path(e->next, ""));
+        set_text(v.view, "next", local_path(v.site, e->next, ""));
         return sign_again(&v, 401, "sign_wrong");
     }
     return begin_session(&v, e, &e->account.cid);
-}
-
-static int hash_later(struct visit *v, struct entry *e, http_handler *then)
-{
-    e->job.job = (struct job){.call = v->call, .run = run_hash};
-    e->job.arena = v->arena;
-    v->call->work = e;
-    v->call->then = then;
-    if (worker_submit(v->web->hasher, &e->job.job))
-        return HTTP_LATER;
-    v->call->then = NULL;
-    return visit_trouble(v, 503, "oops_busy");
 }
 
 /* The session that this browser has until now, which ends when another begins. */
@@ -228,7 +153,7 @@ int sign_in(struct http_call *call)
     struct entry *e = arena_alloc(&call->arena, sizeof *e);
     visit_open(call, &v);
     http_form(call, "next", 1000, &e->next);
-    set_text(v.view, "next", local_path(e->next, ""));
+    set_text(v.view, "next", local_path(v.site, e->next, ""));
     if (!visit_form_is_ours(&v))
         return sign_again(&v, 403, "sign_form");
     if (!http_form(call, "name", ACCOUNT_NAME_MAX, &e->name) || !e->name.n ||
@@ -239,7 +164,7 @@ int sign_in(struct http_call *call)
         return sign_again(&v, 429, "sign_often");
     if (find_account(&v, e, &err))
         return visit_error(&v, &err);
-    return hash_later(&v, e, after_password);
+    return hash_later(&v, &e->job, e, after_password);
 }
 
 int sign_in_as(struct visit *v, const struct uid *cid, struct str next)
@@ -266,12 +191,12 @@ int sign_in_passkey(struct http_call *call)
     struct entry *e = arena_alloc(&call->arena, sizeof *e);
     visit_open(call, &v);
     http_form(call, "next", 1000, &e->next);
-    set_text(v.view, "next", local_path(e->next, ""));
+    set_text(v.view, "next", local_path(v.site, e->next, ""));
     if (!visit_form_is_ours(&v))
         return sign_again(&v, 403, "sign_form");
     if (!may_try(&v, new_token(v.arena)))
         return sign_again(&v, 429, "sign_often");
-    int rc = passkey_find_for(&v, &e->passkey, &e->count, &err);
+    int rc = passkey_find_for(&v, STR("sign-in"), &e->passkey, &e->count, &err);
     if (rc == 0)
         return sign_again(&v, 401, "sign_passkey_wrong");
     if (rc < 0 || (rc = find_old(&v, e, &err)) < 0)
@@ -415,22 +340,6 @@ static int after_hash(struct http_call *call)
     return web_submit(w, account_made);
 }
 
-/* What is wrong with a new name and password; NULL: nothing. */
-static const char *judge(struct http_call *call, struct entry *e)
-{
-    struct str again = {0};
-    if (!http_form(call, "name", ACCOUNT_NAME_MAX, &e->name) || str_trim(e->name).n == 0 ||
-        !str_no_controls(e->name, false))
-        return "welcome_name";
-    if (!http_form(call, "password", PASSWORD_MOST, &e->job.password) ||
-        e->job.password.n < PASSWORD_LEAST)
-        return "welcome_short";
-    if (!http_form(call, "again", PASSWORD_MOST, &again) || !str_eq(again, e->job.password))
-        return "welcome_differ";
-    e->name = str_trim(e->name);
-    return str_eq(e->name, e->job.password) ? "welcome_same" : NULL;
-}
-
 int welcome_post(struct http_call *call)
 {
     _cleanup_visit struct visit v = {0};
@@ -444,11 +353,11 @@ int welcome_post(struct http_call *call)
         return welcome_form(&v, 403, "sign_form");
     if (!may_try(&v, call->param[0]))
         return welcome_form(&v, 429, "sign_often");
-    const char *wrong = judge(call, e);
+    const char *wrong = judge_account(call, ACCOUNT_NAME_MAX, &e->name, &e->job);
     if (wrong)
         return welcome_form(&v, 422, wrong);
     e->job.make = true;
-    return hash_later(&v, e, after_hash);
+    return hash_later(&v, &e->job, e, after_hash);
 }
 
 /* ---- proving it again ---- */
@@ -457,7 +366,7 @@ static int prove_form(struct visit *v, int status, const char *problem, struct s
 {
     set_text(v->view, "title", word(v, "prove_title"));
     set_text(v->view, "problem", problem ? word(v, problem) : (struct str){0});
-    set_text(v->view, "next", local_path(next, "/portal"));
+    set_text(v->view, "next", local_path(v->site, next, "/portal"));
     return visit_page(v, status, "prove.html", "");
 }
 
@@ -483,7 +392,7 @@ int prove_page(struct http_call *call)
     http_query(call, "next", &next);
     if (v.web->provider && !has_password(&v))
         return visit_go(call, arena_printf(v.arena, "/portal/provider?again=1&next=%.*s",
-                                           STR_ARG(local_path(next, "/portal"))));
+                                           STR_ARG(local_path(v.site, next, "/portal"))));
     return prove_form(&v, 200, NULL, next);
 }
 
@@ -526,5 +435,5 @@ int prove_post(struct http_call *call)
     if (rc < 0)
         return visit_error(&v, &err);
     e->job.hash = e->account.password;
-    return hash_later(&v, e, after_proof);
+    return hash_later(&v, &e->job, e, after_proof);
 }

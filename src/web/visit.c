@@ -56,7 +56,7 @@ struct str new_token(struct arena *arena)
     return arena_str(arena, buf_view(&text));
 }
 
-static struct str form_token(struct visit *v, const char *use, struct str token)
+struct str form_token(struct visit *v, const char *use, struct str token)
 {
     struct str nul = {"", 1};
     struct str parts[] = {{(const char *)v->web->csrf_key.b, TOKEN_BYTES}, str_of(use), nul, token};
@@ -97,10 +97,35 @@ static const struct words *wanted_words(struct visit *v)
 
 /* ---- paths ---- */
 
-struct str local_path(struct str asked, const char *otherwise)
+static void portal_menu(struct visit *v, const char *page)
 {
-    bool ours = str_is(asked, "/portal") || str_starts(asked, STR("/portal/")) ||
-                str_starts(asked, STR("/portal?"));
+    static const struct {
+        const char *name, *path;
+    } entries[] = {
+        {"overview", "/portal"},          {"choices", "/portal/choices"},
+        {"activity", "/portal/activity"}, {"data", "/portal/data"},
+        {"requests", "/portal/requests"}, {"receipts", "/portal/receipts"},
+        {"policies", "/portal/policies"}, {"messages", "/portal/messages"},
+        {"apps", "/portal/apps"},         {"account", "/portal/account"},
+    };
+    json_t *menu = json_array();
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+        json_t *entry = json_object();
+        set_text(entry, "path", str_of(entries[i].path));
+        set_text(entry, "label", word_of(v, "menu_", str_of(entries[i].name)));
+        set_true(entry, "here", strcmp(entries[i].name, page) == 0);
+        json_array_append_new(menu, entry);
+    }
+    json_object_set_new(v->view, "menu", menu);
+}
+
+const struct site portal_site = {"/portal", "layout.html", "lov-session", portal_menu};
+
+struct str local_path(const struct site *site, struct str asked, const char *otherwise)
+{
+    struct str root = str_of(site->root);
+    bool ours = str_starts(asked, root) &&
+                (asked.n == root.n || asked.p[root.n] == '/' || asked.p[root.n] == '?');
     for (size_t i = 0; i < asked.n && ours; i++) {
         unsigned char c = (unsigned char)asked.p[i];
         ours = c > 0x20 && c < 0x7f && c != '\\' && !(c == '/' && i && asked.p[i - 1] == '/');
@@ -141,6 +166,7 @@ void visit_open(struct http_call *call, struct visit *v)
 {
     struct web *web = api_more(call);
     *v = (struct visit){
+        .site = &portal_site,
         .call = call,
         .web = web,
         .arena = &call->arena,
@@ -154,6 +180,7 @@ void visit_open(struct http_call *call, struct visit *v)
     v->rules = engine_rules(v->engine);
     v->policy = v->rules ? rules_policy(v->rules) : NULL;
     set_text(v->view, "language", v->language);
+    set_text(v->view, "home", str_of(v->site->root));
     json_object_set(v->view, "t", words->json);
     set_text(v->view, "controller", v->policy ? v->policy->controller_name : STR("Lov"));
     set_text(v->view, "contact", v->policy ? v->policy->contact : (struct str){0});
@@ -220,7 +247,7 @@ static int find_session(struct visit *v, struct err *err)
 {
     struct db_pool *pool = engine_identities(v->engine);
     struct db *db;
-    v->token = get_cookie(v->call, v->web, "lov-session");
+    v->token = get_cookie(v->call, v->web, v->site->cookie);
     if (v->token.n != TOKEN_CHARS)
         return 0;
     int rc = db_pool_get(pool, &db, err);
@@ -242,7 +269,7 @@ bool visit_begin(struct http_call *call, struct visit *v)
     }
     if (rc == 0) {
         bool page = str_is(call->method, "GET") && !str_is(call->path, "/portal");
-        struct str next = page ? local_path(call->path, "") : (struct str){0};
+        struct str next = page ? local_path(v->site, call->path, "") : (struct str){0};
         visit_go(call, arena_printf(v->arena, "/portal/sign-in%s%.*s", next.n ? "?next=" : "",
                                     STR_ARG(next)));
         return false;
@@ -275,18 +302,23 @@ static bool origin_is_ours(struct http_call *call)
     return theirs.n == host.n && strncasecmp(theirs.p, host.p, host.n) == 0;
 }
 
-static bool token_fits(struct visit *v, struct str expected)
+bool token_fits(struct visit *v, struct str sent, struct str expected)
+{
+    return origin_is_ours(v->call) && sent.n == expected.n &&
+           bytes_equal_secret(sent.p, expected.p, sent.n);
+}
+
+bool form_fits(struct visit *v, struct str expected)
 {
     struct str sent = {0};
-    return http_form(v->call, "csrf", 64, &sent) && sent.n == expected.n &&
-           bytes_equal_secret(sent.p, expected.p, sent.n);
+    return http_form(v->call, "csrf", 64, &sent) && token_fits(v, sent, expected);
 }
 
 bool visit_post(struct http_call *call, struct visit *v)
 {
     if (!visit_begin(call, v))
         return false;
-    if (origin_is_ours(call) && token_fits(v, form_token(v, "session", v->token)))
+    if (form_fits(v, form_token(v, "session", v->token)))
         return true;
     visit_trouble(v, 403, "oops_form");
     return false;
@@ -305,8 +337,7 @@ void visit_form_token(struct visit *v)
 bool visit_form_is_ours(struct visit *v)
 {
     struct str token = get_cookie(v->call, v->web, "lov-form");
-    return token.n == TOKEN_CHARS && origin_is_ours(v->call) &&
-           token_fits(v, form_token(v, "form", token));
+    return token.n == TOKEN_CHARS && form_fits(v, form_token(v, "form", token));
 }
 
 bool visit_proved(struct visit *v, const char *next)
@@ -327,28 +358,6 @@ static struct str web_file(const char *name)
     bug("web/%s is not built in", name);
 }
 
-static void add_menu(struct visit *v, const char *page)
-{
-    static const struct {
-        const char *name, *path;
-    } entries[] = {
-        {"overview", "/portal"},          {"choices", "/portal/choices"},
-        {"activity", "/portal/activity"}, {"data", "/portal/data"},
-        {"requests", "/portal/requests"}, {"receipts", "/portal/receipts"},
-        {"policies", "/portal/policies"}, {"messages", "/portal/messages"},
-        {"apps", "/portal/apps"},         {"account", "/portal/account"},
-    };
-    json_t *menu = json_array();
-    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
-        json_t *entry = json_object();
-        set_text(entry, "path", str_of(entries[i].path));
-        set_text(entry, "label", word_of(v, "menu_", str_of(entries[i].name)));
-        set_true(entry, "here", strcmp(entries[i].name, page) == 0);
-        json_array_append_new(menu, entry);
-    }
-    json_object_set_new(v->view, "menu", menu);
-}
-
 static void add_languages(struct visit *v)
 {
     json_t *list = json_array();
@@ -361,7 +370,7 @@ static void add_languages(struct visit *v)
         json_array_append_new(list, entry);
     }
     json_object_set_new(v->view, "languages", list);
-    set_text(v->view, "here_path", local_path(v->call->path, "/portal"));
+    set_text(v->view, "here_path", local_path(v->site, v->call->path, v->site->root));
 }
 
 int visit_page(struct visit *v, int status, const char *template, const char *page)
@@ -369,7 +378,7 @@ int visit_page(struct visit *v, int status, const char *template, const char *pa
     struct http_call *call = v->call;
     _cleanup_buf struct buf content = {0};
     if (v->signed_in)
-        add_menu(v, page);
+        v->site->menu(v, page);
     add_languages(v);
     if (!json_object_get(v->view, "title"))
         set_text(v->view, "title", word_of(v, "menu_", str_of(page)));
@@ -381,7 +390,7 @@ int visit_page(struct visit *v, int status, const char *template, const char *pa
     call->status = status;
     call->content_type = "text/html; charset=utf-8";
     buf_clear(&call->out);
-    template_render(web_file("layout.html"), v->view, &call->out);
+    template_render(web_file(v->site->layout), v->view, &call->out);
     return 0;
 }
 
@@ -412,6 +421,11 @@ int page_missing(struct http_call *call)
 
 int language_set(struct http_call *call)
 {
+    return visit_language(call, &portal_site);
+}
+
+int visit_language(struct http_call *call, const struct site *site)
+{
     _cleanup_visit struct visit v = {0};
     struct str next = {0};
     visit_open(call, &v);
@@ -423,7 +437,7 @@ int language_set(struct http_call *call)
                                         "lov-language=%.*s; Path=/; SameSite=Lax; "
                                         "Max-Age=31536000%s",
                                         STR_ARG(words->language), v.web->secure ? "; Secure" : ""));
-    return visit_go(call, local_path(next, "/portal"));
+    return visit_go(call, local_path(site, next, site->root));
 }
 
 /* ---- files ---- */
@@ -437,6 +451,7 @@ int assets_get(struct http_call *call)
         {"portal.js", "text/javascript; charset=utf-8"},
         {"passkey.js", "text/javascript; charset=utf-8"},
         {"verify.js", "text/javascript; charset=utf-8"},
+        {"console.css", "text/css; charset=utf-8"},
         {"favicon.svg", "image/svg+xml"},
     };
     for (size_t i = 0; i < sizeof assets / sizeof *assets; i++) {

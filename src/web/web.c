@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "api/receipt_page.h"
-#include "web/private.h"
+#include "web/console.h"
 
 #define GET_PAGE(path, function)                                                                   \
     {                                                                                              \
@@ -15,6 +15,23 @@
     {                                                                                              \
         .method = "POST", .pattern = path, .handler = function, .open = true,                      \
         .body_max = WEB_FORM_MAX, .raw = true                                                      \
+    }
+
+/* Of the console: `permission` is what the role of whoever sits there must have. */
+#define DESK_PAGE(path, function, permission)                                                      \
+    {                                                                                              \
+        .method = "GET", .pattern = path, .handler = function, .open = true, .allow = permission   \
+    }
+#define DESK_FORM(path, function, permission)                                                      \
+    {                                                                                              \
+        .method = "POST", .pattern = path, .handler = function, .open = true, .allow = permission, \
+        .body_max = WEB_FORM_MAX, .raw = true                                                      \
+    }
+
+#define DESK_UPLOAD(path, function, permission)                                                    \
+    {                                                                                              \
+        .method = "POST", .pattern = path, .handler = function, .open = true, .allow = permission, \
+        .body_max = WEB_UPLOAD_MAX, .raw = true                                                    \
     }
 
 static const struct http_route routes[] = {
@@ -68,6 +85,36 @@ static const struct http_route routes[] = {
     POST_FORM("/portal/account/passkeys", passkey_make),
     POST_FORM("/portal/account/passkeys/{passkey}/end", passkey_remove),
     GET_PAGE("/portal/{rest...}", page_missing),
+
+    GET_PAGE("/console/language/{language}", console_language),
+    GET_PAGE("/console/sign-in", console_sign_page),
+    POST_FORM("/console/sign-in", console_sign_in),
+    GET_PAGE("/console/second", console_second_page),
+    POST_FORM("/console/second", console_second),
+    POST_FORM("/console/sign-out", console_sign_out),
+    GET_PAGE("/console/welcome/{token}", console_welcome_page),
+    POST_FORM("/console/welcome/{token}", console_welcome),
+    DESK_PAGE("/console/account", console_account, MAY_USE_CONSOLE),
+    DESK_FORM("/console/account/sessions/{session}/end", console_end_session, MAY_USE_CONSOLE),
+    DESK_FORM("/console/account/sessions/end-others", console_end_others, MAY_USE_CONSOLE),
+    DESK_FORM("/console/account/passkeys", console_passkey_make, MAY_USE_CONSOLE),
+    DESK_FORM("/console/account/passkeys/{passkey}/end", console_passkey_end, MAY_USE_CONSOLE),
+    DESK_FORM("/console/role", console_role, MAY_USE_CONSOLE),
+    DESK_PAGE("/console/policy", console_policy, MAY_READ_POLICY),
+    DESK_PAGE("/console/policy/files", console_policy_files, MAY_READ_POLICY),
+    DESK_PAGE("/console/policy/propose", console_propose_page, MAY_WRITE_POLICY),
+    DESK_UPLOAD("/console/policy/propose", console_propose, MAY_WRITE_POLICY),
+    DESK_PAGE("/console/policy/proposals/{proposal}", console_proposal, MAY_READ_PROPOSALS),
+    DESK_FORM("/console/policy/proposals/{proposal}/approve", console_approve, MAY_WRITE_POLICY),
+    DESK_FORM("/console/policy/proposals/{proposal}/reject", console_reject, MAY_WRITE_POLICY),
+    DESK_PAGE("/console/requests", console_requests, MAY_READ_REQUESTS),
+    DESK_FORM("/console/requests", console_request_open, MAY_OPEN_REQUESTS),
+    DESK_PAGE("/console/requests/{request}", console_request, MAY_READ_REQUESTS),
+    DESK_FORM("/console/requests/{request}/{step}", console_request_step, MAY_WRITE_REQUESTS),
+    DESK_PAGE("/console/recipients", console_recipients, MAY_READ_EVENTS),
+    DESK_PAGE("/console/recipients/{recipient}", console_recipient, MAY_READ_EVENTS),
+    DESK_PAGE("/console", console_today, MAY_USE_CONSOLE),
+    DESK_PAGE("/console/{rest...}", console_missing, MAY_USE_CONSOLE),
 };
 
 const struct http_route *web_routes(size_t *count)
@@ -76,21 +123,44 @@ const struct http_route *web_routes(size_t *count)
     return routes;
 }
 
-/* Every file portal.<language>.json is a language. */
+static const struct embedded *find_file(struct str name)
+{
+    for (size_t i = 0; i < embedded_web_count; i++)
+        if (str_is(name, embedded_web[i].name))
+            return &embedded_web[i];
+    return NULL;
+}
+
+static json_t *read_words(const struct embedded *file)
+{
+    struct err err = {0};
+    json_t *json = NULL;
+    if (json_read((struct str){file->text, file->size}, &json, &err))
+        bug("web/%s: %s", file->name, err.text);
+    return json;
+}
+
+/* Every file portal.<language>.json is a language; console.<language>.json has what the console
+ * says beside that. */
 static void load_words(struct web *web)
 {
     struct str prefix = STR("portal."), suffix = STR(".json");
     for (size_t i = 0; i < embedded_web_count; i++) {
         struct str name = str_of(embedded_web[i].name);
-        struct err err = {0};
+        _cleanup_buf struct buf console = {0};
         if (!str_starts(name, prefix) || !str_ends(name, suffix))
             continue;
         if (web->word_count == WEB_LANGUAGES)
             bug("more than %d languages", (int)WEB_LANGUAGES);
         struct words *w = &web->words[web->word_count++];
         w->language = (struct str){name.p + prefix.n, name.n - prefix.n - suffix.n};
-        if (json_read((struct str){embedded_web[i].text, embedded_web[i].size}, &w->json, &err))
-            bug("web/%s: %s", embedded_web[i].name, err.text);
+        w->json = read_words(&embedded_web[i]);
+        w->console = json_copy(w->json);
+        buf_printf(&console, "console.%.*s.json", STR_ARG(w->language));
+        const struct embedded *file = find_file(buf_view(&console));
+        json_t *own = file ? read_words(file) : NULL;
+        json_object_update(w->console, own);
+        json_decref(own);
     }
 }
 
@@ -113,6 +183,8 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
     web->challenges = challenges_new();
     if (options && options->base_url)
         web->base_url = str_of(str_dup(str_of(options->base_url)));
+    if (options && options->training_url)
+        web->training_url = str_of(str_dup(str_of(options->training_url)));
     while (web->base_url.n && web->base_url.p[web->base_url.n - 1] == '/')
         web->base_url.n--;
     *out = web;
@@ -131,12 +203,15 @@ void web_close(struct web *web)
     streams_free(web->streams);
     challenges_free(web->challenges);
     free((char *)web->base_url.p);
+    free((char *)web->training_url.p);
     worker_free(web->hasher);
     provider_free(web->provider);
     limiter_free(web->by_name);
     limiter_free(web->by_address);
-    for (size_t i = 0; i < web->word_count; i++)
+    for (size_t i = 0; i < web->word_count; i++) {
         json_decref(web->words[i].json);
+        json_decref(web->words[i].console);
+    }
     secret_wipe(&web->csrf_key);
     free(web);
 }

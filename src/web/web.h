@@ -1,10 +1,11 @@
 /*
- * web.h - the door of the pages: the consumer's portal at /portal.
+ * web.h - the door of the pages: the consumer's portal at /portal, the console of staff at
+ * /console.
  *
  * Pages are made on the server from the templates of web/ (base/template.h), with words from
- * web/portal.<language>.json: adding a language is adding a file. Everything that a consumer must
- * do works without JavaScript; the scripts add what is live. Every answer keeps to a strict
- * Content-Security-Policy; nothing is loaded from elsewhere.
+ * web/portal.<language>.json and web/console.<language>.json: adding a language is adding files.
+ * Everything that a consumer must do works without JavaScript; the scripts add what is live. Every
+ * answer keeps to a strict Content-Security-Policy; nothing is loaded from elsewhere.
  *
  * A consumer's pages show that consumer alone: whose they are comes from the session (cookie),
  * never from the request. Each change is a POST that carries a token bound to the session.
@@ -34,6 +35,8 @@ struct web_options {
      * Copied. */
     const char *base_url;
     const struct provider_options *provider; /* NULL: none */
+    /* Where staff renew their training; NULL: not said. Copied. */
+    const char *training_url;
 };
 
 /* The engine must outlive it. */

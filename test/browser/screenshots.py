@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""screenshots.py FOLDER - pictures of every page of the portal, phone and desktop, light and dark,
-in both languages, of a demo company with some activity. Prints what it made."""
+"""screenshots.py FOLDER [PAGE ...] - pictures of every page of the portal and the console, phone and
+desktop, light and dark, in both languages, of a demo company with some activity. Prints what it made."""
 
 import os
 import pathlib
@@ -9,6 +9,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from desk import Staff, invite_staff, propose  # noqa: E402
 from portal import DESKTOP, PHONE, PURCHASE, Browser, Person, Server, invite, make_demo, question  # noqa: E402
 
 
@@ -60,6 +61,16 @@ def pages_of(person):
     }
 
 
+def console_pages(staff):
+    """Every page of the console, with something on it."""
+    proposal = propose(staff, retention_days=400)
+    request = staff.server.admin.get(staff.server.url + "/v1/requests?state=live", timeout=20).json()["items"][0]["id"]
+    return {"desk-today": "/console", "desk-policy": "/console/policy", "desk-propose": "/console/policy/propose",
+            "desk-proposal": proposal,
+            "desk-recipients": "/console/recipients", "desk-recipient": "/console/recipients/marketing",
+            "desk-requests": "/console/requests", "desk-request": f"/console/requests/{request}", "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     only = sys.argv[2:]
@@ -73,19 +84,23 @@ def main():
             buy_twice(server)
             welcome = invite(server, "00002")
             pages = pages_of(person)
+            staff = Staff(server, "privacy_officer,admin,support", departments="customer_service")
+            untrained = Staff(server, "support", trained="2026-01-31")
+            desk_pages = console_pages(Staff(server, "privacy_officer"))
+            staff_link = invite_staff(server)["path"]
             for width, size in (("phone", PHONE), ("desktop", DESKTOP)):
                 for scheme, language in (("light", "sv"), ("dark", "en")):
                     browser = Browser(size, language=language, dark=scheme == "dark")
-                    outside = {"sign": "/portal/sign-in", "welcome": welcome}
-                    for name, path in outside.items():
-                        if only and name not in only:
-                            continue
-                        browser.open(server.url + path).picture(out / f"{name}-{width}-{scheme}.png")
-                    browser.become(person)
-                    for name, path in pages.items():
-                        if only and name not in only:
-                            continue
-                        browser.open(server.url + path).picture(out / f"{name}-{width}-{scheme}.png")
+                    outside = {"sign": "/portal/sign-in", "welcome": welcome, "desk-sign": "/console/sign-in",
+                               "desk-welcome": staff_link}
+                    for who, paths in ((None, outside), (person, pages), (staff, desk_pages),
+                                       (untrained, {"desk-untrained": "/console"})):
+                        if who:
+                            browser.become(who)
+                        for name, path in paths.items():
+                            if only and name not in only:
+                                continue
+                            browser.open(server.url + path).picture(out / f"{name}-{width}-{scheme}.png")
                     browser.close()
         finally:
             server.stop()

@@ -58,6 +58,18 @@ static const struct {
     {"GET", "/v1/keys", NULL, "admin"},
     {"DELETE", "/v1/keys/0", NULL, "admin"},
     {"POST", "/v1/store/rotate", NULL, "admin"},
+    {"GET", "/v1/overview", NULL, "admin privacy_officer analyst support marketing auditor"},
+    {"GET", "/v1/uses", NULL, "admin privacy_officer auditor recipient"},
+    {"POST", "/v1/policy/proposals", "{}", "admin privacy_officer"},
+    {"GET", "/v1/policy/proposals", NULL, "admin privacy_officer auditor"},
+    {"GET", "/v1/policy/proposals/0", NULL, "admin privacy_officer auditor"},
+    {"POST", "/v1/policy/proposals/0/approve", "{}", "admin privacy_officer"},
+    {"POST", "/v1/policy/proposals/0/reject", NULL, "admin privacy_officer"},
+    {"POST", "/v1/staff", "{}", "admin"},
+    {"GET", "/v1/staff", NULL, "admin"},
+    {"POST", "/v1/staff/0/invitations", NULL, "admin"},
+    {"POST", "/v1/staff/0/training", "{}", "admin"},
+    {"POST", "/v1/staff/0/disable", NULL, "admin"},
 };
 
 static const char *const roles[] = {"admin",     "privacy_officer", "analyst",   "support",
