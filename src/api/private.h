@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "base/json.h"
+#include "notify/notify.h"
 #include "rights/rights.h"
 #include "vault/vault.h"
 
@@ -50,6 +51,7 @@ enum permission {
     MAY_BE_TOLD = 1 << 22, /* notifications; a recipient: its own */
     MAY_OPEN_REQUESTS = 1 << 23,
     MAY_EXPORT = 1 << 24, /* all there is of one consumer, at their request */
+    MAY_MANAGE_WEBHOOKS = 1 << 25,
 };
 
 struct principal {
@@ -94,6 +96,7 @@ struct api {
     bool public_entries;
     int64_t checkpoint_seconds, audit_seconds, aggregate_seconds;
     struct http_server *_Atomic server;
+    struct notify *_Atomic notify;
     struct keys *keys;
     struct vault *vault;
     struct counters *counters;
@@ -217,6 +220,8 @@ http_handler consumers_signal, gpc_support;
 http_handler retention_list, aggregates_ask, audience_read;
 http_handler authzen_evaluation, authzen_evaluations, authzen_metadata;
 http_handler search_subject, search_resource, search_action;
+http_handler webhooks_create, webhooks_list, webhooks_get, webhooks_revoke, webhooks_rotate,
+    webhooks_replay, webhooks_test, webhooks_failures;
 http_handler store_rotate;
 http_handler log_describe, log_checkpoint, log_make_checkpoint, log_tile, log_entries, log_cosign,
     log_inclusion, log_consistency;

@@ -18,7 +18,7 @@ static const struct role {
     const char *name;
     uint32_t permissions;
 } roles[] = {
-    {"admin", OFFICER | MAY_MANAGE_KEYS | MAY_OPERATE},
+    {"admin", OFFICER | MAY_MANAGE_KEYS | MAY_OPERATE | MAY_MANAGE_WEBHOOKS},
     {"privacy_officer", OFFICER},
     {"analyst", RULES_READ | MAY_DECIDE},
     {"support", RULES_READ | MAY_DECIDE | MAY_WRITE_CONSENTS | MAY_READ_CONSENTS |
@@ -57,7 +57,7 @@ uint32_t recipient_permissions(void)
 const struct principal *operator_principal(void)
 {
     static const struct principal local = {
-        .permissions = OFFICER | MAY_MANAGE_KEYS | MAY_OPERATE,
+        .permissions = OFFICER | MAY_MANAGE_KEYS | MAY_OPERATE | MAY_MANAGE_WEBHOOKS,
         .actor = {"local", 5},
         .hash = 1,
     };
