@@ -395,6 +395,45 @@ static const struct http_route routes[] = {
      .handler = staff_train,
      .allow = MAY_MANAGE_STAFF,
      .body_max = BODY_MEMBERS},
+    {.method = "POST",
+     .pattern = "/v1/webhooks",
+     .handler = webhooks_create,
+     .allow = MAY_MANAGE_WEBHOOKS,
+     .body_max = BODY_MEMBERS},
+    {.method = "GET",
+     .pattern = "/v1/webhooks",
+     .handler = webhooks_list,
+     .allow = MAY_MANAGE_WEBHOOKS},
+    {.method = "GET",
+     .pattern = "/v1/webhooks/{id}",
+     .handler = webhooks_get,
+     .allow = MAY_MANAGE_WEBHOOKS},
+    {.method = "DELETE",
+     .pattern = "/v1/webhooks/{id}",
+     .handler = webhooks_revoke,
+     .allow = MAY_MANAGE_WEBHOOKS},
+    {.method = "POST",
+     .pattern = "/v1/webhooks/{id}/rotate",
+     .handler = webhooks_rotate,
+     .allow = MAY_MANAGE_WEBHOOKS,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/webhooks/{id}/replay",
+     .handler = webhooks_replay,
+     .allow = MAY_MANAGE_WEBHOOKS,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "POST",
+     .pattern = "/v1/webhooks/{id}/test",
+     .handler = webhooks_test,
+     .allow = MAY_MANAGE_WEBHOOKS,
+     .body_max = BODY_MEMBERS,
+     .body_optional = true},
+    {.method = "GET",
+     .pattern = "/v1/webhooks/{id}/failures",
+     .handler = webhooks_failures,
+     .allow = MAY_MANAGE_WEBHOOKS},
 
     {.method = "POST",
      .pattern = "/v1/store/rotate",
@@ -563,4 +602,9 @@ void api_base(const struct http_call *call, struct buf *out)
 void api_set_server(struct api *api, struct http_server *server)
 {
     atomic_store_explicit(&api->server, server, memory_order_release);
+}
+
+void api_set_notify(struct api *api, struct notify *notify)
+{
+    atomic_store_explicit(&api->notify, notify, memory_order_release);
 }

@@ -72,6 +72,10 @@ int api_read_row(const struct api *api, const struct api_row *row, struct arena 
 /* The server whose address and counters the metadata and /metrics tell; NULL takes it away again,
  * before the server is stopped. */
 void api_set_server(struct api *api, struct http_server *server);
+/* What delivers webhooks, whose counters /metrics tells; NULL takes it away again, before it is
+ * stopped. */
+struct notify;
+void api_set_notify(struct api *api, struct notify *notify);
 /* Starts the thread that each second records what has expired, overwrites what an erasure could
  * not, publishes checkpoints and audits the ledger; it publishes once more when it stops. */
 int api_start_housekeeping(struct api *api, struct err *err);

@@ -51,6 +51,33 @@ static void print_requests(struct engine *e, struct buf *out)
     print_gauge(&overdue, out);
 }
 
+static void print_webhooks(struct api *api, struct buf *out)
+{
+    struct notify_counts c;
+    struct err ignored;
+    /* Acquire: pairs with api_set_notify(). */
+    if (notify_counts(api->engine, atomic_load_explicit(&api->notify, memory_order_acquire), &c,
+                      &ignored))
+        return;
+    buf_printf(out,
+               "# HELP lov_webhook_attempts_total Messages of webhooks by what became of them.\n"
+               "# TYPE lov_webhook_attempts_total counter\n"
+               "lov_webhook_attempts_total{outcome=\"delivered\"} %llu\n"
+               "lov_webhook_attempts_total{outcome=\"failed\"} %llu\n"
+               "lov_webhook_attempts_total{outcome=\"dead\"} %llu\n",
+               (unsigned long long)c.delivered, (unsigned long long)c.failed,
+               (unsigned long long)c.dead);
+    const struct gauge gauges[] = {
+        {"lov_webhooks", "gauge", "Webhooks that are registered.", c.webhooks},
+        {"lov_webhook_waiting", "gauge", "Failed messages that are tried again.", c.waiting},
+        {"lov_webhook_dead_letters", "gauge", "Messages that are tried no more.", c.dead_letters},
+        {"lov_webhook_behind", "gauge", "Events that the slowest webhook has not looked at.",
+         c.behind},
+    };
+    for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
+        print_gauge(&gauges[i], out);
+}
+
 int operations_metrics(struct http_call *call)
 {
     struct api *api = api_of(call);
@@ -82,6 +109,7 @@ int operations_metrics(struct http_call *call)
     for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
         print_gauge(&gauges[i], &call->out);
     print_requests(api->engine, &call->out);
+    print_webhooks(api, &call->out);
     if (server)
         http_server_metrics(server, &call->out);
     return 0;

@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "api/roles.h"
 #include "base/json.h"
+#include "notify/notify.h"
 #include "rights/rights.h"
 #include "vault/vault.h"
 
@@ -98,6 +99,7 @@ struct api {
     bool public_entries;
     int64_t checkpoint_seconds, audit_seconds, aggregate_seconds;
     struct http_server *_Atomic server;
+    struct notify *_Atomic notify;
     struct keys *keys;
     struct vault *vault;
     struct counters *counters;
@@ -227,6 +229,8 @@ http_handler consumers_signal, gpc_support;
 http_handler retention_list, aggregates_ask, audience_read;
 http_handler authzen_evaluation, authzen_evaluations, authzen_metadata;
 http_handler search_subject, search_resource, search_action;
+http_handler webhooks_create, webhooks_list, webhooks_get, webhooks_revoke, webhooks_rotate,
+    webhooks_replay, webhooks_test, webhooks_failures;
 http_handler store_rotate;
 http_handler log_describe, log_checkpoint, log_make_checkpoint, log_tile, log_entries, log_cosign,
     log_inclusion, log_consistency;

@@ -39,6 +39,7 @@ enum permission {
     MAY_MANAGE_STAFF = 1 << 25,
     MAY_USE_CONSOLE = 1 << 26,
     MAY_READ_PROPOSALS = 1 << 27, /* of policies */
+    MAY_MANAGE_WEBHOOKS = 1 << 28,
 };
 
 /* The name as the table spells it, NULL when there is no such role; "-" is read as "_". */

@@ -57,7 +57,9 @@ extern const struct cli_command cmd_init, cmd_serve, cmd_demo, cmd_check, cmd_ke
     cmd_key_log, cmd_request_open, cmd_request_list, cmd_request_show, cmd_request_ask,
     cmd_request_export, cmd_request_verify, cmd_request_extend, cmd_request_fulfil,
     cmd_request_refuse, cmd_request_withdraw, cmd_staff_invite, cmd_staff_link, cmd_staff_list,
-    cmd_staff_training, cmd_staff_disable, cmd_version, cmd_help, cmd_completion, cmd_man;
+    cmd_staff_training, cmd_staff_disable, cmd_version, cmd_help, cmd_completion, cmd_man,
+    cmd_webhook_create, cmd_webhook_list, cmd_webhook_failures, cmd_webhook_revoke,
+    cmd_webhook_rotate, cmd_webhook_replay, cmd_webhook_test;
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_command_count;
 /* --dir, --json, --help: of every command. */
@@ -66,7 +68,7 @@ extern const size_t cli_common_count;
 
 /* ---- parse.c ---- */
 
-enum { CLI_ARGS = 8, CLI_OPTIONS_MAX = 24 };
+enum { CLI_ARGS = 8, CLI_OPTIONS_MAX = 40 };
 
 struct cli {
     const struct cli_command *command;

@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "notify/notify.h"
+#include "rights/rights.h"
 #include "web/web.h"
 
 enum { STOP_SECONDS = 30 };
@@ -21,6 +23,8 @@ struct serving {
     struct api *api;
     struct web *web;
     struct http_server *server;
+    struct notify *notify;
+    struct notify_options telling;
     struct http_options options;
     unsigned checkpoint_seconds, audit_seconds, aggregate_seconds;
 };
@@ -49,6 +53,25 @@ static int read_numbers(struct cli *c, struct http_options *o, struct err *err)
     return rc;
 }
 
+static int read_telling(struct serving *s, struct err *err)
+{
+    int64_t retry = 0, attempts = 0, timeout = 0;
+    int rc = cli_number(s->c, "webhook-retry-seconds", 1, 3600, &retry, err);
+    if (rc == 0)
+        rc = cli_number(s->c, "webhook-attempts", 1, 20, &attempts, err);
+    if (rc == 0)
+        rc = cli_number(s->c, "webhook-timeout", 1, 300, &timeout, err);
+    s->telling = (struct notify_options){
+        .private_addresses = cli_value(s->c, "webhook-private") != NULL,
+        .ca_file = cli_value(s->c, "webhook-ca"),
+        .retry_seconds = (unsigned)retry,
+        .attempts = (unsigned)attempts,
+        .timeout_seconds = (unsigned)timeout,
+        .told_name = notification_name,
+    };
+    return rc;
+}
+
 static int read_intervals(struct serving *s, struct err *err)
 {
     int64_t checkpoint = 0, audit = 0, aggregate = 0;
@@ -57,6 +80,8 @@ static int read_intervals(struct serving *s, struct err *err)
         rc = cli_number(s->c, "audit-seconds", 1, 86400, &audit, err);
     if (rc == 0)
         rc = cli_number(s->c, "aggregate-seconds", 1, 86400, &aggregate, err);
+    if (rc == 0)
+        rc = read_telling(s, err);
     s->checkpoint_seconds = (unsigned)checkpoint;
     s->audit_seconds = (unsigned)audit;
     s->aggregate_seconds = (unsigned)aggregate;
@@ -201,7 +226,12 @@ static int start(struct serving *s, struct err *err)
         return rc;
     api_set_server(s->api, s->server);
     rc = engine_keep_audiences(s->engine, err);
-    return rc ? rc : api_start_housekeeping(s->api, err);
+    if (rc == 0)
+        rc = notify_start(s->engine, &s->telling, &s->notify, err);
+    if (rc)
+        return rc;
+    api_set_notify(s->api, s->notify);
+    return api_start_housekeeping(s->api, err);
 }
 
 static void announce(const struct serving *s)
@@ -256,6 +286,9 @@ static void stop(struct serving *s)
         web_stop_streams(s->web);
         http_server_stop(s->server, STOP_SECONDS);
     }
+    if (s->api)
+        api_set_notify(s->api, NULL);
+    notify_stop(s->notify);
     if (s->api)
         api_close(s->api);
     web_close(s->web);
@@ -313,6 +346,12 @@ static const struct cli_option options[] = {
     {"oidc-secret", "FILE", "the client's secret; a public client when not given", NULL, false},
     {"training-url", "URL", "where staff renew the training that the console demands", NULL, false},
     {"oidc-claim", "NAME", "holds the consumer's id; sub when not given", NULL, false},
+    {"webhook-private", NULL, "webhooks may go to this machine and its networks", NULL, false},
+    {"webhook-ca", "FILE", "authorities (PEM) of webhooks; the system's when not given", NULL,
+     false},
+    {"webhook-timeout", "SECONDS", "for one message; 20 when not given", NULL, false},
+    {"webhook-attempts", "N", "to deliver an event; 10 when not given", NULL, false},
+    {"webhook-retry-seconds", "N", "until the second attempt; 5 when not given", NULL, false},
 };
 const struct cli_command cmd_serve = {
     .name = "serve",

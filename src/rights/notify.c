@@ -91,11 +91,11 @@ int notify_all(struct write_scope *scope, const struct request_change *change, i
 
 /* ---- reading ---- */
 
-static int told_name(struct engine *e, struct db *identities, uint32_t shard, int64_t seq,
-                     struct arena *arena, struct str *out, struct err *err)
+int notification_name(struct engine *e, struct db *identities, uint32_t shard, int64_t seq,
+                      struct buf *out, struct err *err)
 {
     static const char sql[] = "select sealed_id from told where shard = $1 and seq = $2";
-    _cleanup_buf struct buf about = {0}, name = {0};
+    _cleanup_buf struct buf about = {0};
     _cleanup_secret struct secret key = identity_secret(engine_identity(e), "told");
     struct db_stmt *s = db_use(identities, sql);
     db_bind_int(s, 1, shard);
@@ -103,11 +103,19 @@ static int told_name(struct engine *e, struct db *identities, uint32_t shard, in
     int rc = db_step(s, err);
     if (rc != 1)
         return rc;
-    rc = unseal(&key, associated(shard, seq, &about), db_blob(s, 0), &name, err);
+    rc = unseal(&key, associated(shard, seq, &about), db_blob(s, 0), out, err);
     db_done(s);
-    if (rc == 0)
+    return rc ? rc : 1;
+}
+
+static int told_name(struct engine *e, struct db *identities, uint32_t shard, int64_t seq,
+                     struct arena *arena, struct str *out, struct err *err)
+{
+    _cleanup_buf struct buf name = {0};
+    int rc = notification_name(e, identities, shard, seq, &name, err);
+    if (rc == 1)
         *out = arena_str(arena, buf_view(&name));
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 struct reading {

@@ -189,6 +189,10 @@ int notification_list(struct engine *e, struct str recipient, bool open_only, in
                       int64_t limit, struct arena *arena,
                       int (*row)(void *ctx, const struct notification *n), void *ctx,
                       struct err *err);
+/* 1 and the name under which the recipient is told of the consumer appended, or 0 once that was
+ * acknowledged. `identities` is a reading connection. */
+int notification_name(struct engine *e, struct db *identities, uint32_t shard, int64_t seq,
+                      struct buf *out, struct err *err);
 struct notification_key {
     uint32_t shard;
     int64_t seq;

@@ -1,0 +1,82 @@
+/*
+ * private.h - what the files of this module share.
+ */
+#ifndef LOV_NOTIFY_PRIVATE_H
+#define LOV_NOTIFY_PRIVATE_H
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "notify/notify.h"
+
+/* ---- address.c ---- */
+
+bool address_is_loopback(const struct sockaddr *address);
+/* By what it says: "localhost", "127.0.0.1", "[::1]". */
+bool host_is_loopback(struct str host);
+
+/* ---- sign.c ---- */
+
+void webhook_secrets_seal(const struct identity *who, struct str id,
+                          const struct webhook_secrets *s, struct buf *out);
+int webhook_unseal(const struct identity *who, const struct webhook *h, struct webhook_secrets *out,
+                   struct err *err);
+
+/* ---- webhook.c ---- */
+
+#define WEBHOOK_COLUMNS                                                                            \
+    "id, recipient, url, kinds, created_at, revoked_at, stopped_at, revision, sealed"
+/* Texts from the arena. */
+void webhook_from_row(struct db_stmt *s, struct arena *arena, struct webhook *out);
+/* 1 and *out, or 0. */
+int webhook_find(struct db *lov, struct str id, struct arena *arena, struct webhook *out,
+                 struct err *err);
+/* Is the event one that goes there? */
+bool webhook_wants(const struct webhook *h, const struct ledger_event *event);
+
+/* ---- deliver.c: the thread that sends ---- */
+
+struct deliverer;
+struct deliverer *deliverer_start(struct engine *e, const struct notify_options *o);
+void deliverer_stop(struct deliverer *d);
+void deliverer_counts(const struct deliverer *d, struct notify_counts *out);
+
+/* ---- notify.c ---- */
+
+void notify_add_counts(const struct notify *n, struct notify_counts *out);
+
+/* ---- flight.c: one message on its way ---- */
+
+struct flight_end {
+    bool delivered, gone; /* gone: the endpoint wants no more (410) */
+    int status;
+    const char *error;      /* a word; "" when it was delivered */
+    int64_t retry_after_ms; /* what the endpoint asked for; 0: nothing */
+};
+struct flight;
+struct flight_options {
+    const struct notify_options *notify;
+    const char *url;
+    const struct webhook_secrets *secrets;
+    struct str id, body; /* copied */
+};
+/* NULL where it could not begin. */
+struct flight *flight_start(CURLM *multi, const struct flight_options *o, void *ctx);
+void *flight_of(CURL *curl);
+/* Ends it, done or not, and frees it. `result` is curl's. */
+void flight_end(CURLM *multi, struct flight *f, CURLcode result, struct flight_end *out);
+
+/* ---- cloud.c: what is sent ---- */
+
+struct cloud_event {
+    struct engine *engine;
+    struct db *identities;
+    struct str origin;
+    const struct notify_options *options;
+};
+int cloud_event_write(const struct cloud_event *c, const struct ledger_event *event, struct buf *id,
+                      struct buf *out, struct err *err);
+
+#endif
