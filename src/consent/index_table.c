@@ -2,7 +2,7 @@
  * proportion; who finds it full goes on to the next, and nobody ever moves or leaves, so that
  * readers may look at one line after the other without a lock.
  *
- * Growing fills a second table, an eighth larger, a part at each addition: line by line in order,
+ * Growing fills a second table, a twelfth larger, a part at each addition: line by line in order,
  * which is also about the order of the new one. Until it is complete readers use the old one and
  * changes are made in both; then the generation in the header turns them over at once. */
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 enum {
     MOVED_AT_ONCE = 24,  /* lines: the new table is ready long before the old one is full */
     SMALL_LINES = 65536, /* below it a table doubles */
-    FULL_NUMERATOR = 86, /* of 100 entries, when growing starts */
+    FULL_NUMERATOR = 78, /* of 100 entries, when growing starts */
+    LARGER = 12,         /* by which part of it a table grows: 64 bytes a consumer are never passed */
     FETCHED_AHEAD = 64,  /* addresses of entries on the way to the cursor */
 };
 
@@ -180,7 +181,7 @@ static void finish_growing(struct index *ix)
 /* Clusters that reach the end of a table leave it no place; a larger one has them spread. */
 static void start_again_larger(struct index *ix)
 {
-    start_growing(ix, ix->growth.lines + ix->growth.lines / 8);
+    start_growing(ix, ix->growth.lines + ix->growth.lines / LARGER);
 }
 
 static void move_lines(struct index *ix, uint64_t count)
@@ -212,7 +213,7 @@ void index_grow(struct index *ix)
 {
     uint64_t lines = lines_of(ix), count = word_get(&ix->h->count);
     if (!ix->growth.active && count * 100 >= lines * ENTRIES * FULL_NUMERATOR)
-        start_growing(ix, lines < SMALL_LINES ? lines * 2 : lines + lines / 8);
+        start_growing(ix, lines < SMALL_LINES ? lines * 2 : lines + lines / LARGER);
     if (ix->growth.active)
         move_lines(ix, MOVED_AT_ONCE);
 }
@@ -223,7 +224,7 @@ bool index_place(struct index *ix, uint32_t address, struct entry_place *out)
         if (first_free(table_of(ix, generation(ix)), lines_of(ix), address, out))
             return true;
         if (!ix->growth.active)
-            start_growing(ix, lines_of(ix) + lines_of(ix) / 8 + 1);
+            start_growing(ix, lines_of(ix) + lines_of(ix) / LARGER + 1);
         complete_growing(ix);
     }
     index_break(ix, "its table has no place left");
