@@ -13,8 +13,8 @@ enum {
     MOVED_AT_ONCE = 24,  /* lines: the new table is ready long before the old one is full */
     SMALL_LINES = 65536, /* below it a table doubles */
     FULL_NUMERATOR = 78, /* of 100 entries, when growing starts */
-    LARGER = 12,         /* by which part of it a table grows: 64 bytes a consumer are never passed */
-    FETCHED_AHEAD = 64,  /* addresses of entries on the way to the cursor */
+    LARGER = 12, /* by which part of it a table grows: 64 bytes a consumer are never passed */
+    FETCHED_AHEAD = 64, /* addresses of entries on the way to the cursor */
 };
 
 static uint64_t generation(const struct index *ix)
@@ -121,6 +121,7 @@ bool index_first_table(struct index *ix, uint64_t lines)
     if (!make_table(ix, g, lines))
         return false;
     atomic_store_explicit(&ix->h->generation, g, memory_order_release);
+    index_turn(ix);
     return true;
 }
 
@@ -140,14 +141,12 @@ static bool copy_entry(struct index *ix, const _Atomic uint64_t *line, int entry
             return false;
     }
     _Atomic uint64_t *out = table + to.line * LINE_WORDS;
-    int from = 32 + 16 * entry, into = 32 + 16 * to.entry, low = 32 * to.entry;
-    uint64_t high = word_get(line) >> from & 0xFFFF;
-    uint64_t end = word_get(line + 7) >> (32 * entry) & UINT32_MAX;
-    word_set(out, (word_get(out) & ~((uint64_t)0xFFFF << into)) | high << into);
+    uint64_t ends = entry_ends(line, entry);
+    word_set(out, ends_low(word_get(out), to.entry, ends));
     word_set(out + 1 + to.entry, word_get(line + 1 + entry));
     word_set(out + 3 + to.entry, word_get(line + 3 + entry));
     word_set(out + 5 + to.entry, word_get(line + 5 + entry));
-    word_set(out + 7, (word_get(out + 7) & ~((uint64_t)UINT32_MAX << low)) | end << low);
+    word_set(out + 7, ends_high(word_get(out + 7), to.entry, ends));
     return true;
 }
 
@@ -175,6 +174,7 @@ static void finish_growing(struct index *ix)
     ix->growth.active = false;
     /* Release pairs with the readers' acquire: who sees the generation sees the table. */
     atomic_store_explicit(&ix->h->generation, generation(ix) + 1, memory_order_release);
+    index_turn(ix);
     index_release(ix, old);
 }
 
