@@ -234,7 +234,7 @@ $(LIBRARY): $(OBJECTS)
 $(LOV_OBJECTS): HARDENING := $(filter-out -fPIE,$(HARDENING)) -fPIC
 # A decision is a dozen small functions in as many files: liblov is optimised as one.
 ifeq ($(VARIANT),)
-LOV_LTO = -O3 -fno-plt -flto=auto -ffat-lto-objects
+LOV_LTO = -O3 -fno-plt -flto=auto -ffat-lto-objects --param=logical-op-non-short-circuit=0
 $(LOV_OBJECTS): OPTIMISE += $(LOV_LTO)
 endif
 

@@ -111,7 +111,7 @@ void cmac_key_init(struct cmac_key *k, const uint8_t key[CMAC_BLOCK], bool hardw
     uint8_t zero[CMAC_BLOCK] = {0};
     memset(k, 0, sizeof *k);
 #if defined(__x86_64__)
-    k->hardware = hardware && __builtin_cpu_supports("aes");
+    k->hardware = hardware && __builtin_cpu_supports("aes") && __builtin_cpu_supports("sse4.1");
 #else
     (void)hardware;
 #endif
@@ -119,6 +119,13 @@ void cmac_key_init(struct cmac_key *k, const uint8_t key[CMAC_BLOCK], bool hardw
     encrypt(k, zero);
     double_block(k->whole, zero);
     double_block(k->part, k->whole);
+    for (size_t n = 0; n <= CMAC_BLOCK; n++) {
+        memset(k->ends[n].kept, 0xFF, n);
+        if (n < CMAC_BLOCK)
+            k->ends[n].added[n] = 0x80;
+        add(k->ends[n].added, n < CMAC_BLOCK ? k->part : k->whole);
+        add(k->ends[n].added, k->round[0]);
+    }
 }
 
 struct hash128 cmac_of(const struct cmac_key *k, const void *data, size_t n)

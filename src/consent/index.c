@@ -325,14 +325,17 @@ void index_publish(struct index *ix, const void *image, size_t size)
         word_set(to + i / 8, w);
     }
     atomic_store_explicit(&ix->h->epoch, epoch, memory_order_release);
+    index_turn(ix);
 }
 
 void index_latest(struct index *ix, int64_t latest)
 {
     enum { STEP_MS = 1000 };
     /* Rarely, since every reader has this cache line. */
-    if (latest >= atomic_load_explicit(&ix->h->latest, memory_order_relaxed) + STEP_MS)
-        atomic_store_explicit(&ix->h->latest, latest, memory_order_relaxed);
+    if (latest < atomic_load_explicit(&ix->h->latest, memory_order_relaxed) + STEP_MS)
+        return;
+    atomic_store_explicit(&ix->h->latest, latest, memory_order_relaxed);
+    index_turn(ix);
 }
 
 static uint64_t leaf_word(const struct sha256 *leaf)

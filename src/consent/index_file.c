@@ -35,6 +35,7 @@ void index_break(struct index *ix, const char *what)
     if (index_is_broken(ix))
         return;
     atomic_store_explicit(&ix->h->state, PERMIT_BROKEN, memory_order_release);
+    index_turn(ix);
     log_printf(
         ix->log, LOG_ERROR,
         "the permit index is out of use and every decision is unavailable: %s; make room and "
@@ -262,18 +263,13 @@ static int open_cids(struct index *ix, const struct index_options *o, struct err
     return 0;
 }
 
-static uint64_t *pairing_of(struct index *ix)
-{
-    return &ix->h->spare[0];
-}
-
 static bool cids_are_paired(struct index *ix)
 {
     struct cid_header c;
     memcpy(&c, ix->cid_base, sizeof c);
     return memcmp(c.magic, CID_MAGIC, sizeof c.magic) == 0 &&
            memcmp(c.installation, ix->h->fixed.installation, sizeof c.installation) == 0 &&
-           c.pairing == *pairing_of(ix) && c.pairing != 0;
+           c.pairing == ix->h->pairing && c.pairing != 0;
 }
 
 bool index_fresh_cids(struct index *ix, struct err *err)
@@ -289,7 +285,7 @@ bool index_fresh_cids(struct index *ix, struct err *err)
     memcpy(c.installation, ix->h->fixed.installation, sizeof c.installation);
     random_bytes(&c.pairing, sizeof c.pairing);
     c.pairing |= 1;
-    *pairing_of(ix) = c.pairing;
+    ix->h->pairing = c.pairing;
     memcpy(ix->cid_base, &c, sizeof c);
     return true;
 }
@@ -349,6 +345,7 @@ int index_reset(struct index *ix, struct err *err)
 {
     struct permit_header *h = ix->h;
     atomic_store_explicit(&h->state, PERMIT_LOADING, memory_order_release);
+    index_turn(ix);
     word_set(&h->clean, 0);
     ix->growth = (struct growth){0};
     ix->work.open = false;
@@ -361,6 +358,7 @@ int index_reset(struct index *ix, struct err *err)
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         word_set(counts[i], 0);
     atomic_store_explicit(&h->latest, 0, memory_order_relaxed);
+    index_turn(ix);
     for (int i = 0; i < PERMIT_SHARDS; i++) {
         word_set(&h->applied[i].size, 0);
         word_set(&h->applied[i].leaf, 0);
@@ -394,6 +392,7 @@ int index_open(const struct index_options *o, struct index **out, enum index_fou
         *found = judge(ix);
         ix->was_clean = *found == INDEX_WHOLE;
         atomic_store_explicit(&ix->h->state, PERMIT_LOADING, memory_order_release);
+        index_turn(ix);
         word_set(&ix->h->clean, 0);
         rc = *found == INDEX_EMPTY ? index_reset(ix, err) : 0;
     }
@@ -453,6 +452,7 @@ void index_go_live(struct index *ix)
     beat(ix);
     word_set(&ix->h->boot, permit_boot());
     atomic_store_explicit(&ix->h->state, PERMIT_LIVE, memory_order_release);
+    index_turn(ix);
     ix->beating = pthread_create(&ix->beat, NULL, beat_main, ix) == 0;
     if (!ix->beating)
         log_printf(ix->log, LOG_ERROR, "cannot start the heartbeat of the permit index");
@@ -492,8 +492,10 @@ void index_close(struct index *ix, bool whole)
         return;
     stop_beating(ix);
     bool sound = ix->h && word_get(&ix->h->state) == PERMIT_LIVE;
-    if (sound || (ix->h && word_get(&ix->h->state) == PERMIT_LOADING))
+    if (sound || (ix->h && word_get(&ix->h->state) == PERMIT_LOADING)) {
         atomic_store_explicit(&ix->h->state, PERMIT_CLOSED, memory_order_release);
+        index_turn(ix);
+    }
     if (sound && whole)
         seal_content(ix);
     sets_free(ix->sets);

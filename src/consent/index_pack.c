@@ -177,8 +177,7 @@ static void unpack_inline(const struct index *ix, struct working *w, const _Atom
     int entry = w->place.entry;
     uint64_t word = word_get(line + 5 + entry), term = word & ((1U << TERM_BITS) - 1);
     const _Atomic uint64_t *t = ix->map.terms + term * TERM_WORDS;
-    uint64_t expiry = (word_get(line) >> (32 + 16 * entry) & 0xFFFF) << 32 |
-                      (word_get(line + 7) >> (32 * entry) & UINT32_MAX);
+    uint64_t expiry = entry_ends(line, entry);
     *add_packed(w) = (struct packed){
         .term = term_of(word_get(t), word_get(t + 1)),
         .expires_at = expiry == EXPIRY_NEVER ? INT64_MAX : (int64_t)expiry,
@@ -323,13 +322,11 @@ static bool plan(struct index *ix, struct working *w, struct image_of_entry *e)
 static void write_entry(_Atomic uint64_t *line, int entry, uint64_t tag,
                         const struct image_of_entry *e, uint64_t w0)
 {
-    int shift = 32 + 16 * entry, low = 32 * entry;
-    uint64_t ends = word_get(line + 7) & ~((uint64_t)UINT32_MAX << low);
     word_set(line + 1 + entry, tag);
     word_set(line + 3 + entry, e->reference);
     word_set(line + 5 + entry, e->consent);
-    word_set(line + 7, ends | (e->expiry & UINT32_MAX) << low);
-    w0 = (w0 & ~((uint64_t)0xFFFF << shift)) | (e->expiry >> 32) << shift;
+    word_set(line + 7, ends_high(word_get(line + 7), entry, e->expiry));
+    w0 = ends_low(w0, entry, e->expiry);
     uint64_t counter = ((uint32_t)w0 + 2) & UINT32_MAX;
     /* Release: who sees the even counter sees the words above. */
     atomic_store_explicit(line, (w0 & ~(uint64_t)UINT32_MAX) | counter, memory_order_release);

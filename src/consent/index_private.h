@@ -121,6 +121,11 @@ uint32_t index_number_at(const struct index *ix, const _Atomic uint64_t *line, i
 bool index_seek(const struct index *ix, uint32_t address, uint64_t tag, struct entry_place *out);
 bool index_seek_number(const struct index *ix, uint32_t address, uint32_t number,
                        struct entry_place *out);
+/* After what `turn` counts: readers look at that alone. */
+static inline void index_turn(struct index *ix)
+{
+    atomic_fetch_add_explicit(&ix->h->turn, 1, memory_order_acq_rel);
+}
 /* Where a new consumer goes; false: the index is broken. */
 bool index_place(struct index *ix, uint32_t address, struct entry_place *out);
 _Atomic uint64_t *index_line(const struct index *ix, uint64_t line);

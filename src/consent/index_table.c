@@ -2,7 +2,7 @@
  * proportion; who finds it full goes on to the next, and nobody ever moves or leaves, so that
  * readers may look at one line after the other without a lock.
  *
- * Growing fills a second table, an eighth larger, a part at each addition: line by line in order,
+ * Growing fills a second table, a twelfth larger, a part at each addition: line by line in order,
  * which is also about the order of the new one. Until it is complete readers use the old one and
  * changes are made in both; then the generation in the header turns them over at once. */
 #include <stdlib.h>
@@ -12,8 +12,9 @@
 enum {
     MOVED_AT_ONCE = 24,  /* lines: the new table is ready long before the old one is full */
     SMALL_LINES = 65536, /* below it a table doubles */
-    FULL_NUMERATOR = 86, /* of 100 entries, when growing starts */
-    FETCHED_AHEAD = 64,  /* addresses of entries on the way to the cursor */
+    FULL_NUMERATOR = 78, /* of 100 entries, when growing starts */
+    LARGER = 12, /* by which part of it a table grows: 64 bytes a consumer are never passed */
+    FETCHED_AHEAD = 64, /* addresses of entries on the way to the cursor */
 };
 
 static uint64_t generation(const struct index *ix)
@@ -120,6 +121,7 @@ bool index_first_table(struct index *ix, uint64_t lines)
     if (!make_table(ix, g, lines))
         return false;
     atomic_store_explicit(&ix->h->generation, g, memory_order_release);
+    index_turn(ix);
     return true;
 }
 
@@ -139,14 +141,12 @@ static bool copy_entry(struct index *ix, const _Atomic uint64_t *line, int entry
             return false;
     }
     _Atomic uint64_t *out = table + to.line * LINE_WORDS;
-    int from = 32 + 16 * entry, into = 32 + 16 * to.entry, low = 32 * to.entry;
-    uint64_t high = word_get(line) >> from & 0xFFFF;
-    uint64_t end = word_get(line + 7) >> (32 * entry) & UINT32_MAX;
-    word_set(out, (word_get(out) & ~((uint64_t)0xFFFF << into)) | high << into);
+    uint64_t ends = entry_ends(line, entry);
+    word_set(out, ends_low(word_get(out), to.entry, ends));
     word_set(out + 1 + to.entry, word_get(line + 1 + entry));
     word_set(out + 3 + to.entry, word_get(line + 3 + entry));
     word_set(out + 5 + to.entry, word_get(line + 5 + entry));
-    word_set(out + 7, (word_get(out + 7) & ~((uint64_t)UINT32_MAX << low)) | end << low);
+    word_set(out + 7, ends_high(word_get(out + 7), to.entry, ends));
     return true;
 }
 
@@ -174,13 +174,14 @@ static void finish_growing(struct index *ix)
     ix->growth.active = false;
     /* Release pairs with the readers' acquire: who sees the generation sees the table. */
     atomic_store_explicit(&ix->h->generation, generation(ix) + 1, memory_order_release);
+    index_turn(ix);
     index_release(ix, old);
 }
 
 /* Clusters that reach the end of a table leave it no place; a larger one has them spread. */
 static void start_again_larger(struct index *ix)
 {
-    start_growing(ix, ix->growth.lines + ix->growth.lines / 8);
+    start_growing(ix, ix->growth.lines + ix->growth.lines / LARGER);
 }
 
 static void move_lines(struct index *ix, uint64_t count)
@@ -212,7 +213,7 @@ void index_grow(struct index *ix)
 {
     uint64_t lines = lines_of(ix), count = word_get(&ix->h->count);
     if (!ix->growth.active && count * 100 >= lines * ENTRIES * FULL_NUMERATOR)
-        start_growing(ix, lines < SMALL_LINES ? lines * 2 : lines + lines / 8);
+        start_growing(ix, lines < SMALL_LINES ? lines * 2 : lines + lines / LARGER);
     if (ix->growth.active)
         move_lines(ix, MOVED_AT_ONCE);
 }
@@ -223,7 +224,7 @@ bool index_place(struct index *ix, uint32_t address, struct entry_place *out)
         if (first_free(table_of(ix, generation(ix)), lines_of(ix), address, out))
             return true;
         if (!ix->growth.active)
-            start_growing(ix, lines_of(ix) + lines_of(ix) / 8 + 1);
+            start_growing(ix, lines_of(ix) + lines_of(ix) / LARGER + 1);
         complete_growing(ix);
     }
     index_break(ix, "its table has no place left");

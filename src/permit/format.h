@@ -1,5 +1,5 @@
 /*
- * format.h - the layout of the permit index, version 2 (docs/index-format.md), and the few lines
+ * format.h - the layout of the permit index, version 4 (docs/index-format.md), and the few lines
  * that take its words apart. Shared by the writer (consent/index*.c) and the readers (this module).
  *
  * Everything that changes while readers look is read and written as whole 64-bit atomic words.
@@ -18,7 +18,7 @@
 
 #define PERMIT_MAGIC "LOVPERM"
 enum {
-    PERMIT_FORMAT = 3,
+    PERMIT_FORMAT = 4,
     PERMIT_SHARDS = 256,
     PERMIT_SLACK = 1024,        /* lines behind the last home: probing never wraps round */
     PERMIT_BEAT_MS = 100,       /* how often the writer shows that it lives */
@@ -72,15 +72,18 @@ struct permit_header {
     _Atomic int64_t now;         /* ms UTC, as of `heartbeat` */
     _Atomic uint64_t generation; /* of the table */
     _Atomic uint64_t lines[2];   /* homes in each table section */
-    _Atomic uint64_t epoch;      /* of the policy; 0: none */
     _Atomic int64_t latest;      /* newest instant in the ledger, ms UTC, to about a second */
-    /* The writer's. */
+    /* Another number after each change of state, generation, lines in use, epoch or latest. */
+    _Atomic uint64_t turn;
+    /* The writer's, but for the epoch. */
     _Atomic uint64_t count, permits, terms, residences, overflow_used, names_used;
     _Atomic uint64_t clean;    /* closed in order: `content` holds */
     _Atomic uint64_t changing; /* not 0: inside a change */
     _Atomic uint64_t content;  /* checksum of all that is in use, as of closing */
     _Atomic uint64_t boot;     /* which start of the machine `heartbeat` counts from */
-    uint64_t spare[6];
+    uint64_t pairing;          /* with permits.cid */
+    _Atomic uint64_t epoch;    /* of the policy; 0: none */
+    uint64_t spare[4];
     struct permit_applied applied[PERMIT_SHARDS];
 };
 _Static_assert(sizeof(struct permit_fixed) <= 512, "room of the fixed part");
@@ -97,9 +100,9 @@ uint64_t permit_checksum(const void *data, size_t n);
 
 /* ---- a line: two entries under one sequence counter ---- */
 
-/* Word 0: counter (odd while it changes), then the high 16 bits of each entry's expiry.
+/* Word 0: counter (odd while it changes), then the low 16 bits of each entry's expiry.
  * Words 1, 2: tags. 3, 4: ref | attributes << 32. 5, 6: term | consent << 24.
- * Word 7: the low 32 bits of each entry's expiry. */
+ * Word 7: the high 32 bits of each entry's expiry, so that a minute's difference shows in it. */
 enum {
     LINE_WORDS = 8,
     ENTRIES = 2,
@@ -144,6 +147,27 @@ static inline uint64_t word_get(const _Atomic uint64_t *w)
 static inline void word_set(_Atomic uint64_t *w, uint64_t v)
 {
     atomic_store_explicit(w, v, memory_order_relaxed);
+}
+/* The end of an entry's permit: its low bits in word 0, its high ones in word 7. Who reads it while
+ * others write looks at the line's counter before and after. */
+enum { ENDS_LOW_BITS = EXPIRY_BITS - 32 };
+static inline uint64_t entry_ends(const _Atomic uint64_t *line, int entry)
+{
+    const uint64_t low = word_get(line) >> (32 + ENDS_LOW_BITS * entry);
+    const uint64_t high = word_get(line + LINE_WORDS - 1) >> (32 * entry);
+    return (high & UINT32_MAX) << ENDS_LOW_BITS | (low & ((1U << ENDS_LOW_BITS) - 1));
+}
+/* Words 0 and 7 with the end of one entry put into them. */
+static inline uint64_t ends_low(uint64_t word, int entry, uint64_t ends)
+{
+    const int shift = 32 + ENDS_LOW_BITS * entry;
+    const uint64_t part = (1U << ENDS_LOW_BITS) - 1;
+    return (word & ~(part << shift)) | (ends & part) << shift;
+}
+static inline uint64_t ends_high(uint64_t word, int entry, uint64_t ends)
+{
+    const int shift = 32 * entry;
+    return (word & ~((uint64_t)UINT32_MAX << shift)) | (ends >> ENDS_LOW_BITS) << shift;
 }
 static inline struct permit_term term_of(uint64_t low, uint64_t high)
 {

@@ -162,14 +162,24 @@ static size_t name_length(const struct image_text *t)
     return t->length < LONGEST_NAME + 1 ? t->length : LONGEST_NAME + 1;
 }
 
-static const char *name(const struct image *i, const struct image_text *t, char **at)
+static bool is_short(size_t length)
 {
-    char *start = *at;
+    return length + 1 >= sizeof(uint64_t) && length + 1 <= 2 * sizeof(uint64_t);
+}
+
+static struct named_text name(const struct image *i, const struct image_text *t, char **at)
+{
+    struct named_text out = {.text = *at};
     size_t n = name_length(t);
-    memcpy(start, (const char *)i + i->strings.offset + t->offset, n);
-    start[n] = '\0';
+    memcpy(*at, (const char *)i + i->strings.offset + t->offset, n);
+    (*at)[n] = '\0';
     *at += n + 1;
-    return start;
+    if (is_short(n)) {
+        out.last_at = n + 1 - sizeof *out.ends;
+        memcpy(&out.ends[0], out.text, sizeof *out.ends);
+        memcpy(&out.ends[1], out.text + out.last_at, sizeof *out.ends);
+    }
+    return out;
 }
 
 static size_t names_size(const struct image *i)
@@ -186,23 +196,29 @@ static size_t names_size(const struct image *i)
 /* False where memory is short. */
 static bool name_uses(struct reading_policy *p)
 {
+    /* Since the day began, so that it holds for all of it. */
+    p->grown = permit_now() / DAY_MS * DAY_MS;
     const struct image *i = p->image;
     const struct image_use *u = IMAGE_AT(i, uses, struct image_use);
     const struct image_recipient *r = IMAGE_AT(i, recipients, struct image_recipient);
-    p->named = calloc((size_t)i->uses.count + 1, sizeof *p->named);
+    p->named =
+        aligned_alloc(_Alignof(struct named_use), ((size_t)i->uses.count + 1) * sizeof *p->named);
     char *at = p->names = malloc(names_size(i));
     if (!p->named || !at)
         return false;
-    for (uint32_t k = 0; k < i->uses.count; k++, u++)
-        p->named[k] = (struct named_use){
-            .policy = p,
-            .use = u,
-            .usual = usual_of(i, u),
-            .usable_until = permit_usable_until(&r[u->recipient]),
-            .recipient = name(i, &r[u->recipient].name, &at),
-            .purpose = name(i, &u->purpose, &at),
-            .category = name(i, &u->category, &at),
-        };
+    for (uint32_t k = 0; k < i->uses.count; k++, u++) {
+        struct named_use *n = &p->named[k];
+        n->policy = p;
+        n->use = u;
+        n->usable_until = permit_usable_until(&r[u->recipient]);
+        const struct image_text *const names[] = {&r[u->recipient].name, &u->purpose, &u->category};
+        n->are_short = true;
+        for (int j = 0; j < 3; j++) {
+            n->are_short &= is_short(name_length(names[j]));
+            n->names[j] = name(i, names[j], &at);
+        }
+        usual_of(i, u, p->grown, &n->usual);
+    }
     return true;
 }
 
@@ -216,9 +232,9 @@ struct reading_policy *mapping_read_policy(struct mapping *m)
         p->image = copy_image(m, epoch);
         atomic_thread_fence(memory_order_acquire);
         if (word_get(&m->map.header->epoch) == epoch) {
+            p->epoch = epoch;
             if (p->image && !name_uses(p))
                 break;
-            p->epoch = epoch;
             p->older = atomic_load_explicit(&m->policy, memory_order_relaxed);
             atomic_store_explicit(&m->policy, p, memory_order_release);
             return p;

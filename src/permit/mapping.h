@@ -17,27 +17,50 @@
 
 enum { HINTS = 64, /* a power of two */ LONGEST_NAME = 128 };
 
+/* A name, and its first and last 8 bytes with the NUL, where it has 8 to 16 of them. */
+struct named_text {
+    const char *text;
+    size_t last_at; /* where the last 8 begin */
+    _Alignas(16) uint64_t ends[2];
+};
+
 /* A use of the policy and what is asked for it: NUL-terminated, since callers' texts are. */
 struct reading_policy;
 struct named_use {
     const struct reading_policy *policy;
     const struct image_use *use;
     struct usual usual;
-    int64_t usable_until; /* before it nothing of the recipient's stands in the way */
-    const char *recipient, *purpose, *category;
+    int64_t usable_until;       /* before it nothing of the recipient's stands in the way */
+    struct named_text names[3]; /* recipient, purpose, category */
+    bool are_short;             /* all three have `ends` */
 };
 
 /* A policy as of one epoch; image NULL: none, or damaged. */
 struct reading_policy {
     uint64_t epoch;
     struct image *image;
+    int64_t grown;           /* as of when its uses are what they are: ms UTC */
     struct named_use *named; /* one for each of the image's uses */
     char *names;
     struct reading_policy *older;
     /* What was asked for lately, by where the caller's texts lie: callers mostly ask with the same
      * ones. A hint only, since what lies there may have changed: who takes one compares the
      * texts. */
-    _Atomic(const struct named_use *) hints[HINTS];
+    _Atomic(struct named_use *) hints[HINTS];
+};
+
+/* What was found in order by all that there is to look at, once for each heartbeat: while `second`,
+ * `beat` and `turn` are as they were, it still is. Written under the handle's lock. */
+struct ready {
+    _Atomic uint64_t turn; /* of the header, not 0: with it the policy in force is `policy`, and */
+    _Atomic(const _Atomic uint64_t *) table; /* this is its table */
+    _Atomic uint64_t lines;
+    _Atomic int64_t second; /* of the wall clock */
+    _Atomic uint64_t beat;
+    /* For decisions for now: what they say, and when they are answered at the latest, ms UTC; the
+     * same for usual_ends(). */
+    _Atomic int64_t at, until;
+    _Atomic uint32_t ends;
 };
 
 struct mapping {
@@ -48,11 +71,8 @@ struct mapping {
     dev_t device;
     ino_t inode;
     atomic_bool broken; /* cut short under us */
-    /* The second of the wall clock in which everything was found in order, and the heartbeat of
-     * then; 0: it was not. */
-    _Atomic int64_t second;
-    _Atomic uint64_t beat;
     _Atomic(struct reading_policy *) policy;
+    struct ready ready;
     struct mapping *older;
 };
 

@@ -64,7 +64,7 @@ static void read_block(const struct permit_map *m, uint32_t ref, uint32_t key, b
 }
 
 static void read_inline(const struct permit_map *m, const _Atomic uint64_t *line, int entry,
-                        uint64_t w0, uint32_t key, struct permit_answer *out)
+                        uint32_t key, struct permit_answer *out)
 {
     uint64_t word = word_get(line + 5 + entry), term = word & ((1U << TERM_BITS) - 1);
     if (term >= m->term_limit)
@@ -73,14 +73,13 @@ static void read_inline(const struct permit_map *m, const _Atomic uint64_t *line
         term_of(word_get(m->terms + term * TERM_WORDS), word_get(m->terms + term * TERM_WORDS + 1));
     if (!covers(&t, key))
         return;
-    uint64_t low = word_get(line + 7) >> (32 * entry) & UINT32_MAX;
-    uint64_t expiry = (w0 >> (32 + 16 * entry) & 0xFFFF) << 32 | low;
+    uint64_t expiry = entry_ends(line, entry);
     take(&t, expiry == EXPIRY_NEVER ? INT64_MAX : (int64_t)expiry, (int64_t)(word >> TERM_BITS),
          out);
 }
 
 static void read_entry(const struct permit_map *m, const _Atomic uint64_t *line, int entry,
-                       uint64_t w0, const struct wanted *wanted, struct permit_answer *out)
+                       const struct wanted *wanted, struct permit_answer *out)
 {
     uint64_t word = word_get(line + 3 + entry);
     uint32_t attributes = (uint32_t)(word >> 32), ref = (uint32_t)word;
@@ -99,7 +98,7 @@ static void read_entry(const struct permit_map *m, const _Atomic uint64_t *line,
         .consent = -1,
     };
     if (attributes & ATTR_PERMIT)
-        read_inline(m, line, entry, w0, wanted->key, out);
+        read_inline(m, line, entry, wanted->key, out);
     bool wide = residence == RESIDENCE_WIDE || born == BORN_WIDE;
     if (overflow && (!out->answered || wide))
         read_block(m, ref, wanted->key, residence == RESIDENCE_WIDE, born == BORN_WIDE, out);
@@ -133,7 +132,7 @@ INLINE enum look look_at(const struct permit_map *m, const _Atomic uint64_t *lin
     enum look found = both ? LOOK_ON : LOOK_END;
     if ((int)(in_first & used) | (int)(in_second & both)) {
         found = LOOK_FOUND;
-        read_entry(m, line, !(in_first & used), w0, wanted, out);
+        read_entry(m, line, !(in_first & used), wanted, out);
     }
     /* The loads above stay before the second look at the counter; the fence pairs with the writer's
      * release fence after it made the counter odd. */
@@ -221,8 +220,7 @@ static void read_all_of_block(const struct permit_map *m, uint32_t ref, struct p
 }
 
 static void read_all_of_entry(const struct permit_map *m, const _Atomic uint64_t *line, int entry,
-                              uint64_t w0, struct permit_record *out, struct permit_item *items,
-                              uint32_t room)
+                              struct permit_record *out, struct permit_item *items, uint32_t room)
 {
     uint64_t word = word_get(line + 3 + entry), held = word_get(line + 5 + entry);
     uint32_t attributes = (uint32_t)(word >> 32), born = attributes >> BORN_SHIFT;
@@ -237,8 +235,7 @@ static void read_all_of_entry(const struct permit_map *m, const _Atomic uint64_t
     };
     if ((attributes & ATTR_PERMIT) && term < m->term_limit) {
         const _Atomic uint64_t *t = m->terms + term * TERM_WORDS;
-        uint64_t expiry = (w0 >> (32 + 16 * entry) & 0xFFFF) << 32 |
-                          (word_get(line + 7) >> (32 * entry) & UINT32_MAX);
+        uint64_t expiry = entry_ends(line, entry);
         struct permit_item item = {
             .term = term_of(word_get(t), word_get(t + 1)),
             .expires_at = expiry == EXPIRY_NEVER ? INT64_MAX : (int64_t)expiry,
@@ -262,7 +259,7 @@ static enum look look_at_all(const struct permit_map *m, const _Atomic uint64_t 
             found = LOOK_END;
         } else if (has_number(m, word, number)) {
             found = LOOK_FOUND;
-            read_all_of_entry(m, line, k, w0, out, items, room);
+            read_all_of_entry(m, line, k, out, items, room);
         }
     }
     atomic_thread_fence(memory_order_acquire);

@@ -104,6 +104,7 @@ static void make_live(uint8_t *file)
     h->heartbeat = permit_ticks();
     h->now = permit_now();
     h->epoch = 2;
+    h->turn = 1;
     h->lines[0] = h->lines[1] = 64;
     memcpy(file + POLICY_AT, valid.p, valid.n);
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 #include <openssl/evp.h>
@@ -179,6 +180,40 @@ static void test_cmac_is_openssls_for_every_length(void **state)
     EVP_MAC_free(mac);
 }
 
+/* At every place in a block, at the end of a page, after which nothing can be read. */
+static void test_cmac_of_a_text_is_that_of_its_bytes(void **state)
+{
+    (void)state;
+    enum { PAGE = 4096, LONGEST = 20 };
+    uint64_t seed = seed_start();
+    char *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    assert_int_equal(mprotect(pages + PAGE, PAGE, PROT_NONE), 0);
+    for (int i = 0; i < 4000; i++) {
+        const size_t n = (size_t)i % LONGEST, room = (size_t)i % 37;
+        struct cmac_key k;
+        uint8_t key[CMAC_BLOCK];
+        cmac_vector v;
+        for (size_t b = 0; b < sizeof key; b++)
+            key[b] = (uint8_t)seed_next(&seed);
+        for (size_t b = 0; b < 64; b++)
+            pages[PAGE - 1 - b] = (char)(1 + seed_next(&seed) % 255);
+        char *text = pages + PAGE - 1 - n - room;
+        text[n] = '\0';
+        cmac_key_init(&k, key, true);
+        struct hash128 expected = cmac_of(&k, text, n);
+        bool found = cmac_text(&k, text, &v);
+        if (found) {
+            struct cmac_words words = cmac_words_of(v);
+            assert_memory_equal(&words, expected.b, sizeof words);
+        }
+        assert_int_equal(found, CMAC_WHOLE_BLOCKS && k.hardware && n <= CMAC_BLOCK);
+        cmac_key_init(&k, key, false);
+        assert_false(cmac_text(&k, text, &v));
+    }
+    munmap(pages, 2 * PAGE);
+}
+
 static void test_table_hash_spreads_names_that_differ_little(void **state)
 {
     (void)state;
@@ -330,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_siphash_is_openssls_for_every_length),
         cmocka_unit_test(test_cmac_gives_the_vectors_of_its_standard),
         cmocka_unit_test(test_cmac_is_openssls_for_every_length),
+        cmocka_unit_test(test_cmac_of_a_text_is_that_of_its_bytes),
         cmocka_unit_test(test_table_hash_spreads_names_that_differ_little),
         cmocka_unit_test(test_secret_bytes_are_equal_only_if_all_are),
         cmocka_unit_test(test_hexadecimal_of_every_byte_reads_back_in_either_case),

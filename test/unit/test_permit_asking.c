@@ -14,10 +14,28 @@ static bool says_the_same(const struct mapping *m, const struct named_use *u,
     return memcmp(&d, usual, sizeof d) == 0;
 }
 
+static bool ask_usually(const struct mapping *m, struct named_use *u, const struct hash128 *lookup,
+                        bool at_once, int64_t until, int64_t at, struct lov_decision *out)
+{
+    struct cmac_words words;
+    uint64_t lines;
+    const _Atomic uint64_t *table = permit_table(&m->map, &lines);
+    const _Atomic uint64_t *home = table + home_of(lookup_address(lookup), lines) * LINE_WORDS;
+    memcpy(&words, lookup->b, sizeof words);
+    memset(out, 0xA5, sizeof *out);
+    out->at = at;
+    /* Both ways have the same arguments; where one is missing it is the other. */
+    return at_once && m->lookup_key.hardware
+               ? permit_usual(&m->map, &u->usual, true, home, cmac_vector_of(words),
+                              usual_ends(until), out)
+               : permit_usual(&m->map, &u->usual, false, home, cmac_vector_of(words),
+                              usual_ends(until), out);
+}
+
 static void test_the_usual_way_says_nothing_else(void **state)
 {
     struct fixture *f = *state;
-    enum { CONSUMERS = 3000, LATER = 1110 };
+    enum { CONSUMERS = 3000, LATER = 1110, NEAR_END = 200000 };
     uint64_t seed = seed_start();
     long yes = 0, missed = 0;
     struct mapping *m = NULL;
@@ -39,17 +57,21 @@ static void test_the_usual_way_says_nothing_else(void **state)
         write_plain(f, &plain, c);
         index_write_unlock(f->ix);
         for (int k = 0; k < KEYS; k++) {
-            const struct named_use *u = &p->named[k];
-            struct lov_decision d;
-            memset(&d, 0xA5, sizeof d);
+            struct named_use *u = &p->named[k];
+            struct lov_decision d, e;
             int64_t from = (int64_t)(seed_next(&seed) & 0xFFFFFFFFFF);
             /* Near its end, too. */
             if (k % 2 && plain.has[k] && plain.says[k].expires_at != INT64_MAX)
-                from = plain.says[k].expires_at - (int64_t)(seed_next(&seed) % (2 * LATER));
-            bool usual = permit_usual(&m->map, &u->usual, lookup_address(&lookup),
-                                      lookup_tag(&lookup), from, from + LATER, from, &d);
+                from = plain.says[k].expires_at - (int64_t)(seed_next(&seed) % NEAR_END);
+            int64_t grown = from > 0 ? from - (int64_t)(seed_next(&seed) % (uint64_t)from) : from;
+            usual_of(p->image, u->use, grown, &u->usual);
+            bool usual = ask_usually(m, u, &lookup, false, from + LATER, from, &d);
+            bool at_once = ask_usually(m, u, &lookup, true, from + LATER, from, &e);
+            assert_int_equal(usual, at_once);
             if (usual) {
                 yes++;
+                assert_memory_equal(&d, &e, sizeof d);
+                assert_true(says_the_same(m, u, &lookup, &d, grown > 0 ? grown : 0));
                 assert_true(says_the_same(m, u, &lookup, &d, from));
                 assert_true(says_the_same(m, u, &lookup, &d, from + LATER));
             } else {
