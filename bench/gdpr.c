@@ -27,7 +27,15 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-enum { CLIENTS = 8, USERS = 10000, DATA = 100, LOG_MOST = 1000, ID_SIZE = 33, BODY = 2048 };
+enum {
+    CLIENTS = 8,
+    USERS = 10000,
+    DATA = 100,
+    LOG_MOST = 1000,
+    ID_SIZE = 33,
+    BODY = 2048,
+    BUNDLE = 256
+};
 
 enum operation {
     READ,
@@ -322,15 +330,22 @@ static void lov_list(struct http *h, const struct step *s)
     count_items(h->b, answer, "{\"id\":");
 }
 
+/* The log's entries as they are, in bundles of 256 (C2SP tlog-tiles), as many as hold that many, up
+ * to the newest bundle that is full. */
 static void lov_log(struct http *h, const struct step *s)
 {
     const char *answer;
     char target[128];
-    long long after = (long long)h->b->last_event - s->length;
-    snprintf(target, sizeof target, "/v1/events?limit=%d&after=%lld", s->length,
-             after < -1 ? -1 : after);
-    http_call(h, "GET", target, "", &answer);
-    count_items(h->b, answer, "{\"seq\":");
+    int64_t last = (h->b->last_event + 1) / BUNDLE - 1, count = (s->length + BUNDLE - 1) / BUNDLE;
+    for (int64_t i = last < count ? 0 : last - count + 1; i <= last; i++) {
+        if (i < 1000)
+            snprintf(target, sizeof target, "/log/0/tile/entries/%03d", (int)i);
+        else
+            snprintf(target, sizeof target, "/log/0/tile/entries/x%03d/%03d", (int)i / 1000,
+                     (int)i % 1000);
+        http_call(h, "GET", target, "", &answer);
+        h->b->rows += BUNDLE;
+    }
 }
 
 static void lov_step(void *ctx, const struct step *s)

@@ -208,7 +208,7 @@ void pending_free(struct pending *p);
 /* ---- handlers ---- */
 
 http_handler consents_create, consents_batch, consents_get, consents_withdraw, consents_renew,
-    consents_amend, consents_receipt;
+    consents_amend, erasures_receipt, consents_receipt;
 http_handler consumers_get, consumers_put, consumers_erase, consumers_consents;
 http_handler accounts_invite, accounts_delegate, accounts_undelegate;
 http_handler staff_create, staff_list, staff_invite, staff_end, staff_train;

@@ -1,5 +1,6 @@
 /* receipts.c - GET /v1/consents/{id}/receipt: the receipt of a consent's last event or an earlier
- * one, as JSON-LD or as a page to print. Both are made of the same signed document. */
+ * one, as JSON-LD or as a page to print. Both are made of the same signed document. And GET
+ * /v1/erasures/{event}/receipt, that of an erasure. */
 #include "api/private.h"
 #include "api/receipt_page.h"
 #include "consent/receipt.h"
@@ -119,6 +120,26 @@ static int answer_page(struct http_call *call, const struct receipt_query *q, st
     call->content_type = "text/html; charset=utf-8";
     http_answer_header(call, "Content-Security-Policy", buf_view(&policy));
     http_answer_header(call, "Referrer-Policy", STR("no-referrer"));
+    return 0;
+}
+
+/* Always the file: there is nothing in it to read but a number and a time. */
+int erasures_receipt(struct http_call *call)
+{
+    struct err err = {0};
+    int64_t event;
+    int rc = 0;
+    if (!str_to_int(call->param[0], 0, INT64_MAX, &event))
+        rc = err_reason(&err, LOV_ENOTFOUND, "unknown_event", "there is no erasure of that number");
+    if (rc == 0)
+        rc = receipt_make_erasure(api_of(call)->engine, 0, event, &call->arena, &call->out, &err);
+    if (rc) {
+        buf_clear(&call->out);
+        return answer_problem(call, &err);
+    }
+    call->status = 200;
+    call->content_type = "application/ld+json";
+    http_answer_header(call, "Cache-Control", STR("no-store"));
     return 0;
 }
 

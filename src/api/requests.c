@@ -16,6 +16,7 @@ struct request_writer {
     struct db *identities;
     bool open_sealed;
     int64_t now;
+    int64_t erasure; /* the event of an erasure that was just carried out; 0: none */
 };
 
 static const struct policy_refusal *refusal_of(const struct policy *p, const struct request *r)
@@ -71,6 +72,8 @@ static int request_write(const struct request_writer *rw, const struct request *
         rules && r->reason.n ? refusal_of(rules_policy(rules), r) : NULL;
     jw_optional_member(w, "source", refusal ? refusal->source : (struct str){0});
     jw_int_member(w, "event", r->event);
+    if (rw->erasure)
+        jw_int_member(w, "erasure", rw->erasure);
     if (rc == 0 && rw->open_sealed)
         rc = write_sealed(rw, r, w, err);
     jw_object_end(w);
@@ -104,7 +107,8 @@ static int load(struct http_call *call, struct str id, struct request *out, stru
     return rc == 1 ? 0 : rc < 0 ? rc : unknown(err);
 }
 
-static int answer_request(struct http_call *call, int status, uint32_t shard, int64_t seq)
+static int answer_request(struct http_call *call, int status, uint32_t shard, int64_t seq,
+                          int64_t erasure)
 {
     struct err err = {0};
     struct request r;
@@ -116,6 +120,7 @@ static int answer_request(struct http_call *call, int status, uint32_t shard, in
     if (rc < 0 || (rc = db_pool_get(engine_identities(e), &identities, &err)))
         return answer_problem(call, &err);
     struct request_writer rw = writer_of(call, identities);
+    rw.erasure = erasure;
     struct jw w = answer_start(call, status);
     rc = request_write(&rw, &r, &w, &err);
     db_pool_put(engine_identities(e), identities);
@@ -127,7 +132,7 @@ int requests_get(struct http_call *call)
     struct err err = {0};
     struct request r;
     int rc = load(call, call->param[0], &r, &err);
-    return rc ? answer_problem(call, &err) : answer_request(call, 200, r.shard, r.seq);
+    return rc ? answer_problem(call, &err) : answer_request(call, 200, r.shard, r.seq, 0);
 }
 
 /* ---- opening ---- */
@@ -158,7 +163,7 @@ static int answer_create(struct http_call *call)
     http_answer_header(call, "Location", buf_view(&location));
     if (w->replayed)
         http_answer_header(call, "Idempotency-Replayed", STR("true"));
-    return answer_request(call, 201, 0, w->out_seq);
+    return answer_request(call, 201, 0, w->out_seq, 0);
 }
 
 int requests_create(struct http_call *call)
@@ -231,7 +236,8 @@ static int answer_step(struct http_call *call)
     if (w->kind == WRITE_ERASE ||
         s->change.category_count) /* durable whatever becomes of this; housekeeping tries again */
         engine_scrub(api_of(call)->engine, 2000, &clean, &ignored);
-    return answer_request(call, 200, s->request.shard, s->request.seq);
+    return answer_request(call, 200, s->request.shard, s->request.seq,
+                          w->kind == WRITE_ERASE ? w->out_seq : 0);
 }
 
 /* The step itself, with what it carries out where that is one write. */

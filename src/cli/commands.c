@@ -13,6 +13,7 @@ const struct cli_command *const cli_commands[] = {
     &cmd_consent_amend,
     &cmd_consent_list,
     &cmd_receipt_get,
+    &cmd_receipt_erasure,
     &cmd_receipt_verify,
     &cmd_account_invite,
     &cmd_account_allow,

@@ -65,6 +65,38 @@ const struct cli_command cmd_receipt_get = {
     .run = run_get,
 };
 
+static int run_erasure(struct cli *c)
+{
+    struct err err = {0};
+    _cleanup_buf struct buf target = {0};
+    _cleanup_answer struct cli_answer a = {0};
+    buf_cstr(&target, "/v1/erasures/");
+    target_add(&target, str_of(c->args[0]));
+    buf_cstr(&target, "/receipt");
+    struct cli_request request = {.method = "GET", .target = target.p, .text = true};
+    int rc = cli_open(c, &err);
+    if (rc == 0)
+        rc = cli_call(c, &request, &a, &err);
+    if (rc)
+        return cli_fail(c, &err);
+    if (a.status != 200)
+        return cli_problem(c, &a);
+    fwrite(a.body.p, 1, a.body.n, stdout);
+    return CLI_YES;
+}
+
+const struct cli_command cmd_receipt_erasure = {
+    .name = "receipt erasure",
+    .arguments = "EVENT",
+    .least = 1,
+    .most = 1,
+    .summary = "print the receipt of an erasure",
+    .text = "By the number that the erasure answered (consumer.erase in lov log show). It says of\n"
+            "whom, by the number that earlier receipts of theirs have, and when; nothing personal\n"
+            "is in it. lov receipt verify checks it.",
+    .run = run_erasure,
+};
+
 /* ---- what is proven, in words ---- */
 
 static const char *deed(struct str kind)
@@ -91,9 +123,33 @@ static void list_names(const struct str *names, size_t count, struct buf *out)
         buf_printf(out, "%s%.*s", i ? ", " : "", STR_ARG(names[i]));
 }
 
+#define SIGNED                                                                                     \
+    "The holder of the key signed that log, and this receipt word by word. They can't change or "  \
+    "drop the event without everybody who kept a checkpoint seeing it."
+
+static void tell_erasure(const struct receipt_report *r, struct arena *a, struct str out[5])
+{
+    _cleanup_buf struct buf time = {0};
+    time_format(r->at, &time);
+    out[0] = arena_printf(
+        a,
+        "When the log %.*s had %lld events, its event %lld said exactly this: on "
+        "%s the consumer of the number %.*s was erased%s.",
+        STR_ARG(r->origin), (long long)r->size, (long long)r->seq, time.p, STR_ARG(r->consumer),
+        r->suppressed ? "; a keyed hash of their id was kept, so that they are not "
+                        "brought back"
+                      : ", and nothing of their id was kept");
+    out[1] = STR(SIGNED);
+    out[2] = (struct str){0};
+}
+
 /* One sentence each; NULL ends the list. */
 static void tell_proven(const struct receipt_report *r, struct arena *a, struct str out[5])
 {
+    if (r->is_erasure) {
+        tell_erasure(r, a, out);
+        return;
+    }
     _cleanup_buf struct buf time = {0}, names = {0}, hash = {0};
     size_t n = 0;
     time_format(r->at, &time);
@@ -109,15 +165,21 @@ static void tell_proven(const struct receipt_report *r, struct arena *a, struct 
         arena_printf(a, "It names the notice %.*s, version %d, in %.*s, by the hash sha256:%s%s.",
                      STR_ARG(r->notice), r->notice_version, STR_ARG(r->notice_language), hash.p,
                      r->has_notice_text ? ", and the text in this receipt is that text" : "");
-    out[n++] = STR("The holder of the key signed that log, and this receipt word by word. They "
-                   "can't change or drop the event without everybody who kept a checkpoint seeing "
-                   "it.");
+    out[n++] = STR(SIGNED);
     out[n] = (struct str){0};
 }
 
 static void tell_unproven(const struct receipt_report *r, struct str out[5])
 {
     size_t n = 0;
+    if (r->is_erasure) {
+        out[n++] = STR("Whose number that is: compare it with an earlier receipt of yours.");
+        out[n++] = STR("What others do who had the data: they were told.");
+        out[n++] = STR("That the company shows everybody the same log: compare checkpoints with "
+                       "others, --against.");
+        out[n] = (struct str){0};
+        return;
+    }
     out[n++] = STR("That the person really said so, or who they are: the log holds what the "
                    "company recorded.");
     out[n++] = STR("That it still holds: a later event may have changed it. Ask for the consent's "
@@ -163,16 +225,17 @@ static void write_facts(struct jw *w, const struct receipt_report *r, struct are
     struct str proven[5], unproven[5];
     tell_proven(r, a, proven);
     tell_unproven(r, unproven);
-    jw_str_member(w, "consent", r->consent);
     jw_str_member(w, "kind", r->kind);
     jw_time_member(w, "at", r->at);
-    jw_str_member(w, "recipient", r->recipient);
-    jw_str_member(w, "purpose", r->purpose);
-    jw_key(w, "categories");
-    jw_array_start(w);
-    for (size_t i = 0; i < r->category_count; i++)
-        jw_str(w, r->categories[i]);
-    jw_array_end(w);
+    if (r->is_erasure) {
+        jw_str_member(w, "consumer", r->consumer);
+        jw_bool_member(w, "suppressed", r->suppressed);
+    } else {
+        jw_str_member(w, "consent", r->consent);
+        jw_str_member(w, "recipient", r->recipient);
+        jw_str_member(w, "purpose", r->purpose);
+        jw_strs_member(w, "categories", r->categories, r->category_count);
+    }
     jw_str_member(w, "origin", r->origin);
     jw_int_member(w, "shard", r->shard);
     jw_int_member(w, "seq", r->seq);

@@ -222,6 +222,9 @@ void engine_close(struct engine *e)
     bool started = e->writer != NULL;
     engine_stop_keeper(e);
     writer_stop(e->writer);
+    /* Everything is in the stores, and nobody is there to be asked. */
+    if (e->lov)
+        db_pool_follow(e->lov, NULL, NULL);
     engine_close_index(e, started);
     ledger_close(e->ledger);
     tail_free(e->tail);

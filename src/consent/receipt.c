@@ -180,6 +180,46 @@ static int gather(struct engine *e, const struct receipt_request *q, struct aren
     return rc;
 }
 
+/* What the policy calls things, and the signature. */
+static int finish(struct engine *e, struct receipt_facts *f,
+                  void (*write)(const struct receipt_facts *f, struct buf *out), struct buf *out,
+                  struct err *err)
+{
+    _cleanup_buf struct buf json = {0};
+    struct rules *rules = engine_rules(e);
+    f->policy = rules ? rules_policy(rules) : NULL;
+    write(f, &json);
+    if (rules)
+        rules_unref(rules);
+    return sign(engine_signer(e, f->event.shard), buf_view(&json), out, err);
+}
+
+static int gather_erasure(struct engine *e, struct db *lov, uint32_t shard, int64_t event,
+                          struct arena *arena, struct receipt_facts *f, struct err *err)
+{
+    struct keeping k = {arena, f};
+    int rc = ledger_get(lov, shard, event, keep_event, &k, err);
+    if (rc < 0)
+        return err_set(err, rc, "event %lld cannot be read: run lov log verify", (long long)event);
+    if (rc == 0 || !str_is(f->event.kind, "consumer.erase") || !f->event.has_cid)
+        return err_reason(err, LOV_ENOTFOUND, "unknown_event",
+                          "there is no erasure of that number");
+    return read_proof(e, lov, arena, f, err);
+}
+
+int receipt_make_erasure(struct engine *e, uint32_t shard, int64_t event, struct arena *arena,
+                         struct buf *out, struct err *err)
+{
+    struct receipt_facts f = {.now = clock_now()};
+    struct db *lov;
+    int rc = db_pool_get(e->lov, &lov, err);
+    if (rc)
+        return rc;
+    rc = gather_erasure(e, lov, shard, event, arena, &f, err);
+    db_pool_put(e->lov, lov);
+    return rc ? rc : finish(e, &f, receipt_write_erasure, out, err);
+}
+
 static int find_last(struct engine *e, struct receipt_request *q, struct arena *arena,
                      struct err *err)
 {
@@ -198,7 +238,7 @@ int receipt_make(struct engine *e, const struct receipt_request *request, struct
 {
     struct receipt_facts f = {.now = clock_now()};
     struct receipt_request q = *request;
-    _cleanup_buf struct buf id = {0}, json = {0};
+    _cleanup_buf struct buf id = {0};
     int rc = find_last(e, &q, arena, err);
     if (rc)
         return rc;
@@ -207,10 +247,5 @@ int receipt_make(struct engine *e, const struct receipt_request *request, struct
         return rc;
     consent_id_format(e, q.shard, q.consent, &id);
     f.id = buf_view(&id);
-    struct rules *rules = engine_rules(e);
-    f.policy = rules ? rules_policy(rules) : NULL;
-    receipt_write(&f, &json);
-    if (rules)
-        rules_unref(rules);
-    return sign(engine_signer(e, q.shard), buf_view(&json), out, err);
+    return finish(e, &f, receipt_write, out, err);
 }

@@ -44,6 +44,13 @@ struct receipt_request {
 int receipt_make(struct engine *e, const struct receipt_request *request, struct arena *arena,
                  struct buf *out, struct err *err);
 
+/* Appends the receipt of an erasure, by the number of its event "consumer.erase": of whom, by the
+ * random number that earlier receipts of theirs have, when, and whether a keyed hash of their id
+ * was kept; with the same proof and signature. Nothing personal is in it: nothing of them is left.
+ * As above; LOV_ENOTFOUND unknown_event. */
+int receipt_make_erasure(struct engine *e, uint32_t shard, int64_t event, struct arena *arena,
+                         struct buf *out, struct err *err);
+
 /* ---- verifying ---- */
 
 enum receipt_finding {
@@ -75,6 +82,9 @@ struct receipt_report {
     struct sha256 notice_hash;
     bool has_notice_text; /* the receipt carries the text, and its hash is that of the event */
     bool has_personal;
+    bool is_erasure;     /* then of what is above only kind and where it stands ... */
+    struct str consumer; /* ... and the number of whom, in hexadecimal ... */
+    bool suppressed;     /* ... and whether a keyed hash of their id was kept */
 };
 /* Examines a receipt by the verifier key of the log that its company has published. Never fails:
  * look at finding. */

@@ -40,6 +40,12 @@ const json_t *receipt_member(const json_t *json, const char *const *path);
  * where they agree. */
 const char *receipt_contradiction(const json_t *receipt, const struct ledger_event *event,
                                   const struct consent *consent, struct arena *arena);
+/* What the receipt of an erasure says otherwise than its event; NULL where they agree. */
+const char *receipt_erasure_contradiction(const json_t *receipt, const struct ledger_event *event);
+/* What it says of the event, all of it, as a JSON object. */
+void receipt_erasure_record(const struct ledger_event *event, struct buf *out);
+/* Appends the JSON of such a receipt, without proof.signature. */
+void receipt_write_erasure(const struct receipt_facts *f, struct buf *out);
 /* Appends the JSON, without proof.signature. */
 void receipt_write(const struct receipt_facts *f, struct buf *out);
 

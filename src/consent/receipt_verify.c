@@ -227,9 +227,27 @@ static bool check_notice_text(struct reading *r)
     return true;
 }
 
+static bool check_erasure(struct reading *r)
+{
+    _cleanup_buf struct buf hex = {0};
+    const char *what = receipt_erasure_contradiction(r->receipt, &r->event);
+    if (what)
+        return found(r->out, RECEIPT_CONTRADICTS,
+                     "the event is in the log, but %s is not what the event says", what);
+    hex_encode(r->event.cid.b, sizeof r->event.cid.b, &hex);
+    r->out->is_erasure = true;
+    r->out->kind = r->event.kind;
+    r->out->at = r->event.at;
+    r->out->consumer = arena_str(r->arena, buf_view(&hex));
+    r->out->suppressed = body_is_suppressed(r->event.body);
+    return true;
+}
+
 static bool check_words(struct reading *r)
 {
     struct err err = {0};
+    if (str_is(r->event.kind, "consumer.erase") && r->event.has_cid)
+        return check_erasure(r);
     if (!receipt_status(r->event.kind) || !r->event.has_cid ||
         body_read_consent(r->event.body, r->arena, &r->consent, &err))
         return found(r->out, RECEIPT_UNREADABLE,

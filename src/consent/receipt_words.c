@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "consent/receipt_private.h"
+#include "consent/state.h"
 
 const char receipt_context[] =
     "{\"dct\":\"http://purl.org/dc/terms/\",\"dpv\":\"https://w3id.org/dpv#\","
@@ -310,6 +311,55 @@ static const char *wrong_event(const json_t *receipt, const struct ledger_event 
                                    : !says(end, PATH(NULL), text_of_time(a, c->expires_at)))
         return "when it ends";
     return NULL;
+}
+
+/* By the same statements for who makes it and who verifies it. */
+void receipt_erasure_record(const struct ledger_event *event, struct buf *out)
+{
+    _cleanup_buf struct buf number = {0}, id = {0};
+    struct jw w = {.out = out};
+    hex_encode(event->cid.b, sizeof event->cid.b, &number);
+    jw_object_start(&w);
+    buf_printf(&id, "urn:lov:event:%u:%lld", event->shard, (long long)event->seq);
+    jw_str_member(&w, "@id", buf_view(&id));
+    jw_cstr_member(&w, "@type", "lov:Erasure");
+    jw_str_member(&w, "lov:event", event->kind);
+    jw_time_member(&w, "dct:created", event->at);
+    buf_clear(&id);
+    buf_printf(&id, "urn:lov:consumer:%s", number.p);
+    jw_object_member(&w, "dpv:hasDataSubject");
+    jw_str_member(&w, "@id", buf_view(&id));
+    jw_cstr_member(&w, "@type", "dpv:Consumer");
+    jw_str_member(&w, "dct:identifier", buf_view(&number));
+    jw_object_end(&w);
+    jw_bool_member(&w, "lov:suppressed", body_is_suppressed(event->body));
+    jw_object_end(&w);
+}
+
+/* It has no words beside what the event says, but for who publishes it. */
+const char *receipt_erasure_contradiction(const json_t *receipt, const struct ledger_event *event)
+{
+    static const char *const members[] = {"@context",
+                                          "@id",
+                                          "@type",
+                                          "dct:created",
+                                          "dct:publisher",
+                                          "proof",
+                                          "dpv:hasRecordOfActivity",
+                                          NULL};
+    _cleanup_buf struct buf text = {0};
+    _cleanup_json json_t *record = NULL, *context = NULL;
+    receipt_erasure_record(event, &text);
+    if (json_read(buf_view(&text), &record, NULL) ||
+        json_read(str_of(receipt_context), &context, NULL))
+        bug("what an erasure's receipt is made of is not JSON");
+    if (!says(receipt, PATH("@type"), STR("lov:ErasureReceipt")))
+        return "the receipt's type";
+    if (!json_equal(context, json_object_get(receipt, "@context")))
+        return "the meaning of its terms (@context)";
+    if (!json_equal(record, json_object_get(receipt, "dpv:hasRecordOfActivity")))
+        return "the record";
+    return stranger(receipt, members) ? "a member beside them" : NULL;
 }
 
 const char *receipt_contradiction(const json_t *receipt, const struct ledger_event *event,

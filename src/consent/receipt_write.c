@@ -399,3 +399,24 @@ void receipt_write(const struct receipt_facts *f, struct buf *out)
     write_proof(&w, f);
     jw_object_end(&w);
 }
+
+/* ---- of an erasure ---- */
+
+void receipt_write_erasure(const struct receipt_facts *f, struct buf *out)
+{
+    _cleanup_buf struct buf record = {0};
+    struct jw w = {.out = out};
+    receipt_erasure_record(&f->event, &record);
+    jw_object_start(&w);
+    jw_key(&w, "@context");
+    jw_raw(&w, str_of(receipt_context));
+    urn(&w, "receipt:event:%u:%lld", f->event.shard, (long long)f->event.seq);
+    jw_cstr_member(&w, "@type", "lov:ErasureReceipt");
+    jw_time_member(&w, "dct:created", f->now);
+    if (f->policy)
+        write_controller(&w, "dct:publisher", f->policy);
+    jw_key(&w, "dpv:hasRecordOfActivity");
+    jw_raw(&w, buf_view(&record));
+    write_proof(&w, f);
+    jw_object_end(&w);
+}

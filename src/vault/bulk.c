@@ -110,7 +110,7 @@ int vault_list(struct vault *v, const struct engine_write *recorded,
     struct db *lov;
     if (recorded->other != record_listing || recorded->job.rc != 0)
         bug("records are listed without it being recorded");
-    int rc = db_pool_get(engine_lov(v->engine), &lov, err);
+    int rc = db_pool_get_rows(engine_lov(v->engine), &lov, err);
     if (rc)
         return rc;
     struct db_stmt *s = use(lov, recorded->input, after, limit);
@@ -185,8 +185,8 @@ static void set_members(const struct vault_bulk *b, struct jw *w)
 }
 
 /* Of a record that changes: the row, and its part of the event. */
-static int amend_one(struct write_scope *scope, const struct found *f, const struct record *now,
-                     struct jw *w, struct err *err)
+static int amend_one(struct write_scope *scope, const struct vault_bulk *b, const struct found *f,
+                     const struct record *now, struct jw *w, struct err *err)
 {
     _cleanup_buf struct buf body = {0};
     record_body_of(now, &f->sealed, &body);
@@ -196,7 +196,7 @@ static int amend_one(struct write_scope *scope, const struct found *f, const str
     jw_str_member(w, "category", now->category);
     jw_hex_member(w, "state_sha256", hash.b, sizeof hash.b);
     jw_object_end(w);
-    return record_amend(scope->lov, now, &f->was, err);
+    return record_amend(scope->lov, now, &f->was, b->limits.has[LIMIT_PURPOSES], err);
 }
 
 /* Those of one consumer. */
@@ -216,7 +216,7 @@ static int amend(struct write_scope *scope, const struct vault_bulk *b, const st
         rc = amended(scope, b, &items[i].was, &now, &changes, err);
         now.event = event;
         if (rc == 0 && changes)
-            rc = amend_one(scope, &items[i], &now, &w, err);
+            rc = amend_one(scope, b, &items[i], &now, &w, err);
         changed += rc == 0 && changes;
     }
     jw_array_end(&w);

@@ -48,9 +48,10 @@ int record_insert(struct db *lov, const struct record *r, struct err *err);
 int record_replace(struct db *lov, const struct record *r, struct err *err);
 int record_remove(struct db *lov, const struct record *r, struct err *err);
 
-/* Writes what bulk changes change: event, source, retention_end and limits. `before`: as it was. */
+/* Writes what bulk changes change: event, source, retention_end and limits. `before`: as it was;
+ * `purposes`: those that the limits name may be others. */
 int record_amend(struct db *lov, const struct record *r, const struct record *before,
-                 struct err *err);
+                 bool purposes, struct err *err);
 
 /* ---- limits.c ---- */
 

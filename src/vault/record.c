@@ -150,13 +150,9 @@ int record_insert(struct db *lov, const struct record *r, struct err *err)
     return rc == 0 && r->limits.n ? insert_purposes(lov, r, err) : rc;
 }
 
-/* Where `before` is NULL, what they were is not known. */
-static int change_purposes(struct db *lov, const struct record *r, const struct record *before,
-                           struct err *err)
+static int change_purposes(struct db *lov, const struct record *r, struct err *err)
 {
-    if (before && str_eq(before->limits, r->limits))
-        return 0;
-    int rc = before && !before->limits.n ? 0 : remove_purposes(lov, r, err);
+    int rc = remove_purposes(lov, r, err);
     return rc == 0 && r->limits.n ? insert_purposes(lov, r, err) : rc;
 }
 
@@ -167,10 +163,10 @@ int record_replace(struct db *lov, const struct record *r, struct err *err)
         "retention_end = $9, sealed = $10, limits = $11 where shard = $1 and cid = $2 and "
         "category = $3 and seq = $4";
     int rc = put_row(use_key(lov, sql, r->shard, &r->cid, r->category, r->seq), r, err);
-    return rc ? rc : change_purposes(lov, r, NULL, err);
+    return rc ? rc : change_purposes(lov, r, err);
 }
 
-int record_amend(struct db *lov, const struct record *r, const struct record *before,
+int record_amend(struct db *lov, const struct record *r, const struct record *before, bool purposes,
                  struct err *err)
 {
     /* A column that is set has its index written anew, whether it changes or not. */
@@ -190,7 +186,7 @@ int record_amend(struct db *lov, const struct record *r, const struct record *be
     else if (!same)
         db_bind_int(s, 8, r->retention_end);
     int rc = db_run(s, err);
-    return rc ? rc : change_purposes(lov, r, before, err);
+    return rc == 0 && purposes ? change_purposes(lov, r, err) : rc;
 }
 
 int record_remove(struct db *lov, const struct record *r, struct err *err)

@@ -35,6 +35,11 @@ static const struct {
     {"POST", "/v1/consumers/00003/records/contact"},
     {"PUT", "/v1/consumers/00003/records/browsing/%s"},
     {"POST", "/v1/aggregates"},
+    {"POST", "/v1/records/change"},
+    {"POST", "/v1/records/delete"},
+    {"POST", "/v1/requests"},
+    {"POST", "/v1/consumers/00003/holds"},
+    {"POST", "/v1/consumers/00003/signals"},
 };
 enum { TARGETS = sizeof targets / sizeof *targets };
 

@@ -45,7 +45,8 @@ def original(server):  # noqa: F811
         put(server, "purchases", {"order_id": f"B-{n}", "bought_at": "2026-11-20T10:15:30Z",
                                   "product": 'a "kettle", röd', "department": "home", "quantity": n,
                                   "amount": {"amount": "349.50", "currency": "SEK"}},
-            **({"retention_end": "2027-01-01T00:00:00Z"} if n % 100 == 0 else {}))
+            **({"retention_end": "2027-01-01T00:00:00Z"} if n % 100 == 0 else {}),
+            **({"limits": {"purposes": ["customer_support"]}} if n % 50 == 0 else {}))
     return exported(server)
 
 

@@ -20,6 +20,7 @@ from pyld import jsonld
 
 from test_docs import bash, blocks, make_demo
 from test_http import GIVE, LOV, ROOT, Server, demo, lov, server  # noqa: F401 (fixtures)
+from test_openapi import CONTRACT, check
 
 DPV, LOV_TERMS = "https://w3id.org/dpv#", "urn:lov:terms:"
 EVIDENCE = {"button": "Ja tack <b>", "x": 0.1, "tab": "a\tb", "line": "\u2028"}
@@ -485,7 +486,52 @@ def test_the_commands_of_the_page_run(tmp_path):
     text = "\n".join(blocks("docs/receipts.md")).replace("build/lov", LOV)
     result = bash(text, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count("Proven:") == 2 and "Not proven:" in result.stdout
+    assert result.stdout.count("Proven:") == 3 and "Not proven:" in result.stdout
     assert "<!DOCTYPE html>" in (tmp_path / "receipt.html").read_text(encoding="utf-8")
 
 
+# ---- of an erasure ----
+
+
+def test_an_erasure_has_a_receipt_that_verifies_offline(server, tmp_path):  # noqa: F811
+    key = key_of(server)
+    before = get(server, give(server, consumer="erased-one")).json()
+    number = before["dpv:hasRecordOfActivity"]["dpv:hasDataSubject"]["dct:identifier"]
+    erased = server.admin.post(server.url + "/v1/consumers/erased-one/erase", timeout=60).json()
+    answer = server.admin.get(f"{server.url}/v1/erasures/{erased['event']}/receipt", timeout=20)
+    check(CONTRACT["paths"]["/v1/erasures/{event}/receipt"]["get"], answer)
+    receipt = answer.json()
+    for text in (answer.content, lov("receipt", "erasure", erased["event"], "--dir", server.folder)):
+        report = verify(tmp_path, text, key)
+        assert (report["kind"], report["consumer"], report["seq"]) \
+            == ("consumer.erase", number, erased["event"])
+        assert report["suppressed"] == receipt["dpv:hasRecordOfActivity"]["lov:suppressed"]
+    assert "erased-one" not in answer.text
+    words = subprocess.run([LOV, "receipt", "verify", tmp_path / "receipt.json", "--key", key],
+                           capture_output=True, text=True, timeout=30, check=True).stdout
+    assert f"the consumer of the number {number} was erased" in words
+
+    def altered(path, value):
+        copy = json.loads(answer.text)
+        place = copy
+        for name in path[:-1]:
+            place = place[name]
+        place[path[-1]] = value
+        return json.dumps(copy)
+
+    record = "dpv:hasRecordOfActivity"
+    for path, value, finding in (
+            ((record, "dpv:hasDataSubject", "dct:identifier"), "00" * 16, "contradicts"),
+            ((record, "dct:created"), "2001-01-01T00:00:00.000Z", "contradicts"),
+            ((record, "lov:suppressed"), not receipt[record]["lov:suppressed"], "contradicts"),
+            ((record, "more"), "words", "contradicts"), (("more",), "words", "contradicts"),
+            (("@type",), "dpv:ConsentReceipt", "contradicts"),
+            (("dct:publisher", "schema:name"), "Somebody", "altered"),
+            (("proof", "seq"), erased["event"] - 1, "not_included")):
+        assert verify(tmp_path, altered(path, value), key, code=1)["finding"] == finding, path
+    for event in (erased["event"] - 1, 10 ** 9, "x"):
+        nothing = server.admin.get(f"{server.url}/v1/erasures/{event}/receipt", timeout=20)
+        check(CONTRACT["paths"]["/v1/erasures/{event}/receipt"]["get"], nothing)
+        assert nothing.status_code == 404
+    assert server.marketing.get(f"{server.url}/v1/erasures/{erased['event']}/receipt",
+                                timeout=20).status_code == 403

@@ -179,6 +179,9 @@ def test_an_erasure_leaves_nothing_in_any_file_and_recipients_acknowledge(server
     step(server, request, "verify-identity", note=SECRET)
     done = step(server, request, "fulfil", note=SECRET)
     assert done["state"] == "fulfilled" and done["consumer"] is None and "detail" not in done
+    receipt = call(server, "get", f"/v1/erasures/{done['erasure']}/receipt",
+                   pattern="/v1/erasures/{event}/receipt")
+    assert name not in receipt.text and SECRET not in receipt.text
     told = call(server, "get", "/v1/notifications", session=server.marketing,
                 params={"open": "true"}).json()["items"]
     mine = [n for n in told if n["consumer"] == name]
