@@ -94,6 +94,7 @@ http_handler console_account, console_end_session, console_end_others, console_r
 http_handler console_today;
 http_handler console_policy, console_policy_files, console_propose_page, console_propose,
     console_proposal, console_approve, console_reject;
+http_handler console_consumers, console_look;
 http_handler console_recipients, console_recipient;
 http_handler console_requests, console_request_open, console_request, console_request_step;
 

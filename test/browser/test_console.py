@@ -1,6 +1,7 @@
 """The console: staff sign in, see what their role is for, and do it; in both languages, on a phone and a
 desk, with and without JavaScript."""
 
+import html
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import pytest
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 
 from desk import ROLES, Staff, activities, invite_staff, propose
-from portal import DESKTOP, PASSWORD, PHONE, ROOT, lov, question
+from portal import DESKTOP, PASSWORD, PHONE, PURCHASE, ROOT, Person, lov, question
 from test_portal import axe
 
 WORDS = {}
@@ -394,6 +395,59 @@ def test_recipients_are_shown_with_what_binds_them_and_what_they_did(server, off
     assert officer.get("/console/recipients/nobody").status_code == 404
 
 
+# ---- consumers ----
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+@pytest.mark.parametrize("size,language", [(PHONE, "sv"), (DESKTOP, "en")], ids=["phone-sv", "desktop-en"])
+def test_a_look_is_cut_to_the_purpose_and_shown_to_the_consumer(server, open_browser, size, language, script):
+    words = WORDS[language]
+    person = Person(server, f"{40 + 2 * (size == PHONE) + script:05d}", language=language)
+    for category, data in (("purchases", PURCHASE), ("contact", {"source": "crm", "data": {
+            "name": "Eva Ek", "email": "eva@example.com"}})):
+        answer = server.admin.post(f"{server.url}/v1/consumers/{person.consumer}/records/{category}", json=data, timeout=20)
+        assert answer.status_code == 201, answer.text
+    staff = Staff(server, "support", departments="customer_service", language=language)
+    browser = open_browser(size, script, language).become(staff).open(server.url + "/console/consumers")
+    browser.find("#consumer").send_keys(person.consumer)
+    browser.find("#activity option[value=customer_support_by_customer_service]").click()
+    click(browser, "form.stack button")
+    browser.wait(lambda b: b.find("#records"))
+    assert "Eva Ek" in browser.find("main").text and person.consumer in browser.find("#facts").text
+    if script:
+        assert axe(browser) == []
+        width = browser.run("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert width[0] <= width[1]
+    history = server.admin.get(f"{server.url}/v1/consumers/{person.consumer}/history?limit=1000", timeout=20).json()
+    mine = [e for e in history["items"] if e["actor"] == f"staff:support/{staff.id}"]
+    kinds = [e["kind"] for e in mine]
+    assert kinds[0] == "staff.look" and "access" in kinds
+    assert {(e["recipient"], e["purpose"]) for e in mine} == {("customer_service", "customer_support")}
+    activity = html.unescape(person.page("/portal/activity"))
+    assert words["event_staff.look"] in activity and words["actor_staff"] in activity
+
+
+def test_what_a_consumer_does_not_permit_is_not_shown(server):
+    person = Person(server, "00048")
+    assert server.admin.post(f"{server.url}/v1/consumers/00048/records/contact", timeout=20, json={
+        "source": "crm", "data": {"name": "Nej Tack", "email": "nej@example.com"}}).status_code == 201
+    assert server.admin.put(f"{server.url}/v1/consumers/00048", json={"restricted": True}, timeout=20).ok
+    staff = Staff(server, "support", departments="customer_service,marketing")
+    for activity in ("customer_support_by_customer_service", "personal_offers_by_marketing"):
+        page = staff.send("/console/consumers", consumer="00048", activity=activity).text
+        assert "Nej Tack" not in page and WORDS["en"]["reason_restricted"] in page
+    assert WORDS["en"]["event_access.denied"] in person.page("/portal/activity")
+
+
+def test_whoever_is_not_there_is_not_found_and_nothing_is_recorded(server):
+    staff = Staff(server, "support")
+    before = server.state()
+    for consumer in ("nobody", "", "x" * 200, "00001'; drop table consumer; --"):
+        answer = staff.send("/console/consumers", consumer=consumer, activity="")
+        assert answer.status_code == 404 and WORDS["en"]["problem_unknown_consumer"] in answer.text
+    assert server.state() == before
+
+
 # ---- every page ----
 
 
@@ -402,7 +456,7 @@ def pages(officer):
     if not hasattr(officer, "proposal"):
         officer.proposal = propose(Staff(officer.server, "admin"), 431)
         officer.request = ask(officer.server, "00034", "rectification", "x" * 300)
-    return ["/console", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
+    return ["/console", "/console/consumers", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
             "/console/requests", f"/console/requests/{officer.request}", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
             "/console/nowhere"]
 
