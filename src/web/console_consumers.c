@@ -70,8 +70,8 @@ static int write_look(struct engine_write *w, struct write_scope *scope, struct 
     return engine_append(scope, "staff.look", activity, STR("{}"), &w->out_seq, err);
 }
 
-static int record_look(struct visit *v, struct str consumer, const struct policy_activity *a,
-                       struct err *err)
+int desk_look(struct visit *v, struct str consumer, const struct policy_activity *a,
+              struct err *err)
 {
     struct engine_write w = {
         .kind = WRITE_OTHER,
@@ -216,7 +216,7 @@ int console_look(struct http_call *call)
     }
     if (!consumer.n)
         return show_form(&v, 404, "problem_unknown_consumer", chosen);
-    int rc = record_look(&v, consumer, a, &err);
+    int rc = desk_look(&v, consumer, a, &err);
     if (rc == LOV_ENOTFOUND || strcmp(err.reason, "erased") == 0)
         return show_form(&v, 404, "problem_unknown_consumer", chosen);
     if (rc)

@@ -448,6 +448,76 @@ def test_whoever_is_not_there_is_not_found_and_nothing_is_recorded(server):
     assert server.state() == before
 
 
+# ---- the log ----
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+@pytest.mark.parametrize("size,language", [(PHONE, "sv"), (DESKTOP, "en")], ids=["phone-sv", "desktop-en"])
+def test_the_log_is_searched_and_an_event_proven(server, open_browser, size, language, script):
+    use(server, "00006")
+    staff = Staff(server, "auditor", language=language)
+    browser = open_browser(size, script, language).become(staff).open(server.url + "/console/log")
+    browser.find("#kind option[value='staff.']").click()
+    click(browser, ".search-log button")
+    browser.wait(lambda b: b.find("#kind option[value='staff.']").is_selected() and b.all(".rows li"))
+    kinds = {row.text for row in browser.all(".rows li strong")}
+    assert kinds and all(kind.startswith("staff.") for kind in kinds)
+    lov("log", "checkpoint", "--dir", server.folder)
+    click(browser, ".rows li > a")
+    browser.wait(lambda b: b.find(".note.done"))
+    assert WORDS[language]["log_proven"] in browser.find(".note.done").text
+
+
+def test_searches_are_cut_by_day_kind_recipient_and_consumer(server):
+    staff = Staff(server, "auditor")
+    use(server, "00007")
+
+    def found(**fields):
+        answer = staff.send("/console/log", **{"from": "", "to": "", "kind": "", "recipient": "", "consumer": "", **fields})
+        assert answer.status_code == 200, answer.text
+        return [int(n) for n in re.findall(r'href="/console/log/(\d+)"', answer.text)]
+
+    everything = []
+    after = -1
+    while after is not None:
+        page = server.admin.get(f"{server.url}/v1/events?limit=1000&after={after}", timeout=20).json()
+        everything += page["items"]
+        after = page["next"]
+    today = everything[-1]["at"][:10]
+    assert found(**{"from": today, "kind": "access"}) == [
+        e["seq"] for e in everything if e["kind"] == "access" and e["at"][:10] == today][:50]
+    assert found(to="2001-01-01") == [] and found(**{"from": "2100-01-01"}) == []
+    assert found(recipient="marketing", kind="consent.")[:10] == [
+        e["seq"] for e in everything if e["kind"].startswith("consent.") and e.get("recipient") == "marketing"][:10]
+    before = len(events(server, "staff.look"))
+    seen = found(consumer="00007")
+    assert seen == [e["seq"] for e in everything if e["consumer"] == "00007"][:len(seen) - 1] + [seen[-1]]
+    assert len(events(server, "staff.look")) == before + 1
+    answer = staff.send("/console/log", consumer="nobody")
+    assert answer.status_code == 404 and WORDS["en"]["problem_unknown_consumer"] in answer.text
+    # The next page goes on where this one ends.
+    page = staff.send("/console/log", **{"from": "2000-01-01"}).text
+    after = re.search(r'name="after" value="(\d+)"', page)[1]
+    more = staff.send("/console/log", **{"from": "2000-01-01", "after": after}).text
+    one, two = (re.findall(r'href="/console/log/(\d+)"', p) for p in (page, more))
+    assert len(one) == 50 and int(two[0]) == int(one[-1]) + 1
+
+
+def test_a_file_for_a_regulator_is_whole_and_recorded(server):
+    staff = Staff(server, "auditor")
+    answer = staff.send("/console/log/export", kind="policy.")
+    assert answer.status_code == 200 and "attachment" in answer.headers["Content-Disposition"]
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [e["seq"] for e in lines[:-1]] == [
+        e["seq"] for kind in ("policy.apply", "policy.propose", "policy.approve", "policy.reject")
+        for e in events(server, kind)] or sorted(e["seq"] for e in lines[:-1]) == [e["seq"] for e in lines[:-1]]
+    assert lines[-1]["complete"] and lines[-1]["log"]
+    made = events(server, "log.export")[-1]
+    assert made["actor"] == f"staff:auditor/{staff.id}" and made["kinds"] == "policy."
+    whole = staff.send("/console/log/export", **{"from": "2000-01-01"}).text.splitlines()
+    assert len(whole) > 300 and json.loads(whole[0])["seq"] == 0
+
+
 # ---- every page ----
 
 
@@ -456,7 +526,7 @@ def pages(officer):
     if not hasattr(officer, "proposal"):
         officer.proposal = propose(Staff(officer.server, "admin"), 431)
         officer.request = ask(officer.server, "00034", "rectification", "x" * 300)
-    return ["/console", "/console/consumers", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
+    return ["/console", "/console/log", "/console/log/0", "/console/log/340", "/console/consumers", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
             "/console/requests", f"/console/requests/{officer.request}", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
             "/console/nowhere"]
 

@@ -19,7 +19,7 @@ NONE = "0" * 32
 PAGES = {
     "/console": ALL, "/console/account": ALL, "/console/policy": ALL, "/console/policy/files": ALL,
     "/console/policy/propose": OFFICERS, f"/console/policy/proposals/{NONE}": READERS,
-    "/console/consumers": READERS | {"support"},
+    "/console/consumers": READERS | {"support"}, "/console/log": READERS, "/console/log/0": READERS,
     "/console/recipients": READERS, "/console/recipients/marketing": READERS,
     "/console/requests": READERS | {"support"}, f"/console/requests/{NONE}": READERS | {"support"},
 }
@@ -28,6 +28,7 @@ FORMS = {
     "/console/account/passkeys": ALL, "/console/account/passkeys/AAAA/end": ALL, "/console/role": ALL,
     f"/console/policy/proposals/{NONE}/approve": OFFICERS, f"/console/policy/proposals/{NONE}/reject": OFFICERS,
     "/console/policy/propose": OFFICERS, "/console/requests": OFFICERS | {"support"},
+    "/console/log": READERS, "/console/log/export": READERS,
     "/console/consumers": READERS | {"support"}, f"/console/requests/{NONE}/verify-identity": OFFICERS | {"support"},
 }
 
