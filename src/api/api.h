@@ -55,8 +55,8 @@ struct api_asker {
     struct str recipient; /* the department for which they look at records; empty: for none */
 };
 /* From a handler: asks the API as if that member of staff called it, with what the role may, and
- * waits. For a department it is what a recipient may that is asked, by a role that may look at
- * consumers. The caller frees the answer (http_call_free). */
+ * waits. For a department a role that may read for departments reads records, and may nothing else.
+ * The caller frees the answer (http_call_free). */
 struct http_call *api_ask_as(const struct http_call *call, const struct api_asker *asker,
                              const char *method, const char *target, struct str body);
 /* A row of an import, as an item of POST /v1/consents/batch by the operator. `key` and `item` are

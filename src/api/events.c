@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/private.h"
+#include "base/clock.h"
 
 struct event_list {
     struct http_call *call;
@@ -11,11 +12,27 @@ struct event_list {
     int64_t limit, count, last;
     bool more;
     struct err err;
+    struct str kind;  /* "access", or all that begin with "consent."; empty: every */
+    int64_t from, to; /* ms UTC, [from, to); TIME_NONE: no end */
+    bool ended;       /* an event was not before `to` */
 };
+
+static bool is_wanted(const struct event_list *list, struct str kind)
+{
+    if (str_ends(list->kind, STR(".")))
+        return str_starts(kind, list->kind);
+    return !list->kind.n || str_eq(kind, list->kind);
+}
 
 static int event_row(void *ctx, const struct ledger_event *event)
 {
     struct event_list *list = ctx;
+    if (list->to != TIME_NONE && event->at >= list->to) {
+        list->ended = true;
+        return 1;
+    }
+    if (!is_wanted(list, event->kind))
+        return 0;
     if (list->count == list->limit) {
         list->more = true;
         return 1;
@@ -74,6 +91,7 @@ int history_list(struct http_call *call)
 {
     struct event_list list = {
         .call = call,
+        .to = TIME_NONE,
         .open_sealed = (caller_of(call)->permissions & MAY_READ_EVIDENCE) != 0,
     };
     struct str after = {0}, id = call->param[0];
@@ -93,17 +111,28 @@ int history_list(struct http_call *call)
 
 static int read_events(struct event_list *list, struct db *db, struct ledger_filter *filter)
 {
-    int64_t scanned = filter->after, size = 0;
+    int64_t scanned, size = 0, first = 0;
     struct sha256 root;
+    int rc = ledger_head(db, filter->shard, &size, &root, &list->err);
+    if (rc == 0 && list->from != TIME_NONE)
+        rc = ledger_since(db, filter->shard, size, list->from, &first, &list->err);
+    if (rc)
+        return rc;
+    if (first - 1 > filter->after)
+        filter->after = first - 1;
+    scanned = filter->after;
     list_start(list);
-    int rc = ledger_read(db, filter, event_row, list, &scanned, &list->err);
-    if (rc == 0)
-        rc = ledger_head(db, filter->shard, &size, &root, &list->err);
-    /* A recipient's page may end early, and even be empty: there is more all the same. */
-    list->more = scanned + 1 < size;
-    list->last = scanned;
+    rc = ledger_read(db, filter, event_row, list, &scanned, &list->err);
+    /* A page that is cut to a recipient or a kind may end early, and even be empty: there is more
+     * all the same. */
+    if (rc == 0) {
+        list->last = scanned;
+        list->more = scanned + 1 < size;
+    } else if (list->ended) {
+        list->more = false;
+    }
     list_end(list);
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 static int take_shard(struct http_call *call, uint32_t *out, struct err *err)
@@ -116,9 +145,32 @@ static int take_shard(struct http_call *call, uint32_t *out, struct err *err)
     return 0;
 }
 
+static int take_time(struct http_call *call, const char *name, int64_t *out, struct err *err)
+{
+    struct str text;
+    *out = TIME_NONE;
+    if (http_query(call, name, &text) && !time_parse(text, out))
+        return err_reason(err, LOV_EINVAL, "invalid_query", "%s is an RFC 3339 time", name);
+    return 0;
+}
+
+/* What a search cuts the list to. A recipient's key sees its own activities, whatever it asks. */
+static int take_search(struct http_call *call, struct event_list *list,
+                       struct ledger_filter *filter, struct err *err)
+{
+    enum { SCANNED = 100000 };
+    struct str text;
+    http_query(call, "kind", &list->kind);
+    if (http_query(call, "recipient", &text) && !filter->recipient.n)
+        filter->recipient = text;
+    filter->limit = list->kind.n ? SCANNED : list->limit;
+    int rc = take_time(call, "from", &list->from, err);
+    return rc ? rc : take_time(call, "to", &list->to, err);
+}
+
 int events_list(struct http_call *call)
 {
-    static const char *const more[] = {"shard", NULL};
+    static const char *const more[] = {"shard", "kind", "recipient", "from", "to", NULL};
     struct engine *e = api_of(call)->engine;
     struct event_list list = {.call = call};
     struct ledger_filter filter = {.recipient = caller_of(call)->recipient};
@@ -130,13 +182,15 @@ int events_list(struct http_call *call)
     if (rc == 0)
         rc = take_shard(call, &filter.shard, &list.err);
     if (rc == 0)
+        rc = take_search(call, &list, &filter, &list.err);
+    if (rc == 0)
         rc = db_pool_get(engine_lov(e), &db, &list.err);
     if (rc)
         return answer_problem(call, &list.err);
-    filter.limit = list.limit;
     rc = db_pool_get(engine_identities(e), &list.identities, &list.err);
     if (rc == 0) {
-        /* One state of the store: otherwise each name takes its locks and looks whether it changed. */
+        /* One state of the store: otherwise each name takes its locks and looks whether it changed.
+         */
         rc = db_begin_read(list.identities, &list.err);
         if (rc == 0) {
             rc = read_events(&list, db, &filter);

@@ -10,9 +10,9 @@ struct http_call *api_ask_as(const struct http_call *call, const struct api_aske
     struct principal *who = arena_alloc(&inner->arena, sizeof *who);
     role_find(asker->role, &who->permissions);
     if (asker->recipient.n)
-        who->permissions &= MAY_USE_CONSOLE;
+        who->permissions &= MAY_READ_FOR_DEPARTMENT;
     if (asker->recipient.n && who->permissions)
-        who->permissions = MAY_READ_RECORDS | MAY_DECIDE;
+        who->permissions = MAY_READ_RECORDS;
     who->actor = arena_str(&inner->arena, asker->actor);
     who->recipient = arena_str(&inner->arena, asker->recipient);
     who->hash = hash64(who->actor);

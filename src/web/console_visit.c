@@ -14,6 +14,8 @@ static void console_menu(struct visit *v, const char *page)
         {"policy", "/console/policy", MAY_READ_POLICY},
         {"requests", "/console/requests", MAY_READ_REQUESTS},
         {"recipients", "/console/recipients", MAY_READ_EVENTS},
+        {"consumers", "/console/consumers", MAY_READ_CONSUMERS},
+        {"log", "/console/log", MAY_READ_EVENTS},
         {"account", "/console/account", MAY_USE_CONSOLE},
     };
     json_t *menu = json_array();

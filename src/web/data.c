@@ -53,7 +53,7 @@ static struct str value_text(const struct visit *v, const struct policy_field *f
     return arena_str(v->arena, buf_view(&text));
 }
 
-static json_t *fields_view(const struct visit *v, struct str category, const json_t *data)
+json_t *record_fields(const struct visit *v, struct str category, const json_t *data)
 {
     json_t *fields = json_array();
     const char *name;
@@ -112,7 +112,7 @@ static int show_record(void *ctx, const struct vault_item *item)
     json_t *view = json_object();
     set_text(view, "source", item->source);
     set_moment(s->v, view, "observed", item->observed_at);
-    json_object_set_new(view, "fields", fields_view(s->v, item->category, data));
+    json_object_set_new(view, "fields", record_fields(s->v, item->category, data));
     buf_printf(&seq, "%lld", (long long)item->seq);
     json_object_set(s->by_record, seq.p, view);
     json_array_insert_new(records, 0, view); /* newest first */
@@ -150,7 +150,7 @@ static int set_proposal(struct showing *s, const struct vault_issue *issue, json
     set_true(view, "proposed", true);
     set_true(view, "drop", json_is_true(json_object_get(proposal, "drop")));
     if (data)
-        json_object_set_new(view, "instead", fields_view(s->v, issue->category, data));
+        json_object_set_new(view, "instead", record_fields(s->v, issue->category, data));
     return 0;
 }
 

@@ -280,6 +280,11 @@ int signal_record(struct visit *v);
 /* Those of the rights (NULL ends) that the consumer's law knows, to ask for, into the view. */
 void set_rights(struct visit *v, const char *const *rights);
 
+/* ---- data.c ---- */
+
+/* The fields of a record as {name, value}, in words. */
+json_t *record_fields(const struct visit *v, struct str category, const json_t *data);
+
 /* ---- activity.c ---- */
 
 /* The consumer's latest events that have a receipt, newest first, appended to the array. */

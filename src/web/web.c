@@ -113,6 +113,12 @@ static const struct http_route routes[] = {
     DESK_FORM("/console/requests/{request}/{step}", console_request_step, MAY_WRITE_REQUESTS),
     DESK_PAGE("/console/recipients", console_recipients, MAY_READ_EVENTS),
     DESK_PAGE("/console/recipients/{recipient}", console_recipient, MAY_READ_EVENTS),
+    DESK_PAGE("/console/consumers", console_consumers, MAY_READ_CONSUMERS),
+    DESK_FORM("/console/consumers", console_look, MAY_READ_CONSUMERS),
+    DESK_PAGE("/console/log", console_log, MAY_READ_EVENTS),
+    DESK_FORM("/console/log", console_log_search, MAY_READ_EVENTS),
+    DESK_FORM("/console/log/export", console_log_export, MAY_READ_EVENTS),
+    DESK_PAGE("/console/log/{event}", console_log_event, MAY_READ_EVENTS),
     DESK_PAGE("/console", console_today, MAY_USE_CONSOLE),
     DESK_PAGE("/console/{rest...}", console_missing, MAY_USE_CONSOLE),
 };

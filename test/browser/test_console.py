@@ -1,6 +1,7 @@
 """The console: staff sign in, see what their role is for, and do it; in both languages, on a phone and a
 desk, with and without JavaScript."""
 
+import html
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import pytest
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 
 from desk import ROLES, Staff, activities, invite_staff, propose
-from portal import DESKTOP, PASSWORD, PHONE, ROOT, lov, question
+from portal import DESKTOP, PASSWORD, PHONE, PURCHASE, ROOT, Person, lov, question
 from test_portal import axe
 
 WORDS = {}
@@ -394,6 +395,129 @@ def test_recipients_are_shown_with_what_binds_them_and_what_they_did(server, off
     assert officer.get("/console/recipients/nobody").status_code == 404
 
 
+# ---- consumers ----
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+@pytest.mark.parametrize("size,language", [(PHONE, "sv"), (DESKTOP, "en")], ids=["phone-sv", "desktop-en"])
+def test_a_look_is_cut_to_the_purpose_and_shown_to_the_consumer(server, open_browser, size, language, script):
+    words = WORDS[language]
+    person = Person(server, f"{40 + 2 * (size == PHONE) + script:05d}", language=language)
+    for category, data in (("purchases", PURCHASE), ("contact", {"source": "crm", "data": {
+            "name": "Eva Ek", "email": "eva@example.com"}})):
+        answer = server.admin.post(f"{server.url}/v1/consumers/{person.consumer}/records/{category}", json=data, timeout=20)
+        assert answer.status_code == 201, answer.text
+    staff = Staff(server, "support", departments="customer_service", language=language)
+    browser = open_browser(size, script, language).become(staff).open(server.url + "/console/consumers")
+    browser.find("#consumer").send_keys(person.consumer)
+    browser.find("#activity option[value=customer_support_by_customer_service]").click()
+    click(browser, "form.stack button")
+    browser.wait(lambda b: b.find("#records"))
+    assert "Eva Ek" in browser.find("main").text and person.consumer in browser.find("#facts").text
+    if script:
+        assert axe(browser) == []
+        width = browser.run("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert width[0] <= width[1]
+    history = server.admin.get(f"{server.url}/v1/consumers/{person.consumer}/history?limit=1000", timeout=20).json()
+    mine = [e for e in history["items"] if e["actor"] == f"staff:support/{staff.id}"]
+    kinds = [e["kind"] for e in mine]
+    assert kinds[0] == "staff.look" and "access" in kinds
+    assert {(e["recipient"], e["purpose"]) for e in mine} == {("customer_service", "customer_support")}
+    activity = html.unescape(person.page("/portal/activity"))
+    assert words["event_staff.look"] in activity and words["actor_staff"] in activity
+
+
+def test_what_a_consumer_does_not_permit_is_not_shown(server):
+    person = Person(server, "00048")
+    assert server.admin.post(f"{server.url}/v1/consumers/00048/records/contact", timeout=20, json={
+        "source": "crm", "data": {"name": "Nej Tack", "email": "nej@example.com"}}).status_code == 201
+    assert server.admin.put(f"{server.url}/v1/consumers/00048", json={"restricted": True}, timeout=20).ok
+    staff = Staff(server, "support", departments="customer_service,marketing")
+    for activity in ("customer_support_by_customer_service", "personal_offers_by_marketing"):
+        page = staff.send("/console/consumers", consumer="00048", activity=activity).text
+        assert "Nej Tack" not in page and WORDS["en"]["reason_restricted"] in page
+    assert WORDS["en"]["event_access.denied"] in person.page("/portal/activity")
+
+
+def test_whoever_is_not_there_is_not_found_and_nothing_is_recorded(server):
+    staff = Staff(server, "support")
+    before = server.state()
+    for consumer in ("nobody", "", "x" * 200, "00001'; drop table consumer; --"):
+        answer = staff.send("/console/consumers", consumer=consumer, activity="")
+        assert answer.status_code == 404 and WORDS["en"]["problem_unknown_consumer"] in answer.text
+    assert server.state() == before
+
+
+# ---- the log ----
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+@pytest.mark.parametrize("size,language", [(PHONE, "sv"), (DESKTOP, "en")], ids=["phone-sv", "desktop-en"])
+def test_the_log_is_searched_and_an_event_proven(server, open_browser, size, language, script):
+    use(server, "00006")
+    staff = Staff(server, "auditor", language=language)
+    browser = open_browser(size, script, language).become(staff).open(server.url + "/console/log")
+    browser.find("#kind option[value='staff.']").click()
+    click(browser, ".search-log button")
+    browser.wait(lambda b: b.find("#kind option[value='staff.']").is_selected() and b.all(".rows li"))
+    kinds = {row.text for row in browser.all(".rows li strong")}
+    assert kinds and all(kind.startswith("staff.") for kind in kinds)
+    lov("log", "checkpoint", "--dir", server.folder)
+    click(browser, ".rows li > a")
+    browser.wait(lambda b: b.find(".note.done"))
+    assert WORDS[language]["log_proven"] in browser.find(".note.done").text
+
+
+def test_searches_are_cut_by_day_kind_recipient_and_consumer(server):
+    staff = Staff(server, "auditor")
+    use(server, "00007")
+
+    def found(**fields):
+        answer = staff.send("/console/log", **{"from": "", "to": "", "kind": "", "recipient": "", "consumer": "", **fields})
+        assert answer.status_code == 200, answer.text
+        return [int(n) for n in re.findall(r'href="/console/log/(\d+)"', answer.text)]
+
+    everything = []
+    after = -1
+    while after is not None:
+        page = server.admin.get(f"{server.url}/v1/events?limit=1000&after={after}", timeout=20).json()
+        everything += page["items"]
+        after = page["next"]
+    today = everything[-1]["at"][:10]
+    assert found(**{"from": today, "kind": "access"}) == [
+        e["seq"] for e in everything if e["kind"] == "access" and e["at"][:10] == today][:50]
+    assert found(to="2001-01-01") == [] and found(**{"from": "2100-01-01"}) == []
+    assert found(recipient="marketing", kind="consent.")[:10] == [
+        e["seq"] for e in everything if e["kind"].startswith("consent.") and e.get("recipient") == "marketing"][:10]
+    before = len(events(server, "staff.look"))
+    seen = found(consumer="00007")
+    assert seen == [e["seq"] for e in everything if e["consumer"] == "00007"][:len(seen) - 1] + [seen[-1]]
+    assert len(events(server, "staff.look")) == before + 1
+    answer = staff.send("/console/log", consumer="nobody")
+    assert answer.status_code == 404 and WORDS["en"]["problem_unknown_consumer"] in answer.text
+    # The next page goes on where this one ends.
+    page = staff.send("/console/log", **{"from": "2000-01-01"}).text
+    after = re.search(r'name="after" value="(\d+)"', page)[1]
+    more = staff.send("/console/log", **{"from": "2000-01-01", "after": after}).text
+    one, two = (re.findall(r'href="/console/log/(\d+)"', p) for p in (page, more))
+    assert len(one) == 50 and int(two[0]) == int(one[-1]) + 1
+
+
+def test_a_file_for_a_regulator_is_whole_and_recorded(server):
+    staff = Staff(server, "auditor")
+    answer = staff.send("/console/log/export", kind="policy.")
+    assert answer.status_code == 200 and "attachment" in answer.headers["Content-Disposition"]
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [e["seq"] for e in lines[:-1]] == [
+        e["seq"] for kind in ("policy.apply", "policy.propose", "policy.approve", "policy.reject")
+        for e in events(server, kind)] or sorted(e["seq"] for e in lines[:-1]) == [e["seq"] for e in lines[:-1]]
+    assert lines[-1]["complete"] and lines[-1]["log"]
+    made = events(server, "log.export")[-1]
+    assert made["actor"] == f"staff:auditor/{staff.id}" and made["kinds"] == "policy."
+    whole = staff.send("/console/log/export", **{"from": "2000-01-01"}).text.splitlines()
+    assert len(whole) > 300 and json.loads(whole[0])["seq"] == 0
+
+
 # ---- every page ----
 
 
@@ -402,7 +526,7 @@ def pages(officer):
     if not hasattr(officer, "proposal"):
         officer.proposal = propose(Staff(officer.server, "admin"), 431)
         officer.request = ask(officer.server, "00034", "rectification", "x" * 300)
-    return ["/console", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
+    return ["/console", "/console/log", "/console/log/0", "/console/log/340", "/console/consumers", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
             "/console/requests", f"/console/requests/{officer.request}", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
             "/console/nowhere"]
 

@@ -19,6 +19,7 @@ NONE = "0" * 32
 PAGES = {
     "/console": ALL, "/console/account": ALL, "/console/policy": ALL, "/console/policy/files": ALL,
     "/console/policy/propose": OFFICERS, f"/console/policy/proposals/{NONE}": READERS,
+    "/console/consumers": READERS | {"support"}, "/console/log": READERS, "/console/log/0": READERS,
     "/console/recipients": READERS, "/console/recipients/marketing": READERS,
     "/console/requests": READERS | {"support"}, f"/console/requests/{NONE}": READERS | {"support"},
 }
@@ -27,7 +28,8 @@ FORMS = {
     "/console/account/passkeys": ALL, "/console/account/passkeys/AAAA/end": ALL, "/console/role": ALL,
     f"/console/policy/proposals/{NONE}/approve": OFFICERS, f"/console/policy/proposals/{NONE}/reject": OFFICERS,
     "/console/policy/propose": OFFICERS, "/console/requests": OFFICERS | {"support"},
-    f"/console/requests/{NONE}/verify-identity": OFFICERS | {"support"},
+    "/console/log": READERS, "/console/log/export": READERS,
+    "/console/consumers": READERS | {"support"}, f"/console/requests/{NONE}/verify-identity": OFFICERS | {"support"},
 }
 
 
@@ -161,6 +163,8 @@ def test_hostile_names_of_staff_do_nothing(server, open_browser):
     assert answer.status_code == 303
     request = answer.headers["Location"]
     assert staff.send(request + "/verify-identity", note=HOSTILE).status_code == 303
+    page = staff.send("/console/consumers", consumer=hostile, activity="").text
+    assert "&lt;script&gt;" in page and "<script>window" not in page
     for path in [*PAGES, proposal, request, "/console/policy/proposals/%22%3E%3Cscript%3Ewindow.hit=1%3C%2Fscript%3E"]:
         if path.endswith("/files"):
             continue
@@ -169,6 +173,22 @@ def test_hostile_names_of_staff_do_nothing(server, open_browser):
         assert "<script>window" not in staff.get(path).text
     page = staff.page("/console/account")
     assert "&lt;script&gt;" in page
+
+
+def test_records_are_read_for_ones_own_departments_alone(server):
+    good = "customer_support_by_customer_service"
+    for roles, departments, activity, status in (
+            ("support", "customer_service", good, 200), ("support", "risk", good, 403), ("support", None, good, 403),
+            ("auditor", "customer_service", good, 403), ("support", "customer_service", "no_such", 403),
+            ("support", "customer_service", "newsletter_by_mailhouse", 403)):
+        before = server.state()
+        staff = Staff(server, roles, departments=departments)
+        before = server.state()
+        answer = staff.send("/console/consumers", consumer="00009", activity=activity)
+        assert answer.status_code == status, (roles, departments, activity)
+        assert (server.state() == before) == (status != 200)
+        assert (f'value="{good}"' in staff.page("/console/consumers")) == (
+            roles == "support" and departments == "customer_service")
 
 
 def test_every_answer_of_the_console_keeps_to_its_policy(server, staff_of):
