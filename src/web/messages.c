@@ -309,7 +309,7 @@ static int show(struct http_call *call)
     _cleanup_visit struct visit v = {0};
     _cleanup_json json_t *json = NULL;
     struct err err = {0};
-    struct message m;
+    struct message m = {0};
     if (!visit_begin(call, &v))
         return 0;
     int rc = load(&v, &m, &err);
@@ -338,7 +338,7 @@ int message_get_page(struct http_call *call)
 {
     _cleanup_visit struct visit v = {0};
     struct err err = {0};
-    struct message m;
+    struct message m = {0};
     if (!visit_begin(call, &v))
         return 0;
     if (load(&v, &m, &err) < 0)
@@ -365,7 +365,7 @@ int message_unread_again(struct http_call *call)
 {
     _cleanup_visit struct visit v = {0};
     struct err err = {0};
-    struct message m;
+    struct message m = {0};
     if (!visit_post(call, &v))
         return 0;
     if (load(&v, &m, &err) < 0)
