@@ -68,6 +68,11 @@ static void print_webhooks(struct api *api, struct buf *out)
                (unsigned long long)c.delivered, (unsigned long long)c.failed,
                (unsigned long long)c.dead);
     const struct gauge gauges[] = {
+        {"lov_messages_total", "counter", "Messages to consumers.", (int64_t)c.messages},
+        {"lov_mails_total", "counter", "E-mails that the mail server took.", (int64_t)c.mails},
+        {"lov_mails_failed_total", "counter", "E-mails that it did not take.",
+         (int64_t)c.mails_failed},
+        {"lov_mails_waiting", "gauge", "Messages that an e-mail is to tell of.", c.mails_waiting},
         {"lov_webhooks", "gauge", "Webhooks that are registered.", c.webhooks},
         {"lov_webhook_waiting", "gauge", "Failed messages that are tried again.", c.waiting},
         {"lov_webhook_dead_letters", "gauge", "Messages that are tried no more.", c.dead_letters},

@@ -58,7 +58,7 @@ static int answer_webhook(struct http_call *call, int status, struct str id,
                           const struct secret *secret)
 {
     struct err err = {0};
-    struct webhook h;
+    struct webhook h = {0};
     _cleanup_buf struct buf text = {0};
     int rc = webhook_get(api_of(call)->engine, id, &call->arena, &h, &err);
     if (rc == 0)
@@ -317,7 +317,7 @@ int webhooks_failures(struct http_call *call)
 {
     struct err err = {0};
     struct listing l = {.engine = api_of(call)->engine, .arena = &call->arena};
-    struct webhook h;
+    struct webhook h = {0};
     struct str after;
     int64_t seq = -1;
     int rc = request_page(call, NULL, &l.limit, &after, &err);

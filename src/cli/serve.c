@@ -25,6 +25,7 @@ struct serving {
     struct http_server *server;
     struct notify *notify;
     struct notify_options telling;
+    struct buf credentials, portal; /* of the mail server; of the page that e-mails lead to */
     struct http_options options;
     unsigned checkpoint_seconds, audit_seconds, aggregate_seconds;
 };
@@ -53,6 +54,47 @@ static int read_numbers(struct cli *c, struct http_options *o, struct err *err)
     return rc;
 }
 
+/* A file of two lines, user and password. */
+static int read_credentials(struct serving *s, struct mail_options *o, struct err *err)
+{
+    enum { CREDENTIALS_MAX = 4096 };
+    const char *path = cli_value(s->c, "smtp-credentials");
+    if (!path)
+        return 0;
+    int rc = file_check_private(path, err);
+    if (rc == 0)
+        rc = file_read(path, CREDENTIALS_MAX, &s->credentials, err);
+    if (rc)
+        return rc;
+    char *line = s->credentials.p ? strchr(s->credentials.p, '\n') : NULL;
+    if (!line || line == s->credentials.p || !line[1] || line[1] == '\n')
+        return err_set(err, LOV_EINVAL, "%s has two lines: the user and the password", path);
+    *line = '\0';
+    line[1 + strcspn(line + 1, "\r\n")] = '\0';
+    s->credentials.p[strcspn(s->credentials.p, "\r")] = '\0';
+    o->user = s->credentials.p;
+    o->password = line + 1;
+    return 0;
+}
+
+static int read_mail(struct serving *s, struct mail_options *o, struct err *err)
+{
+    struct str base = str_of(cli_value(s->c, "base-url"));
+    *o = (struct mail_options){
+        .url = cli_value(s->c, "smtp-url"),
+        .from = cli_value(s->c, "smtp-from"),
+        .word = web_word,
+    };
+    while (base.n && base.p[base.n - 1] == '/')
+        base.n--;
+    if (base.n) {
+        buf_printf(&s->portal, "%.*s/portal/messages", STR_ARG(base));
+        o->portal = s->portal.p;
+    }
+    int rc = read_credentials(s, o, err);
+    return rc ? rc : mail_options_check(o, err);
+}
+
 static int read_telling(struct serving *s, struct err *err)
 {
     int64_t retry = 0, attempts = 0, timeout = 0;
@@ -69,7 +111,7 @@ static int read_telling(struct serving *s, struct err *err)
         .timeout_seconds = (unsigned)timeout,
         .told_name = notification_name,
     };
-    return rc;
+    return rc ? rc : read_mail(s, &s->telling.mail, err);
 }
 
 static int read_intervals(struct serving *s, struct err *err)
@@ -226,6 +268,7 @@ static int start(struct serving *s, struct err *err)
         return rc;
     api_set_server(s->api, s->server);
     rc = engine_keep_audiences(s->engine, err);
+    s->telling.mail.ctx = s->web;
     if (rc == 0)
         rc = notify_start(s->engine, &s->telling, &s->notify, err);
     if (rc)
@@ -295,6 +338,9 @@ static void stop(struct serving *s)
     engine_close(s->engine);
     buf_free(&s->socket);
     buf_free(&s->witnesses);
+    secret_wipe_bytes(s->credentials.p, s->credentials.n);
+    buf_free(&s->credentials);
+    buf_free(&s->portal);
 }
 
 /* Serves the API until SIGTERM or SIGINT. */
@@ -347,11 +393,16 @@ static const struct cli_option options[] = {
     {"training-url", "URL", "where staff renew the training that the console demands", NULL, false},
     {"oidc-claim", "NAME", "holds the consumer's id; sub when not given", NULL, false},
     {"webhook-private", NULL, "webhooks may go to this machine and its networks", NULL, false},
-    {"webhook-ca", "FILE", "authorities (PEM) of webhooks; the system's when not given", NULL,
-     false},
+    {"webhook-ca", "FILE",
+     "authorities (PEM) of webhooks and the mail server; the system's when not given", NULL, false},
     {"webhook-timeout", "SECONDS", "for one message; 20 when not given", NULL, false},
     {"webhook-attempts", "N", "to deliver an event; 10 when not given", NULL, false},
     {"webhook-retry-seconds", "N", "until the second attempt; 5 when not given", NULL, false},
+    {"smtp-url", "URL", "send e-mails through it: smtp://HOST:PORT with STARTTLS, smtps://HOST",
+     NULL, false},
+    {"smtp-from", "ADDRESS", "whom they are from", NULL, false},
+    {"smtp-credentials", "FILE", "user and password, a line each, readable by its owner alone",
+     NULL, false},
 };
 const struct cli_command cmd_serve = {
     .name = "serve",

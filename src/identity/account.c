@@ -78,6 +78,29 @@ int account_get(struct db *db, const struct uid *cid, struct arena *arena, struc
     return rc == 1 ? take_account(s, arena, out, err) : rc;
 }
 
+int account_each(struct db *db, const struct uid *after, int64_t limit,
+                 int (*row)(void *ctx, const struct uid *cid, int64_t created_at), void *ctx,
+                 struct err *err)
+{
+    static const char sql[] =
+        "select cid, created_at from account where cid > $1 order by cid limit $2";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, uid_str(after));
+    db_bind_int(s, 2, limit);
+    int rc;
+    while ((rc = db_step(s, err)) == 1) {
+        struct uid cid;
+        rc = take_uid(s, 0, &cid, err);
+        if (rc == 0)
+            rc = row(ctx, &cid, db_int(s, 1));
+        if (rc) {
+            db_done(s);
+            return rc;
+        }
+    }
+    return rc;
+}
+
 static const char SEALED_NAME[] = "lov account name";
 
 int account_name(const struct identity *who, struct db *db, const struct uid *cid, struct buf *out,

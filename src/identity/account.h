@@ -38,6 +38,11 @@ int account_put(const struct identity *who, struct db *db, const struct uid *cid
                 struct str password, struct str words, int64_t now, struct err *err);
 int account_set_words(struct db *db, const struct uid *cid, struct str words, struct err *err);
 
+/* Accounts behind the one of `after`, in order of cid. */
+int account_each(struct db *db, const struct uid *after, int64_t limit,
+                 int (*row)(void *ctx, const struct uid *cid, int64_t created_at), void *ctx,
+                 struct err *err);
+
 /* ---- invitations ---- */
 
 int invitation_put(struct db *db, const struct sha256 *digest, const struct uid *cid,

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 enum { CONNECT_SECONDS = 10, ANSWER_MAX = 64 << 10, RETRY_AFTER_MAX = 3600 };
@@ -105,7 +106,7 @@ struct flight *flight_start(CURLM *multi, const struct flight_options *o, void *
     struct flight *f = mem_zero(sizeof *f);
     f->ctx = ctx;
     f->guarded = !o->notify->private_addresses;
-    f->plain = str_starts(str_of(o->url), STR("http:"));
+    f->plain = strncasecmp(o->url, "http:", 5) == 0;
     buf_str(&f->body, o->body);
     f->curl = curl_easy_init();
     if (f->curl) {

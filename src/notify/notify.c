@@ -1,4 +1,5 @@
-/* notify.c - what runs: the thread of webhooks. */
+/* notify.c - what runs: the threads of webhooks, of messages, and of e-mails where a
+ * mail server is named. */
 #include <stdlib.h>
 
 #include "notify/private.h"
@@ -7,6 +8,8 @@ enum { TIMEOUT_SECONDS = 20, RETRY_SECONDS = 5, ATTEMPTS = 10 };
 
 struct notify {
     struct deliverer *deliverer;
+    struct inbox *inbox;
+    struct mailer *mailer; /* NULL: no e-mail is sent */
     struct notify_options options;
     char *ca_file;
 };
@@ -27,6 +30,8 @@ int notify_start(struct engine *e, const struct notify_options *options, struct 
     if (!n->options.attempts)
         n->options.attempts = ATTEMPTS;
     n->deliverer = deliverer_start(e, &n->options);
+    n->inbox = inbox_start(e);
+    n->mailer = mailer_start(e, &n->options);
     *out = n;
     return 0;
 }
@@ -35,6 +40,8 @@ void notify_stop(struct notify *n)
 {
     if (!n)
         return;
+    mailer_stop(n->mailer);
+    inbox_stop(n->inbox);
     deliverer_stop(n->deliverer);
     free(n->ca_file);
     free(n);
@@ -43,4 +50,7 @@ void notify_stop(struct notify *n)
 void notify_add_counts(const struct notify *n, struct notify_counts *out)
 {
     deliverer_counts(n->deliverer, out);
+    inbox_counts(n->inbox, out);
+    if (n->mailer)
+        mailer_counts(n->mailer, out);
 }

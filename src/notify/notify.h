@@ -119,11 +119,73 @@ void webhook_replay(struct engine_write *w, struct webhook_change *change);
 /* Appends "webhook.test", which is delivered to this webhook alone; w->out_seq is its event. */
 void webhook_test(struct engine_write *w, struct webhook_change *change);
 
+/* ---- messages to consumers ---- */
+
+/* JSON, kept under the consumer's key; "kind" says which members there are:
+ *   withdrawal  recipient, purpose: they took a yes back
+ *   request     request (public id), right, step, due_at: their request went on
+ *   policy      version, changes: [{what: "notice", recipient, purpose, notice, version, material}
+ * | {what: "changed" | "added" | "removed", recipient, purpose}] summary     from, to (days), yes,
+ * uses: [{recipient, purpose, count}], more (uses not counted) unusual     text: by language, what
+ * was noticed */
+struct message {
+    struct str source;
+    int64_t at, read_at; /* TIME_NONE: unread */
+    struct str json;
+};
+enum { MESSAGE_SOURCE_MAX = 64 };
+/* A consumer's, newest first, from behind (before_at, before_source): INT64_MAX begins. Those that
+ * open no more, since the consumer was erased, are left out. Stops when `row` returns non-zero. */
+int message_list(struct engine *e, const struct identity_row *who, int64_t before_at,
+                 struct str before_source, int64_t limit, struct arena *arena,
+                 int (*row)(void *ctx, const struct message *m), void *ctx, struct err *err);
+/* 1 and *out (texts from the arena), or 0. */
+int message_get(struct engine *e, const struct identity_row *who, struct str source,
+                struct arena *arena, struct message *out, struct err *err);
+int message_unread(struct engine *e, const struct identity_row *who, int64_t *out, struct err *err);
+struct message_mark {
+    struct str source; /* empty: all */
+    bool read;
+};
+/* Makes *w, which names the consumer, the write that marks theirs. */
+void message_mark(struct engine_write *w, const struct message_mark *mark);
+/* Inside the write of another module: tells the scope's consumer. Nothing where they were told of
+ * that source already. */
+int message_post(struct write_scope *scope, struct str source, struct str json, struct err *err);
+
+enum message_summary { SUMMARY_NEVER, SUMMARY_MONTHLY, SUMMARY_QUARTERLY, SUMMARY_YEARLY };
+const char *message_summary_name(enum message_summary summary);
+bool message_summary_parse(struct str text, enum message_summary *out);
+struct message_settings {
+    enum message_summary summary; /* SUMMARY_QUARTERLY where they have not chosen */
+    bool mail;
+    struct str language; /* in which they chose, for message_settings_set(): that of their e-mails */
+};
+int message_settings_get(struct engine *e, const struct identity_row *who,
+                         struct message_settings *out, struct err *err);
+/* Makes *w, which names the consumer, the write that keeps them. */
+void message_settings_set(struct engine_write *w, const struct message_settings *settings);
+/* One plain address ("ada@example.com") that can stand in a header and a command of SMTP. */
+bool mail_address_check(struct str address);
+
 /* ---- what runs ---- */
 
+struct mail_options {
+    const char *url;             /* smtp:// or smtps://; NULL: no e-mail is sent */
+    const char *from;            /* an address */
+    const char *user, *password; /* NULL: none */
+    const char *portal;          /* the URL of the messages' page */
+    /* A word of the pages in a language, or in English where it has no such. */
+    struct str (*word)(void *ctx, struct str language, const char *name);
+    void *ctx;
+};
+/* LOV_EINVAL ("usage") where something is missing or cannot be. */
+int mail_options_check(const struct mail_options *o, struct err *err);
+
 struct notify_options {
-    bool private_addresses; /* webhooks may go to this machine and its networks */
-    const char *ca_file;    /* authorities of webhooks and of the mail server; NULL: the system's */
+    struct mail_options mail; /* its texts are borrowed and outlive the notify */
+    bool private_addresses;   /* webhooks may go to this machine and its networks */
+    const char *ca_file; /* authorities of webhooks and of the mail server; NULL: the system's */
     unsigned timeout_seconds, retry_seconds, attempts; /* 0: 20, 5, 10 */
     /* Appends the name under which a recipient is told of an erased consumer; 1, or 0. */
     int (*told_name)(struct engine *e, struct db *identities, uint32_t shard, int64_t seq,
@@ -138,6 +200,8 @@ void notify_stop(struct notify *n);
 struct notify_counts {
     uint64_t delivered, failed, dead; /* attempts since the start */
     int64_t webhooks, waiting, dead_letters, behind;
+    uint64_t messages, mails, mails_failed; /* since the start */
+    int64_t mails_waiting;
 };
 /* `n` NULL: only what the store says. */
 int notify_counts(struct engine *e, const struct notify *n, struct notify_counts *out,

@@ -43,6 +43,51 @@ struct deliverer *deliverer_start(struct engine *e, const struct notify_options 
 void deliverer_stop(struct deliverer *d);
 void deliverer_counts(const struct deliverer *d, struct notify_counts *out);
 
+/* ---- message.c ---- */
+
+struct draft {
+    struct uid cid;
+    uint32_t shard;
+    struct str source, json;
+    struct str sealed; /* empty: the consumer was erased */
+};
+/* Seals what it says, into the arena; on any thread, with a connection of its own. */
+int draft_seal(const struct identity *who, struct db *identities, struct draft *d,
+               struct arena *arena, struct err *err);
+/* In a transaction: 1 when the row is new, 0 when they were told already. */
+int draft_put(struct db *lov, const struct draft *d, int64_t now, struct err *err);
+int messages_forget(struct db *lov, uint32_t shard, const struct uid *cid, struct err *err);
+int settings_read(struct db *lov, uint32_t shard, const struct uid *cid,
+                  struct message_settings *out, struct err *err);
+
+/* ---- inbox.c: the thread that makes messages ---- */
+
+struct inbox;
+struct inbox *inbox_start(struct engine *e);
+void inbox_stop(struct inbox *b);
+void inbox_counts(const struct inbox *b, struct notify_counts *out);
+
+/* ---- round.c: what many are told ---- */
+
+/* Begins the summaries of the period that has ended, where that is not done. */
+int rounds_begin_summary(struct engine *e, int64_t now, struct err *err);
+/* One step of one round that is not ended; *more is false when there is none. *told counts. */
+int rounds_step(struct engine *e, bool *more, int64_t *told, struct err *err);
+
+/* ---- summary.c ---- */
+
+/* Appends what a summary says, as JSON; 1, or 0 where the consumer wants none for this month. */
+int summary_write(struct engine *e, struct db *lov, struct db *identities, const struct uid *cid,
+                  int32_t month, struct arena *arena, uint32_t *shard, struct buf *out,
+                  struct err *err);
+
+/* ---- mail.c: the thread that sends e-mails ---- */
+
+struct mailer;
+struct mailer *mailer_start(struct engine *e, const struct notify_options *o);
+void mailer_stop(struct mailer *m);
+void mailer_counts(const struct mailer *m, struct notify_counts *out);
+
 /* ---- notify.c ---- */
 
 void notify_add_counts(const struct notify *n, struct notify_counts *out);

@@ -172,7 +172,8 @@ static int count_all(struct db *lov, struct notify_counts *out, struct err *err)
         "(select count(next_at) from webhook_delivery), (select count(*) from webhook_delivery), "
         "(select coalesce(max(s.size - c.seq), 0) from webhook_cursor c "
         "join shard s on s.shard = c.shard join webhook h on h.id = c.webhook "
-        "where h.revoked_at is null)";
+        "where h.revoked_at is null), "
+        "(select count(*) from message where mail_at is not null)";
     struct db_stmt *s = db_use(lov, sql);
     int rc = db_step(s, err);
     if (rc < 0)
@@ -181,6 +182,7 @@ static int count_all(struct db *lov, struct notify_counts *out, struct err *err)
     out->waiting = db_int(s, 1);
     out->dead_letters = db_int(s, 2) - out->waiting;
     out->behind = db_int(s, 3);
+    out->mails_waiting = db_int(s, 4);
     db_done(s);
     return 0;
 }

@@ -1,14 +1,6 @@
-/* account.c - the consumer's own account: where they are signed in, whom they act for; and pages
- * that have nothing to show yet. */
+/* account.c - the consumer's own account: where they are signed in, whom they act for; and a page
+ * that has nothing to show yet. */
 #include "web/private.h"
-
-int messages_get(struct http_call *call)
-{
-    _cleanup_visit struct visit v = {0};
-    if (!visit_begin(call, &v))
-        return 0;
-    return visit_page(&v, 200, "messages.html", "messages");
-}
 
 int apps_get(struct http_call *call)
 {

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "api/receipt_page.h"
+#include "notify/notify.h"
 #include "web/private.h"
 
 /* ---- cookies and tokens ---- */
@@ -109,11 +110,16 @@ static void portal_menu(struct visit *v, const char *page)
         {"apps", "/portal/apps"},         {"account", "/portal/account"},
     };
     json_t *menu = json_array();
+    struct err ignored; /* a page without the number is better than none */
+    int64_t unread = 0;
+    message_unread(v->engine, &v->who.who, &unread, &ignored);
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         json_t *entry = json_object();
         set_text(entry, "path", str_of(entries[i].path));
         set_text(entry, "label", word_of(v, "menu_", str_of(entries[i].name)));
         set_true(entry, "here", strcmp(entries[i].name, page) == 0);
+        if (unread && strcmp(entries[i].name, "messages") == 0)
+            set_int(entry, "unread", unread);
         json_array_append_new(menu, entry);
     }
     json_object_set_new(v->view, "menu", menu);

@@ -77,6 +77,10 @@ static const struct http_route routes[] = {
     GET_PAGE("/portal/policies", policies_get),
     GET_PAGE("/portal/policies/{notice}", policies_version),
     GET_PAGE("/portal/messages", messages_get),
+    GET_PAGE("/portal/messages/{message}", message_get_page),
+    POST_FORM("/portal/messages/read", messages_read),
+    POST_FORM("/portal/messages/settings", messages_settings),
+    POST_FORM("/portal/messages/{message}/unread", message_unread_again),
     GET_PAGE("/portal/apps", apps_get),
     GET_PAGE("/portal/account", account_get_page),
     POST_FORM("/portal/account/sessions/{session}/end", account_end_session),
@@ -178,6 +182,7 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
     struct web *web = mem_zero(sizeof *web);
     web->engine = e;
     web->secure = options && options->secure;
+    web->mail = options && options->mail;
     web->csrf_key = identity_secret(engine_identity(e), "forms");
     load_words(web);
     web->by_name = limiter_new(NAME_TRIES, TRIES_SECONDS);
@@ -195,6 +200,19 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
         web->base_url.n--;
     *out = web;
     return 0;
+}
+
+struct str web_word(void *ctx, struct str language, const char *name)
+{
+    const struct web *web = ctx;
+    const json_t *word = NULL;
+    for (size_t i = 0; i < web->word_count; i++)
+        if (str_eq(web->words[i].language, language))
+            word = json_object_get(web->words[i].json, name);
+    for (size_t i = 0; !word && i < web->word_count; i++)
+        if (str_is(web->words[i].language, "en"))
+            word = json_object_get(web->words[i].json, name);
+    return word ? json_text(word) : str_of(name);
 }
 
 void web_stop_streams(struct web *web)

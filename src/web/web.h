@@ -37,6 +37,7 @@ struct web_options {
     const struct provider_options *provider; /* NULL: none */
     /* Where staff renew their training; NULL: not said. Copied. */
     const char *training_url;
+    bool mail; /* a mail server is there: consumers may choose it */
 };
 
 /* The engine must outlive it. */
@@ -45,6 +46,9 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
 /* No call may be under way. */
 void web_close(struct web *web);
 const struct http_route *web_routes(size_t *count);
+/* A word of the pages in a language, or in English where it has none; for mail_options.word, with
+ * the struct web as its context. */
+struct str web_word(void *web, struct str language, const char *name);
 /* Answers the event streams that wait, and lets no more wait: before the server is stopped. */
 void web_stop_streams(struct web *web);
 

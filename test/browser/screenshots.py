@@ -10,7 +10,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from desk import Staff, invite_staff, propose  # noqa: E402
-from portal import DESKTOP, PHONE, PURCHASE, Browser, Person, Server, invite, make_demo, question  # noqa: E402
+from portal import DESKTOP, PHONE, PURCHASE, ROOT, Browser, Person, Server, invite, lov, make_demo  # noqa: E402
 
 
 def use_data(server):
@@ -45,18 +45,45 @@ def buy_twice(server):
         assert answer.status_code == 201, answer.text
 
 
+def told(person):
+    """The newest message, once there are some."""
+    import re
+    import time
+    deadline = time.monotonic() + 20
+    while True:
+        found = re.findall(r'<a href="(/portal/messages/event-\d+)"', person.page("/portal/messages"))
+        if len(found) > 3:
+            return found[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def change_the_policy(server, folder):
+    """A notice says more than before."""
+    import shutil
+    policy = folder / "policy"
+    shutil.copytree(os.path.join(ROOT, "policy"), policy)
+    for language in ("en", "sv"):
+        file = policy / "notices" / f"personal_offers.{language}.md"
+        text = file.read_text(encoding="utf-8").replace("version: 1", "version: 2").replace("material: true", "material: false")
+        file.write_text(text + "\n.\n", encoding="utf-8")
+    lov("policy", "apply", policy, "--dir", server.folder)
+
+
 def pages_of(person):
     import re
     activity = person.page("/portal/activity")
     event = re.search(r'/portal/why/(\d+)', activity)[1]
     receipt = re.search(r'/portal/receipts/([0-9a-f]{32}\?event=\d+)', person.page("/portal/receipts"))[1]
+    message = told(person)
     return {
         "overview": "/portal", "choices": "/portal/choices",
         "choice": "/portal/choices/personal_offers_by_marketing", "activity": "/portal/activity",
         "why": f"/portal/why/{event}", "complaint": f"/portal/activity/{event}/complaint",
         "receipts": "/portal/receipts", "receipt": f"/portal/receipts/{receipt}",
         "policies": "/portal/policies", "policy": "/portal/policies/personal_offers",
-        "data": "/portal/data", "requests": "/portal/requests", "ask": "/portal/ask/erasure", "messages": "/portal/messages", "apps": "/portal/apps", "account": "/portal/account",
+        "data": "/portal/data", "requests": "/portal/requests", "ask": "/portal/ask/erasure", "messages": "/portal/messages",
+        "message": message, "apps": "/portal/apps", "account": "/portal/account",
         "prove": "/portal/prove", "missing": "/portal/nowhere",
     }
 
@@ -82,6 +109,7 @@ def main():
             use_data(server)
             ask_for_data(server)
             buy_twice(server)
+            change_the_policy(server, pathlib.Path(folder))
             welcome = invite(server, "00002")
             pages = pages_of(person)
             staff = Staff(server, "privacy_officer,admin,support", departments="customer_service")
