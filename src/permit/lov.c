@@ -270,13 +270,15 @@ static bool clock_is_sane(const struct mapping *m, int64_t now)
 }
 
 /* Makes the next decisions of this second usual ones. */
-static void make_ready(struct lov *lov, struct mapping *m)
+static void make_ready(const struct lov *lov, struct mapping *m)
 {
     enum { LATEST_MS = 1000 + PERMIT_BEAT_MS + 10 }; /* after the second began */
     const struct permit_header *h = m->map.header;
     struct ready *r = &m->ready;
-    if (pthread_mutex_trylock(&lov->lock) != 0)
-        return; /* another thread does it, or something better */
+    /* Not the handle's lock, which a child of fork(2) would find taken by a thread that it does not
+     * have: here it only goes on in the long way. */
+    if (atomic_exchange_explicit(&r->taken, true, memory_order_acquire))
+        return;
     const uint64_t turn = atomic_load_explicit(&h->turn, memory_order_acquire);
     const uint64_t beat = word_get(&h->heartbeat);
     const int64_t beat_at = atomic_load_explicit(&h->now, memory_order_relaxed);
@@ -300,7 +302,7 @@ static void make_ready(struct lov *lov, struct mapping *m)
         atomic_store_explicit(&r->beat, beat, memory_order_relaxed);
         atomic_store_explicit(&r->turn, turn, memory_order_release);
     }
-    pthread_mutex_unlock(&lov->lock);
+    atomic_store_explicit(&r->taken, false, memory_order_release);
 }
 
 static bool is_ready(const struct mapping *m, int64_t second)

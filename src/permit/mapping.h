@@ -50,7 +50,7 @@ struct reading_policy {
 };
 
 /* What was found in order by all that there is to look at, once for each heartbeat: while `second`,
- * `beat` and `turn` are as they were, it still is. Written under the handle's lock. */
+ * `beat` and `turn` are as they were, it still is. */
 struct ready {
     _Atomic uint64_t turn; /* of the header, not 0: with it the policy in force is `policy`, and */
     _Atomic(const _Atomic uint64_t *) table; /* this is its table */
@@ -61,6 +61,7 @@ struct ready {
      * same for usual_ends(). */
     _Atomic int64_t at, until;
     _Atomic uint32_t ends;
+    atomic_bool taken; /* by who writes it */
 };
 
 struct mapping {

@@ -157,6 +157,39 @@ static void test_names_that_change_in_place_are_other_names(void **state)
     lov_close(lov);
 }
 
+/* Of 8 to 16 bytes they are compared in another way; at the end of a page, too, after which nothing
+ * can be read. */
+static void test_longer_names_that_change_in_place_are_other_names(void **state)
+{
+    struct fixture *f = *state;
+    enum { PAGE = 4096 };
+    struct lov_decision d;
+    char *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    assert_int_equal(mprotect(pages + PAGE, PAGE, PROT_NONE), 0);
+    f->long_names = true;
+    name_things(f);
+    publish_policy(f);
+    struct lov *lov = open_lov(f->dir);
+    add_consumer(f, 1, PERMIT_GIVEN);
+    for (int i = 0; i < 60; i++) {
+        static const char *const texts[] = {"longer_c1", "longer_c7", "longer_cx", "longer_c",
+                                            "l",         "",          "onger_c1",  "longer_c1x"};
+        const char *text = texts[i % 8];
+        char *category = pages + (i < 30 ? 100 : PAGE - 1 - strlen(text));
+        memcpy(category, text, strlen(text) + 1);
+        int permit = lov_decide(lov, "longer_r", "longer_p", category, "00000001", 0, &d);
+        assert_int_equal(permit, i % 8 == 0);
+        if (i % 8 > 1)
+            assert_int_equal(d.reason, LOV_NOT_IN_POLICY);
+    }
+    /* The texts of one are not those of another, where they lie. */
+    assert_int_equal(lov_decide(lov, "longer_p", "longer_r", "longer_c1", "00000001", 0, &d), 0);
+    assert_int_equal(d.reason, LOV_RECIPIENT_UNKNOWN);
+    lov_close(lov);
+    munmap(pages, 2 * PAGE);
+}
+
 /* ---- between two looks ---- */
 
 static struct fixture *interrupted;
@@ -271,6 +304,7 @@ int main(void)
         T(test_the_usual_way_says_nothing_else),
         T(test_a_prepared_question_is_answered_as_the_plain_one),
         T(test_names_that_change_in_place_are_other_names),
+        T(test_longer_names_that_change_in_place_are_other_names),
         T(test_a_policy_that_changes_inside_a_decision_decides_it_anew),
         T(test_a_line_inside_a_change_is_not_read),
         T(test_an_index_that_starts_anew_has_no_policy),

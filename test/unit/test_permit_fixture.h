@@ -44,6 +44,7 @@ struct fixture {
     enum index_found found;
     int32_t sufficient_from;
     int guardian_below;
+    bool long_names;
     uint32_t keys[KEYS], notice, residence, wide_residence;
 };
 
@@ -58,13 +59,22 @@ static inline void open_index_in(struct fixture *f)
     assert_int_equal(rc, 0);
 }
 
+/* As it is, or made longer in `room`. */
+static inline const char *named(const struct fixture *f, const char *name, char room[32])
+{
+    snprintf(room, 32, "%s%s", f->long_names ? "longer_" : "", name);
+    return room;
+}
+
 static inline void name_things(struct fixture *f)
 {
     char category[16];
     index_write_lock(f->ix);
     for (int i = 0; i < KEYS; i++) {
+        char room[3][32];
         snprintf(category, sizeof category, "c%d", i);
-        f->keys[i] = index_key(f->ix, STR("r"), STR("p"), str_of(category));
+        f->keys[i] = index_key(f->ix, str_of(named(f, "r", room[0])),
+                               str_of(named(f, "p", room[1])), str_of(named(f, category, room[2])));
     }
     f->notice = index_notice(f->ix, STR("n"));
     f->residence = index_residence(f->ix, STR("SE"));
@@ -80,13 +90,14 @@ static inline void publish_policy(struct fixture *f)
 {
     struct policy_category categories[KEYS] = {{0}};
     const struct policy_category *covered[KEYS];
-    static char names[KEYS][16];
+    char names[KEYS][32], recipient_name[32], purpose_name[32];
     enum policy_basis basis[] = {BASIS_CONSENT};
-    struct policy_purpose purpose = {.id = STR("p")};
-    struct policy_recipient recipient = {.id = STR("r"),
+    struct policy_purpose purpose = {.id = str_of(named(f, "p", purpose_name))};
+    struct policy_recipient recipient = {.id = str_of(named(f, "r", recipient_name)),
                                          .contract_end = INT64_MAX,
                                          .safeguards_end = TIME_NONE,
-                                         .training_end = TIME_NONE};
+                                         .training_end = TIME_NONE,
+                                         .begins = TIME_NONE};
     struct str everywhere[] = {STR("SE")};
     struct policy_law law = {.id = STR("law"),
                              .territories = everywhere,
@@ -102,8 +113,9 @@ static inline void publish_policy(struct fixture *f)
                                        .basis = basis,
                                        .notice = &notice};
     for (int i = 0; i < KEYS; i++) {
-        snprintf(names[i], sizeof names[i], "c%d", i);
-        categories[i].id = str_of(names[i]);
+        char short_name[16];
+        snprintf(short_name, sizeof short_name, "c%d", i);
+        categories[i].id = str_of(named(f, short_name, names[i]));
         covered[i] = &categories[i];
     }
     struct policy_private *nothing = calloc(1, 4096);
