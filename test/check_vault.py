@@ -28,6 +28,8 @@ CALLERS = {
         "src/api/search.c", "src/api/records.c", "src/api/metadata.c",  # cursors, by a key of their own
         "src/vault/issue.c",  # what is proposed, which is no record
         "src/identity/account.c", "src/rights/notify.c", "src/web/provider.c",  # by keys of their own
+        "src/identity/staff.c", "src/notify/sign.c",  # names of staff, secrets of webhooks
+        "src/notify/message.c",  # messages to consumers
         READER,
     },
     r"\bidentity_data_key\s*\(": {
@@ -35,6 +37,7 @@ CALLERS = {
         "src/vault/write.c",  # to seal
         "src/vault/questions.c",  # proposals
         "src/identity/account.c",
+        "src/notify/message.c",  # what consumers are told
         READER,
     },
     r"\brecord_associated\s*\(": {

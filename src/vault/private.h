@@ -50,8 +50,8 @@ int record_remove(struct db *lov, const struct record *r, struct err *err);
 
 /* Writes what bulk changes change: event, source, retention_end and limits. `before`: as it was;
  * `purposes`: those that the limits name may be others. */
-int record_amend(struct db *lov, const struct record *r, const struct record *before,
-                 bool purposes, struct err *err);
+int record_amend(struct db *lov, const struct record *r, const struct record *before, bool purposes,
+                 struct err *err);
 
 /* ---- limits.c ---- */
 

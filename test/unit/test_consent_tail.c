@@ -112,7 +112,8 @@ static int64_t held_of(struct tail *t, size_t i)
     return p ? p->row.last_event : -1;
 }
 
-/* Rows are written in a transaction that may be committed many batches later, or the batch undone. */
+/* Rows are written in a transaction that may be committed many batches later, or the batch undone.
+ */
 static void test_whose_rows_are_not_committed_in_their_newest_form_stays_held(void **state)
 {
     (void)state;
