@@ -159,7 +159,8 @@ bool message_summary_parse(struct str text, enum message_summary *out);
 struct message_settings {
     enum message_summary summary; /* SUMMARY_QUARTERLY where they have not chosen */
     bool mail;
-    struct str language; /* in which they chose, for message_settings_set(): that of their e-mails */
+    struct str
+        language; /* in which they chose, for message_settings_set(): that of their e-mails */
 };
 int message_settings_get(struct engine *e, const struct identity_row *who,
                          struct message_settings *out, struct err *err);
