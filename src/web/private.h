@@ -252,9 +252,7 @@ http_handler receipts_get, receipt_get, receipt_file, receipt_print;
 http_handler policies_get, policies_version;
 http_handler sign_in_passkey, passkey_make, passkey_remove;
 http_handler provider_go, provider_back;
-http_handler messages_get, messages_settings, messages_read, message_get_page,
-    message_unread_again;
-http_handler apps_get, account_get_page, account_end_session, account_end_others,
-    account_act;
+http_handler messages_get, messages_settings, messages_read, message_get_page, message_unread_again;
+http_handler apps_get, account_get_page, account_end_session, account_end_others, account_act;
 
 #endif
