@@ -42,14 +42,14 @@ static void free_hook(struct hook *h)
     free(h);
 }
 
-static int load_hook(struct deliverer *d, struct db_stmt *s, struct err *err)
+static void load_hook(struct deliverer *d, struct db_stmt *s, struct err *err)
 {
     struct hook *h = hook_of(d, db_text(s, 0));
     bool known = h != NULL;
     if (known && h->row.revision == db_int(s, 7)) {
         h->there = true;
-        h->live = h->row.stopped_at == TIME_NONE;
-        return 0;
+        h->live = h->sound && h->row.stopped_at == TIME_NONE;
+        return;
     }
     if (!known) {
         h = mem_zero(sizeof *h);
@@ -65,9 +65,12 @@ static int load_hook(struct deliverer *d, struct db_stmt *s, struct err *err)
     h->failures = 0;
     h->rest_until = 0;
     h->there = true;
-    int rc = webhook_unseal(engine_identity(d->engine), &h->row, &h->secrets, err);
-    h->live = rc == 0 && h->row.stopped_at == TIME_NONE;
-    return rc;
+    h->sound = webhook_unseal(engine_identity(d->engine), &h->row, &h->secrets, err) == 0;
+    if (!h->sound)
+        log_printf(engine_log(d->engine), LOG_ERROR,
+                   "webhook %.*s is not as it was registered: nothing is sent to it",
+                   STR_ARG(h->row.id));
+    h->live = h->sound && h->row.stopped_at == TIME_NONE;
 }
 
 static int load_hooks(struct deliverer *d, struct db *lov, struct err *err)
@@ -77,13 +80,8 @@ static int load_hooks(struct deliverer *d, struct db *lov, struct err *err)
         h->there = h->live = false;
     struct db_stmt *s = db_use(lov, sql);
     int rc;
-    while ((rc = db_step(s, err)) == 1) {
-        rc = load_hook(d, s, err);
-        if (rc) {
-            db_done(s);
-            return rc;
-        }
-    }
+    while ((rc = db_step(s, err)) == 1)
+        load_hook(d, s, err);
     return rc;
 }
 

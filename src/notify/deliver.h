@@ -31,7 +31,8 @@ struct hook {
     struct lane *lanes; /* by shard */
     struct sending *flying[WINDOW];
     size_t flying_count;
-    bool there, live;   /* not revoked; and not stopped */
+    bool sound;         /* what is sealed fits the rest of the row */
+    bool there, live;   /* not revoked; and sound and not stopped */
     unsigned failures;  /* in a row */
     int64_t rest_until; /* ms of the monotonic clock */
     bool recovered;     /* what waits is to be tried at once */
