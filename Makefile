@@ -92,7 +92,7 @@ PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libja
 TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
 	python3-pyld zbar-tools chromium chromium-driver python3-selenium fonts-dejavu-core poppler-utils \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
-	bash-completion man-db faketime golang-go golang-golang-x-mod-dev
+	bash-completion man-db faketime golang-go golang-golang-x-mod-dev python3-aiosmtpd
 # For tests alone: how Node calls a C library; what is wrong with a page for those who cannot see it; an
 # OpenID provider.
 NODE_PACKAGES = koffi@3.3.4 axe-core@4.14.1 oidc-provider@9.13.3

@@ -28,16 +28,17 @@ CALLERS = {
         "src/api/search.c", "src/api/records.c", "src/api/metadata.c",  # cursors, by a key of their own
         "src/vault/issue.c",  # what is proposed, which is no record
         "src/identity/account.c", "src/rights/notify.c", "src/web/provider.c",  # by keys of their own
-        "src/identity/staff.c", "src/notify/sign.c",  # names of staff, secrets of webhooks
-        "src/notify/message.c",  # messages to consumers
+        "src/identity/staff.c",  # names of staff, by a key of their own
+        "src/notify/sign.c",  # secrets of webhooks, by a key of their own
+        "src/notify/message.c",  # messages, bound to being one: no record opens as it
         READER,
     },
     r"\bidentity_data_key\s*\(": {
         "src/identity/identity.c", "src/identity/identity.h", "src/consent/sealed.c",
         "src/vault/write.c",  # to seal
         "src/vault/questions.c",  # proposals
+        "src/notify/message.c",  # messages
         "src/identity/account.c",
-        "src/notify/message.c",  # what consumers are told
         READER,
     },
     r"\brecord_associated\s*\(": {

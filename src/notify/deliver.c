@@ -42,14 +42,14 @@ static void free_hook(struct hook *h)
     free(h);
 }
 
-static int load_hook(struct deliverer *d, struct db_stmt *s, struct err *err)
+static void load_hook(struct deliverer *d, struct db_stmt *s, struct err *err)
 {
     struct hook *h = hook_of(d, db_text(s, 0));
     bool known = h != NULL;
     if (known && h->row.revision == db_int(s, 7)) {
         h->there = true;
-        h->live = h->row.stopped_at == TIME_NONE;
-        return 0;
+        h->live = h->sound && h->row.stopped_at == TIME_NONE;
+        return;
     }
     if (!known) {
         h = mem_zero(sizeof *h);
@@ -65,9 +65,12 @@ static int load_hook(struct deliverer *d, struct db_stmt *s, struct err *err)
     h->failures = 0;
     h->rest_until = 0;
     h->there = true;
-    int rc = webhook_unseal(engine_identity(d->engine), &h->row, &h->secrets, err);
-    h->live = rc == 0 && h->row.stopped_at == TIME_NONE;
-    return rc;
+    h->sound = webhook_unseal(engine_identity(d->engine), &h->row, &h->secrets, err) == 0;
+    if (!h->sound)
+        log_printf(engine_log(d->engine), LOG_ERROR,
+                   "webhook %.*s is not as it was registered: nothing is sent to it",
+                   STR_ARG(h->row.id));
+    h->live = h->sound && h->row.stopped_at == TIME_NONE;
 }
 
 static int load_hooks(struct deliverer *d, struct db *lov, struct err *err)
@@ -77,13 +80,8 @@ static int load_hooks(struct deliverer *d, struct db *lov, struct err *err)
         h->there = h->live = false;
     struct db_stmt *s = db_use(lov, sql);
     int rc;
-    while ((rc = db_step(s, err)) == 1) {
-        rc = load_hook(d, s, err);
-        if (rc) {
-            db_done(s);
-            return rc;
-        }
-    }
+    while ((rc = db_step(s, err)) == 1)
+        load_hook(d, s, err);
     return rc;
 }
 
@@ -135,9 +133,9 @@ static int reload(struct deliverer *d, struct db *lov, struct err *err)
 
 /* ---- sending ---- */
 
-static size_t room(const struct hook *h, int64_t now)
+static size_t room(const struct deliverer *d, const struct hook *h, int64_t now)
 {
-    if (!h->live || h->rest_until > now)
+    if (!h->live || h->rest_until > now || d->flying >= MOST_FLYING)
         return 0;
     size_t window = h->failures < DOWN_AFTER ? WINDOW : 1;
     return window > h->flying_count ? window - h->flying_count : 0;
@@ -175,6 +173,7 @@ static int send_event(struct looking *l, const struct ledger_event *event)
         return err_set(&l->err, LOV_EUNAVAILABLE, "libcurl does not start");
     }
     h->flying[h->flying_count++] = s;
+    l->d->flying++;
     return 0;
 }
 
@@ -185,7 +184,7 @@ static int new_event(void *ctx, const struct ledger_event *event)
     struct looking *l = ctx;
     struct lane *lane = &l->hook->lanes[l->shard];
     if (webhook_wants(&l->hook->row, event)) {
-        if (!room(l->hook, l->now))
+        if (!room(l->d, l->hook, l->now))
             return FULL;
         int rc = send_event(l, event);
         if (rc)
@@ -198,7 +197,7 @@ static int new_event(void *ctx, const struct ledger_event *event)
 static int send_new(struct looking *l, struct db *lov, int64_t size)
 {
     struct lane *lane = &l->hook->lanes[l->shard];
-    while (lane->next < size && room(l->hook, l->now) && lane->waiting < MOST_WAITING) {
+    while (lane->next < size && room(l->d, l->hook, l->now) && lane->waiting < MOST_WAITING) {
         struct ledger_filter filter = {
             .shard = l->shard, .after = lane->next - 1, .limit = READ_AT_ONCE};
         int64_t before = lane->next;
@@ -243,7 +242,7 @@ static int send_due(struct looking *l, struct db *lov)
         due[count].seq = db_int(s, 0);
         due[count++].attempts = db_int(s, 1);
     }
-    for (size_t i = 0; rc == 0 && i < count && room(l->hook, l->now); i++) {
+    for (size_t i = 0; rc == 0 && i < count && room(l->d, l->hook, l->now); i++) {
         if (is_flying(l->hook, l->shard, due[i].seq))
             continue;
         l->attempts = due[i].attempts;
@@ -252,6 +251,19 @@ static int send_due(struct looking *l, struct db *lov)
     }
     l->attempts = 0;
     return rc;
+}
+
+/* Whoever was first is last the next time, so that many do not keep out the others. */
+static void take_turns(struct deliverer *d)
+{
+    struct hook *first = d->hooks, **end = &d->hooks;
+    if (!first || !first->link)
+        return;
+    d->hooks = first->link;
+    first->link = NULL;
+    while (*end)
+        end = &(*end)->link;
+    *end = first;
 }
 
 static int send_some(struct deliverer *d, struct db *lov, struct db *identities, struct err *err)
@@ -269,13 +281,14 @@ static int send_some(struct deliverer *d, struct db *lov, struct db *identities,
         for (l.hook = d->hooks; rc == 0 && l.hook; l.hook = l.hook->link) {
             struct lane *lane = &l.hook->lanes[l.shard];
             l.first = false;
-            if (lane->waiting && !d->outcome_count && room(l.hook, l.now))
+            if (lane->waiting && !d->outcome_count && room(d, l.hook, l.now))
                 rc = send_due(&l, lov);
             l.first = true;
             if (rc == 0)
                 rc = send_new(&l, lov, size);
         }
     }
+    take_turns(d);
     if (rc)
         *err = l.err;
     return rc;
@@ -323,6 +336,7 @@ static void land(struct deliverer *d, struct sending *s, CURLcode result)
     for (size_t i = 0; i < h->flying_count; i++) {
         if (h->flying[i] == s) {
             h->flying[i] = h->flying[--h->flying_count];
+            d->flying--;
             break;
         }
     }
@@ -339,14 +353,6 @@ static void collect(struct deliverer *d)
             land(d, flight_of(message->easy_handle), message->data.result);
 }
 
-static size_t in_flight(const struct deliverer *d)
-{
-    size_t count = 0;
-    for (const struct hook *h = d->hooks; h; h = h->link)
-        count += h->flying_count;
-    return count;
-}
-
 static bool passed_by(const struct deliverer *d)
 {
     for (const struct hook *h = d->hooks; h; h = h->link)
@@ -360,7 +366,7 @@ static int save(struct deliverer *d, bool last, struct err *err)
 {
     int64_t now = now_ms();
     bool due = d->outcome_count >= SAVE_AT || (d->outcome_count && now - d->saved_at >= LOOK_MS) ||
-               (d->outcome_count && !in_flight(d)) ||
+               (d->outcome_count && !d->flying) ||
                ((last || now - d->saved_at >= SAVE_MS) && passed_by(d));
     if (!due && !(last && d->outcome_count))
         return 0;
@@ -408,7 +414,7 @@ static void finish(struct deliverer *d)
 {
     struct err err = {0};
     int64_t until = now_ms() + STOP_MS;
-    while (in_flight(d) && now_ms() < until) {
+    while (d->flying && now_ms() < until) {
         curl_multi_poll(d->multi, NULL, 0, LOOK_MS, NULL);
         collect(d);
     }

@@ -9,6 +9,7 @@
 
 enum {
     WINDOW = 8,         /* messages of one webhook on their way at a time */
+    MOST_FLYING = 128,  /* of all webhooks together: each has a socket */
     MOST_WAITING = 200, /* failed ones; then the ledger keeps what follows */
     DOWN_AFTER = 3,     /* failures in a row: the endpoint is taken to be down */
     DOWN_MOST_MS = 300000,
@@ -30,7 +31,8 @@ struct hook {
     struct lane *lanes; /* by shard */
     struct sending *flying[WINDOW];
     size_t flying_count;
-    bool there, live;   /* not revoked; and not stopped */
+    bool sound;         /* what is sealed fits the rest of the row */
+    bool there, live;   /* not revoked; and sound and not stopped */
     unsigned failures;  /* in a row */
     int64_t rest_until; /* ms of the monotonic clock */
     bool recovered;     /* what waits is to be tried at once */
@@ -60,6 +62,7 @@ struct deliverer {
     pthread_t thread;
     _Atomic bool stopping;
     struct hook *hooks;
+    size_t flying; /* messages on their way, of all */
     struct outcome *outcomes;
     size_t outcome_count, outcome_cap;
     int64_t looked_at, saved_at;              /* ms of the monotonic clock */

@@ -82,7 +82,7 @@ static int save_outcome(struct deliverer *d, struct db *lov, const struct outcom
                         struct err *err)
 {
     if (o->end.delivered)
-        return o->first ? 0 : forget(lov, o, err);
+        return forget(lov, o, err); /* of one that is replayed there may be a row, too */
     int64_t wait = delivery_wait_ms(&d->options, o->attempts + 1);
     if (wait < o->end.retry_after_ms)
         wait = o->end.retry_after_ms;

@@ -19,8 +19,9 @@ bool host_is_loopback(struct str host);
 
 /* ---- sign.c ---- */
 
-void webhook_secrets_seal(const struct identity *who, struct str id,
+void webhook_secrets_seal(const struct identity *who, const struct webhook *h,
                           const struct webhook_secrets *s, struct buf *out);
+/* LOV_ECORRUPT also where recipient, kinds or URL are not those that it was registered with. */
 int webhook_unseal(const struct identity *who, const struct webhook *h, struct webhook_secrets *out,
                    struct err *err);
 

@@ -38,13 +38,15 @@ void webhook_sign(const struct webhook_secrets *s, int64_t at, struct str id, in
 
 enum { SECRET_ROW = sizeof(struct secret) + 8 };
 
-static struct str associated(struct str id, struct buf *out)
+/* With where it goes and what for, so that nothing is signed for a row that was changed by hand. */
+static struct str associated(const struct webhook *h, struct buf *out)
 {
-    buf_printf(out, "lov webhook %.*s", STR_ARG(id));
+    buf_printf(out, "lov webhook %.*s\n%.*s\n%.*s\n%.*s", STR_ARG(h->id), STR_ARG(h->recipient),
+               STR_ARG(h->kinds), STR_ARG(h->url));
     return buf_view(out);
 }
 
-void webhook_secrets_seal(const struct identity *who, struct str id,
+void webhook_secrets_seal(const struct identity *who, const struct webhook *h,
                           const struct webhook_secrets *s, struct buf *out)
 {
     _cleanup_buf struct buf about = {0}, plain = {0};
@@ -53,7 +55,7 @@ void webhook_secrets_seal(const struct identity *who, struct str id,
         buf_add(&plain, s->key[i].b, sizeof s->key[i].b);
         buf_add(&plain, &s->until[i], sizeof s->until[i]);
     }
-    seal(&key, associated(id, &about), buf_view(&plain), out);
+    seal(&key, associated(h, &about), buf_view(&plain), out);
     secret_wipe_bytes(plain.p, plain.n);
 }
 
@@ -62,7 +64,7 @@ int webhook_unseal(const struct identity *who, const struct webhook *h, struct w
 {
     _cleanup_buf struct buf about = {0}, plain = {0};
     _cleanup_secret struct secret key = identity_secret(who, "webhook");
-    int rc = unseal(&key, associated(h->id, &about), h->sealed, &plain, err);
+    int rc = unseal(&key, associated(h, &about), h->sealed, &plain, err);
     if (rc)
         return rc;
     if (plain.n % SECRET_ROW || plain.n / SECRET_ROW > WEBHOOK_SECRETS) {

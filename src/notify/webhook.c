@@ -237,7 +237,7 @@ static int create(struct engine_write *w, struct write_scope *scope, struct err 
         .revoked_at = TIME_NONE,
         .stopped_at = TIME_NONE,
     };
-    webhook_secrets_seal(engine_identity(scope->engine), h.id, &secrets, &sealed);
+    webhook_secrets_seal(engine_identity(scope->engine), &h, &secrets, &sealed);
     h.sealed = buf_view(&sealed);
     struct ledger *ledger = engine_ledger(scope->engine);
     for (uint32_t shard = 0; rc == 0 && shard < engine_shards(scope->engine); shard++)
@@ -290,7 +290,7 @@ static int revoke(struct engine_write *w, struct write_scope *scope, struct err 
         return rc < 0 ? rc : 0;
     struct webhook_secrets none = {0};
     _cleanup_buf struct buf sealed = {0};
-    webhook_secrets_seal(engine_identity(scope->engine), h.id, &none, &sealed);
+    webhook_secrets_seal(engine_identity(scope->engine), &h, &none, &sealed);
     h.sealed = buf_view(&sealed);
     h.revoked_at = scope->now;
     h.revision++;
@@ -330,7 +330,7 @@ static int rotate(struct engine_write *w, struct write_scope *scope, struct err 
     if (rc)
         return rc;
     add_secret(&secrets, change, scope->now);
-    webhook_secrets_seal(who, h.id, &secrets, &sealed);
+    webhook_secrets_seal(who, &h, &secrets, &sealed);
     h.sealed = buf_view(&sealed);
     h.revision++;
     rc = put(scope->lov, &h, err);

@@ -216,6 +216,46 @@ static void test_attempts_are_spread_further_and_further(void **state)
     }
 }
 
+/* ---- registered, and changed by other hands ---- */
+
+static struct engine_write other_write(struct fixture *f)
+{
+    return (struct engine_write){
+        .kind = WRITE_OTHER,
+        .actor = STR("test"),
+        .arena = &f->arena,
+        .expires_at = TIME_NONE,
+        .given_at = TIME_NONE,
+    };
+}
+
+static int lead_elsewhere(struct engine_write *w, struct write_scope *scope, struct err *err)
+{
+    static const char sql[] = "update webhook set url = 'https://elsewhere.example/'";
+    (void)w;
+    return db_run(db_use(scope->lov, sql), err);
+}
+
+static void test_nothing_is_signed_for_a_row_that_others_have_changed(void **state)
+{
+    struct fixture *f = *state;
+    struct webhook_new hook = {.url = STR("https://example.com/hook"),
+                               .recipient = STR("marketing")};
+    _cleanup_webhook_secrets struct webhook_secrets secrets = {0};
+    struct webhook h = {0};
+    struct engine_write w = other_write(f);
+    webhook_create(&w, &hook);
+    assert_int_equal(engine_run(f->e, &w, &f->err), 0);
+    assert_int_equal(webhook_get(f->e, str_of(hook.id), &f->arena, &h, &f->err), 1);
+    assert_int_equal(webhook_unseal(engine_identity(f->e), &h, &secrets, &f->err), 0);
+    assert_memory_equal(secrets.key[0].b, hook.secret.b, sizeof hook.secret.b);
+    w = other_write(f);
+    w.other = lead_elsewhere;
+    assert_int_equal(engine_run(f->e, &w, &f->err), 0);
+    assert_int_equal(webhook_get(f->e, str_of(hook.id), &f->arena, &h, &f->err), 1);
+    assert_int_equal(webhook_unseal(engine_identity(f->e), &h, &secrets, &f->err), LOV_ECORRUPT);
+}
+
 /* ---- messages ---- */
 
 struct posting {
@@ -318,6 +358,8 @@ int main(void)
         cmocka_unit_test(test_mail_goes_to_plain_addresses_alone),
         cmocka_unit_test(test_a_webhook_gets_what_it_asked_for_and_may_know),
         cmocka_unit_test(test_attempts_are_spread_further_and_further),
+        cmocka_unit_test_setup_teardown(test_nothing_is_signed_for_a_row_that_others_have_changed,
+                                        open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_nobody_is_told_twice_of_the_same, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(test_a_message_is_bound_to_its_consumer_and_source,
