@@ -119,6 +119,8 @@ static const struct http_route routes[] = {
     DESK_FORM("/console/log", console_log_search, MAY_READ_EVENTS),
     DESK_FORM("/console/log/export", console_log_export, MAY_READ_EVENTS),
     DESK_PAGE("/console/log/{event}", console_log_event, MAY_READ_EVENTS),
+    DESK_PAGE("/console/reports", console_reports, MAY_READ_EVENTS | MAY_READ_REQUESTS),
+    DESK_PAGE("/console/reports/{report}", console_report, MAY_READ_EVENTS | MAY_READ_REQUESTS),
     DESK_PAGE("/console", console_today, MAY_USE_CONSOLE),
     DESK_PAGE("/console/{rest...}", console_missing, MAY_USE_CONSOLE),
 };
