@@ -52,7 +52,8 @@ ifneq ($(filter true 1,$(CI) $(STRICT)),)
 WERROR = -Werror
 endif
 
-PKG_CFLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+# Their headers are not ours to check.
+PKG_CFLAGS := $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null))
 PKG_LIBS := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null)
 
 COMPILE = $(CC) -std=gnu17 -D_GNU_SOURCE $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDENING) \

@@ -9,29 +9,30 @@
 
 #define GET_PAGE(path, function)                                                                   \
     {                                                                                              \
-        .method = "GET", .pattern = path, .handler = function, .open = true                        \
+        .method = "GET", .pattern = (path), .handler = (function), .open = true                    \
     }
 #define POST_FORM(path, function)                                                                  \
     {                                                                                              \
-        .method = "POST", .pattern = path, .handler = function, .open = true,                      \
+        .method = "POST", .pattern = (path), .handler = (function), .open = true,                  \
         .body_max = WEB_FORM_MAX, .raw = true                                                      \
     }
 
 /* Of the console: `permission` is what the role of whoever sits there must have. */
 #define DESK_PAGE(path, function, permission)                                                      \
     {                                                                                              \
-        .method = "GET", .pattern = path, .handler = function, .open = true, .allow = permission   \
+        .method = "GET", .pattern = (path), .handler = (function), .open = true,                   \
+        .allow = (permission)                                                                      \
     }
 #define DESK_FORM(path, function, permission)                                                      \
     {                                                                                              \
-        .method = "POST", .pattern = path, .handler = function, .open = true, .allow = permission, \
-        .body_max = WEB_FORM_MAX, .raw = true                                                      \
+        .method = "POST", .pattern = (path), .handler = (function), .open = true,                  \
+        .allow = (permission), .body_max = WEB_FORM_MAX, .raw = true                               \
     }
 
 #define DESK_UPLOAD(path, function, permission)                                                    \
     {                                                                                              \
-        .method = "POST", .pattern = path, .handler = function, .open = true, .allow = permission, \
-        .body_max = WEB_UPLOAD_MAX, .raw = true                                                    \
+        .method = "POST", .pattern = (path), .handler = (function), .open = true,                  \
+        .allow = (permission), .body_max = WEB_UPLOAD_MAX, .raw = true                             \
     }
 
 static const struct http_route routes[] = {
