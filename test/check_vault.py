@@ -27,7 +27,8 @@ CALLERS = {
         "src/consent/sealed.c",  # evidence of consents, birthdays
         "src/api/search.c", "src/api/records.c",  # cursors, by a key of their own
         "src/vault/issue.c",  # what is proposed, which is no record
-        "src/identity/account.c", "src/rights/notify.c", "src/web/provider.c",  # by keys of their own
+        # By keys of their own:
+        "src/identity/account.c", "src/identity/staff.c", "src/rights/notify.c", "src/web/provider.c",
         READER,
     },
     r"\bidentity_data_key\s*\(": {

@@ -86,7 +86,7 @@ int64_t permille(int64_t part, int64_t whole);
 /* ---- console_consumers.c ---- */
 
 /* Records that whoever sits there looks at a consumer, for an activity or (NULL) none; waits.
- * LOV_ENOTFOUND where there is nobody. */
+ * LOV_ENOTFOUND where there is nobody, LOV_ELIMIT after too many. */
 int desk_look(struct visit *v, struct str consumer, const struct policy_activity *a,
               struct err *err);
 

@@ -177,6 +177,8 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
 {
     /* Attempts to sign in: of one name, and from one address, behind which many may sit. */
     enum { NAME_TRIES = 20, ADDRESS_TRIES = 300, TRIES_SECONDS = 300 };
+    /* More than anybody who serves one person after the other needs. */
+    enum { LOOKS = 60, LOOKS_SECONDS = 600 };
     (void)err;
     struct web *web = mem_zero(sizeof *web);
     web->engine = e;
@@ -185,6 +187,7 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
     load_words(web);
     web->by_name = limiter_new(NAME_TRIES, TRIES_SECONDS);
     web->by_address = limiter_new(ADDRESS_TRIES, TRIES_SECONDS);
+    web->looks = limiter_new(LOOKS, LOOKS_SECONDS);
     web->hasher = worker_new("lov-password");
     if (options && options->provider)
         web->provider = provider_new(options->provider, engine_identity(e));
@@ -217,6 +220,7 @@ void web_close(struct web *web)
     provider_free(web->provider);
     limiter_free(web->by_name);
     limiter_free(web->by_address);
+    limiter_free(web->looks);
     for (size_t i = 0; i < web->word_count; i++) {
         json_decref(web->words[i].json);
         json_decref(web->words[i].console);

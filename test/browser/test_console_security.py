@@ -193,6 +193,19 @@ def test_records_are_read_for_ones_own_departments_alone(server):
             roles == "support" and departments == "customer_service")
 
 
+def test_nobody_looks_at_everybody(server):
+    staff = Staff(server, "support")
+    csrf = staff.token()
+    codes = [staff.post("/console/consumers", csrf=csrf, consumer=f"{n % 50 + 1:05d}", activity="").status_code
+             for n in range(64)]
+    assert codes[0] == 200 and codes[-1] == 429
+    before = server.state()
+    assert staff.post("/console/consumers", csrf=csrf, consumer="00001", activity="").status_code == 429
+    assert server.state() == before
+    other = Staff(server, "support")
+    assert other.send("/console/consumers", consumer="00001", activity="").status_code == 200
+
+
 def test_every_answer_of_the_console_keeps_to_its_policy(server, staff_of):
     staff = staff_of["admin"]
     for path in [*PAGES, "/console/sign-in", "/console/nowhere", "/console/language/sv"]:
