@@ -21,7 +21,7 @@ B := build$(if $(VARIANT),/$(VARIANT))
 
 # ---- flags ----
 
-LIBRARIES = libmicrohttpd gnutls jansson sqlite3 libcrypto libcyaml yaml-0.1 libcmark libcurl libqrencode libargon2 libcbor libarchive
+LIBRARIES = libmicrohttpd gnutls jansson sqlite3 libcrypto libcyaml yaml-0.1 libcmark libcurl libqrencode libargon2 libcbor libarchive pangocairo
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wformat=2 -Wundef
@@ -52,7 +52,8 @@ ifneq ($(filter true 1,$(CI) $(STRICT)),)
 WERROR = -Werror
 endif
 
-PKG_CFLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+# Their headers are not ours to check.
+PKG_CFLAGS := $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null))
 PKG_LIBS := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null)
 
 COMPILE = $(CC) -std=gnu17 -D_GNU_SOURCE $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDENING) \
@@ -87,10 +88,10 @@ FORMATTED = $(wildcard src/*/*.[ch] include/*.h test/unit/*.[ch] test/fuzz/*.[ch
 
 PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev \
 	libsqlite3-dev libssl-dev libcyaml-dev libyaml-dev libcmark-dev libcurl4-openssl-dev libqrencode-dev \
-	libargon2-dev libcbor-dev libarchive-dev \
+	libargon2-dev libcbor-dev libarchive-dev libpango1.0-dev fonts-dejavu-core \
 	binutils python3 python3-pip ca-certificates
 TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
-	python3-pyld zbar-tools chromium chromium-driver python3-selenium fonts-dejavu-core poppler-utils \
+	python3-pyld zbar-tools chromium chromium-driver python3-selenium poppler-utils \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
 	bash-completion man-db faketime golang-go golang-golang-x-mod-dev python3-aiosmtpd
 # For tests alone: how Node calls a C library; what is wrong with a page for those who cannot see it; an

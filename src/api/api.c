@@ -251,6 +251,10 @@ static const struct http_route routes[] = {
      .pattern = "/v1/overview",
      .handler = overview_read,
      .allow = MAY_USE_CONSOLE},
+    {.method = "GET",
+     .pattern = "/v1/response-times",
+     .handler = response_times,
+     .allow = MAY_READ_REQUESTS},
     {.method = "GET", .pattern = "/v1/uses", .handler = uses_list, .allow = MAY_READ_EVENTS},
 
     {.method = "GET", .pattern = "/v1/policy", .handler = policy_get, .allow = MAY_READ_POLICY},

@@ -223,7 +223,7 @@ http_handler records_create, records_list, records_get, records_correct, records
 
 http_handler metadata_list, metadata_change, metadata_delete;
 http_handler requests_create, requests_list, requests_get, requests_step, requests_of_consumer,
-    requests_export;
+    requests_export, response_times;
 http_handler holds_create, holds_list, holds_release, notifications_list, notifications_acknowledge;
 http_handler consumers_signal, gpc_support;
 http_handler retention_list, aggregates_ask, audience_read;

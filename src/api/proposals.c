@@ -347,7 +347,7 @@ static int write_decision(struct engine_write *w, struct write_scope *scope, str
         "update policy_proposal set state = $3, decided_by = $4, decided_at = $5, version = $6 "
         "where shard = $1 and seq = $2";
     const struct deciding *d = w->input;
-    struct proposal now;
+    struct proposal now = {0};
     int rc = find(scope->lov, d->proposal.shard, d->proposal.seq, scope->arena, &now, err);
     if (rc <= 0)
         return rc ? rc : unknown(err);

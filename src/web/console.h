@@ -86,7 +86,7 @@ int64_t permille(int64_t part, int64_t whole);
 /* ---- console_consumers.c ---- */
 
 /* Records that whoever sits there looks at a consumer, for an activity or (NULL) none; waits.
- * LOV_ENOTFOUND where there is nobody. */
+ * LOV_ENOTFOUND where there is nobody, LOV_ELIMIT after too many. */
 int desk_look(struct visit *v, struct str consumer, const struct policy_activity *a,
               struct err *err);
 
@@ -101,6 +101,7 @@ http_handler console_account, console_end_session, console_end_others, console_r
 http_handler console_today;
 http_handler console_policy, console_policy_files, console_propose_page, console_propose,
     console_proposal, console_approve, console_reject;
+http_handler console_reports, console_report;
 http_handler console_log, console_log_search, console_log_event, console_log_export;
 http_handler console_consumers, console_look;
 http_handler console_recipients, console_recipient;

@@ -70,9 +70,20 @@ static int write_look(struct engine_write *w, struct write_scope *scope, struct 
     return engine_append(scope, "staff.look", activity, STR("{}"), &w->out_seq, err);
 }
 
+/* Who looks at many is not looking for somebody: whatever the role, a look is one person's. */
+static bool may_look(struct visit *v)
+{
+    struct sha256 hash = sha256_of(uid_str(&v->desk->staff.id));
+    uint64_t key;
+    memcpy(&key, hash.b, sizeof key);
+    return limiter_take(v->web->looks, key, clock_monotonic()) == 0;
+}
+
 int desk_look(struct visit *v, struct str consumer, const struct policy_activity *a,
               struct err *err)
 {
+    if (!may_look(v))
+        return err_reason(err, LOV_ELIMIT, "too_many_looks", "too many looks at consumers");
     struct engine_write w = {
         .kind = WRITE_OTHER,
         .actor = v->desk->actor,
@@ -219,6 +230,8 @@ int console_look(struct http_call *call)
     int rc = desk_look(&v, consumer, a, &err);
     if (rc == LOV_ENOTFOUND || strcmp(err.reason, "erased") == 0)
         return show_form(&v, 404, "problem_unknown_consumer", chosen);
+    if (rc == LOV_ELIMIT)
+        return show_form(&v, 429, "problem_too_many_looks", chosen);
     if (rc)
         return visit_error(&v, &err);
     set_facts(&v, consumer);

@@ -215,6 +215,8 @@ int console_log_search(struct http_call *call)
         return 0;
     take_search(&v, &s);
     int rc = s.consumer.n ? desk_look(&v, s.consumer, NULL, &err) : 0;
+    if (rc == LOV_ELIMIT)
+        return visit_trouble(&v, 429, "problem_too_many_looks");
     if (rc && rc != LOV_ENOTFOUND && strcmp(err.reason, "erased") != 0)
         return visit_error(&v, &err);
     return show_log(&v, &s);
@@ -388,6 +390,8 @@ int console_log_export(struct http_call *call)
         return 0;
     take_search(&v, &s);
     int rc = record_export(&v, &s, &err);
+    if (rc == LOV_ELIMIT)
+        return visit_trouble(&v, 429, "problem_too_many_looks");
     if (rc)
         return visit_error(&v, &err);
     int status = write_lines(&v, &s, &lines);

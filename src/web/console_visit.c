@@ -16,6 +16,7 @@ static void console_menu(struct visit *v, const char *page)
         {"recipients", "/console/recipients", MAY_READ_EVENTS},
         {"consumers", "/console/consumers", MAY_READ_CONSUMERS},
         {"log", "/console/log", MAY_READ_EVENTS},
+        {"reports", "/console/reports", MAY_READ_EVENTS | MAY_READ_REQUESTS},
         {"account", "/console/account", MAY_USE_CONSOLE},
     };
     json_t *menu = json_array();

@@ -48,6 +48,7 @@ struct web {
     struct words words[WEB_LANGUAGES];
     size_t word_count;
     struct limiter *by_name, *by_address;
+    struct limiter *looks; /* of a member of staff at consumers */
     struct worker *hasher;
     struct provider *provider; /* NULL: none */
     struct streams *streams;

@@ -9,29 +9,30 @@
 
 #define GET_PAGE(path, function)                                                                   \
     {                                                                                              \
-        .method = "GET", .pattern = path, .handler = function, .open = true                        \
+        .method = "GET", .pattern = (path), .handler = (function), .open = true                    \
     }
 #define POST_FORM(path, function)                                                                  \
     {                                                                                              \
-        .method = "POST", .pattern = path, .handler = function, .open = true,                      \
+        .method = "POST", .pattern = (path), .handler = (function), .open = true,                  \
         .body_max = WEB_FORM_MAX, .raw = true                                                      \
     }
 
 /* Of the console: `permission` is what the role of whoever sits there must have. */
 #define DESK_PAGE(path, function, permission)                                                      \
     {                                                                                              \
-        .method = "GET", .pattern = path, .handler = function, .open = true, .allow = permission   \
+        .method = "GET", .pattern = (path), .handler = (function), .open = true,                   \
+        .allow = (permission)                                                                      \
     }
 #define DESK_FORM(path, function, permission)                                                      \
     {                                                                                              \
-        .method = "POST", .pattern = path, .handler = function, .open = true, .allow = permission, \
-        .body_max = WEB_FORM_MAX, .raw = true                                                      \
+        .method = "POST", .pattern = (path), .handler = (function), .open = true,                  \
+        .allow = (permission), .body_max = WEB_FORM_MAX, .raw = true                               \
     }
 
 #define DESK_UPLOAD(path, function, permission)                                                    \
     {                                                                                              \
-        .method = "POST", .pattern = path, .handler = function, .open = true, .allow = permission, \
-        .body_max = WEB_UPLOAD_MAX, .raw = true                                                    \
+        .method = "POST", .pattern = (path), .handler = (function), .open = true,                  \
+        .allow = (permission), .body_max = WEB_UPLOAD_MAX, .raw = true                             \
     }
 
 static const struct http_route routes[] = {
@@ -123,6 +124,8 @@ static const struct http_route routes[] = {
     DESK_FORM("/console/log", console_log_search, MAY_READ_EVENTS),
     DESK_FORM("/console/log/export", console_log_export, MAY_READ_EVENTS),
     DESK_PAGE("/console/log/{event}", console_log_event, MAY_READ_EVENTS),
+    DESK_PAGE("/console/reports", console_reports, MAY_READ_EVENTS | MAY_READ_REQUESTS),
+    DESK_PAGE("/console/reports/{report}", console_report, MAY_READ_EVENTS | MAY_READ_REQUESTS),
     DESK_PAGE("/console", console_today, MAY_USE_CONSOLE),
     DESK_PAGE("/console/{rest...}", console_missing, MAY_USE_CONSOLE),
 };
@@ -178,6 +181,8 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
 {
     /* Attempts to sign in: of one name, and from one address, behind which many may sit. */
     enum { NAME_TRIES = 20, ADDRESS_TRIES = 300, TRIES_SECONDS = 300 };
+    /* More than anybody who serves one person after the other needs. */
+    enum { LOOKS = 60, LOOKS_SECONDS = 600 };
     (void)err;
     struct web *web = mem_zero(sizeof *web);
     web->engine = e;
@@ -187,6 +192,7 @@ int web_open(struct engine *e, const struct web_options *options, struct web **o
     load_words(web);
     web->by_name = limiter_new(NAME_TRIES, TRIES_SECONDS);
     web->by_address = limiter_new(ADDRESS_TRIES, TRIES_SECONDS);
+    web->looks = limiter_new(LOOKS, LOOKS_SECONDS);
     web->hasher = worker_new("lov-password");
     if (options && options->provider)
         web->provider = provider_new(options->provider, engine_identity(e));
@@ -232,6 +238,7 @@ void web_close(struct web *web)
     provider_free(web->provider);
     limiter_free(web->by_name);
     limiter_free(web->by_address);
+    limiter_free(web->looks);
     for (size_t i = 0; i < web->word_count; i++) {
         json_decref(web->words[i].json);
         json_decref(web->words[i].console);

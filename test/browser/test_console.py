@@ -518,6 +518,46 @@ def test_a_file_for_a_regulator_is_whole_and_recorded(server):
     assert len(whole) > 300 and json.loads(whole[0])["seq"] == 0
 
 
+# ---- reports ----
+
+
+def pdf_text(content, tmp_path):
+    import subprocess
+    (tmp_path / "report.pdf").write_bytes(content)
+    return subprocess.run(["pdftotext", "-layout", tmp_path / "report.pdf", "-"], capture_output=True, text=True,
+                          check=True).stdout
+
+
+def test_the_record_of_processing_has_every_activity_as_page_and_as_pdf(server, tmp_path):
+    staff = Staff(server, "auditor")
+    policy = server.admin.get(server.url + "/v1/policy", timeout=20).json()
+    page = html.unescape(staff.page("/console/reports/processing"))
+    answer = staff.get("/console/reports/processing?format=pdf")
+    assert answer.headers["Content-Type"] == "application/pdf" and answer.content.startswith(b"%PDF-")
+    text = " ".join(pdf_text(answer.content, tmp_path).split())
+    labels = {kind: {one["id"]: one["label"]["en"] for one in policy[kind]} for kind in ("purposes", "recipients")}
+    for activity in policy["activities"]:
+        heading = f'{labels["purposes"][activity["purpose"]]} – {labels["recipients"][activity["recipient"]]}'
+        assert heading in page and heading in text, heading
+    assert policy["controller"]["name"] in text
+
+
+def test_response_times_are_counted(server, officer, tmp_path):
+    request = ask(server, "00039", "access")
+    before = {i["right"]: i for i in server.admin.get(server.url + "/v1/response-times", timeout=20).json()["items"]}
+    for step, fields in (("verify-identity", {"note": "x"}), ("fulfil", {"note": "Because."})):
+        assert officer.send(f"/console/requests/{request}/{step}", **fields).status_code == 303
+    after = {i["right"]: i for i in server.admin.get(server.url + "/v1/response-times", timeout=20).json()["items"]}
+    one, two = before["access"], after["access"]
+    assert two["fulfilled"] == one["fulfilled"] + 1 and two["waiting"] == one["waiting"] - 1
+    assert two["in_time"] == one["in_time"] + 1 and two["median_hours"] == 0
+    page = officer.page("/console/reports/response-times")
+    assert WORDS["en"]["right_access"] in page
+    text = pdf_text(officer.get("/console/reports/response-times?format=pdf").content, tmp_path)
+    assert WORDS["en"]["right_access"] in text
+    assert officer.get("/console/reports/nothing").status_code == 404
+
+
 # ---- every page ----
 
 
@@ -526,7 +566,8 @@ def pages(officer):
     if not hasattr(officer, "proposal"):
         officer.proposal = propose(Staff(officer.server, "admin"), 431)
         officer.request = ask(officer.server, "00034", "rectification", "x" * 300)
-    return ["/console", "/console/log", "/console/log/0", "/console/log/340", "/console/consumers", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
+    return ["/console", "/console/reports", "/console/reports/processing", "/console/reports/consents",
+            "/console/reports/response-times", "/console/log", "/console/log/0", "/console/log/340", "/console/consumers", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
             "/console/requests", f"/console/requests/{officer.request}", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
             "/console/nowhere"]
 

@@ -59,6 +59,7 @@ static const struct {
     {"DELETE", "/v1/keys/0", NULL, "admin"},
     {"POST", "/v1/store/rotate", NULL, "admin"},
     {"GET", "/v1/overview", NULL, "admin privacy_officer analyst support marketing auditor"},
+    {"GET", "/v1/response-times", NULL, "admin privacy_officer support auditor"},
     {"GET", "/v1/uses", NULL, "admin privacy_officer auditor recipient"},
     {"POST", "/v1/policy/proposals", "{}", "admin privacy_officer"},
     {"GET", "/v1/policy/proposals", NULL, "admin privacy_officer auditor"},
