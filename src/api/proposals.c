@@ -136,7 +136,7 @@ static int candidate_of(struct http_call *call, const struct proposal *p, struct
 int proposals_get(struct http_call *call)
 {
     struct err err = {0};
-    struct proposal p;
+    struct proposal p = {0};
     struct candidate c = {0};
     int rc = load(call, &p, &err);
     if (rc)

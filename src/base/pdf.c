@@ -15,6 +15,9 @@ struct pdf {
     struct buf *out;
     cairo_surface_t *surface;
     cairo_t *cr;
+    /* Its own: the one that pango keeps for a thread is never given back. */
+    PangoFontMap *fonts;
+    PangoContext *context;
     struct buf foot;
     double y;
     int page;
@@ -33,7 +36,7 @@ static cairo_status_t take_bytes(void *ctx, const unsigned char *p, unsigned n)
 
 static PangoLayout *lay_out(struct pdf *p, struct str text, const char *font, double width)
 {
-    PangoLayout *layout = pango_cairo_create_layout(p->cr);
+    PangoLayout *layout = pango_layout_new(p->context);
     PangoFontDescription *description = pango_font_description_from_string(font);
     pango_layout_set_font_description(layout, description);
     pango_font_description_free(description);
@@ -108,6 +111,9 @@ struct pdf *pdf_new(struct buf *out, struct str title, struct str foot)
     p->surface = cairo_pdf_surface_create_for_stream(take_bytes, out, WIDTH, HEIGHT);
     cairo_pdf_surface_set_metadata(p->surface, CAIRO_PDF_METADATA_TITLE, name.n ? name.p : "");
     p->cr = cairo_create(p->surface);
+    p->fonts = pango_cairo_font_map_new();
+    p->context = pango_font_map_create_context(p->fonts);
+    pango_cairo_update_context(p->cr, p->context);
     buf_str(&p->foot, foot);
     begin_page(p);
     return p;
@@ -163,6 +169,8 @@ void pdf_free(struct pdf *p)
 {
     if (!p)
         return;
+    g_object_unref(p->context);
+    g_object_unref(p->fonts);
     cairo_destroy(p->cr);
     cairo_surface_destroy(p->surface);
     buf_free(&p->foot);
