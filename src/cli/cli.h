@@ -59,7 +59,8 @@ extern const struct cli_command cmd_init, cmd_serve, cmd_demo, cmd_check, cmd_ke
     cmd_request_refuse, cmd_request_withdraw, cmd_staff_invite, cmd_staff_link, cmd_staff_list,
     cmd_staff_training, cmd_staff_disable, cmd_version, cmd_help, cmd_completion, cmd_man,
     cmd_webhook_create, cmd_webhook_list, cmd_webhook_failures, cmd_webhook_revoke,
-    cmd_webhook_rotate, cmd_webhook_replay, cmd_webhook_test;
+    cmd_webhook_rotate, cmd_webhook_replay, cmd_webhook_test, cmd_hold_place, cmd_hold_list,
+    cmd_hold_release;
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_command_count;
 /* --dir, --json, --help: of every command. */

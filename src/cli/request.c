@@ -1,4 +1,4 @@
-/* request.c - lov request ..., lov hold ...: what consumers have asked for. */
+/* request.c - lov request: what consumers have asked for. */
 #include <string.h>
 
 #include "base/file.h"

@@ -244,3 +244,23 @@ def test_requests_are_handled_by_command(server, tmp_path):
     lov("request", "fulfil", request, "--note", "sent", *at)
     assert request not in lov("request", "list", *at)
     assert request in lov("request", "list", "--consumer", "r-cli", *at)
+
+
+def test_a_hold_is_placed_listed_and_released_by_command(server):
+    known(server, "r-held", residence="SE")
+
+    def hold(*args, code=0):
+        result = subprocess.run([LOV, *args, "--dir", str(server.folder)], capture_output=True,
+                                text=True, timeout=60, check=False)
+        assert result.returncode == code, result.stderr
+        return result.stdout.strip() if code == 0 else result.stderr
+
+    placed = hold("hold", "place", "r-held", "--reason", "dispute", "--source", "RB 38 kap. 2 §")
+    listed = hold("hold", "list", "r-held")
+    assert listed.startswith(placed) and "stands" in listed and "keeps everything" in listed
+    assert "on_hold" in hold("consumer", "shred", "r-held", "--json", code=1)
+    assert hold("hold", "release", "r-held", placed) == placed
+    assert "released" in hold("hold", "list", "r-held")
+    assert json.loads(hold("consumer", "shred", "r-held", "--json"))["erased"]
+    assert "no such consumer" in hold("hold", "place", "r-nobody", "--reason", "x", "--source", "y",
+                                      code=1)
