@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""screenshots.py FOLDER [PAGE ...] - pictures of every page of the portal and the console, phone and
+"""screenshots.py FOLDER [--english] [PAGE ...] - pictures of every page of portal and console, phone and
 desktop, light and dark, in both languages, of a demo company with some activity. Prints what it made."""
 
 import os
@@ -101,7 +101,8 @@ def console_pages(staff):
 
 def main():
     out = pathlib.Path(sys.argv[1])
-    only = sys.argv[2:]
+    english = "--english" in sys.argv
+    only = [name for name in sys.argv[2:] if name != "--english"]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         server = Server(make_demo(pathlib.Path(folder)))
@@ -118,7 +119,7 @@ def main():
             desk_pages = console_pages(Staff(server, "privacy_officer"))
             staff_link = invite_staff(server)["path"]
             for width, size in (("phone", PHONE), ("desktop", DESKTOP)):
-                for scheme, language in (("light", "sv"), ("dark", "en")):
+                for scheme, language in (("light", "en" if english else "sv"), ("dark", "en")):
                     browser = Browser(size, language=language, dark=scheme == "dark")
                     outside = {"sign": "/portal/sign-in", "welcome": welcome, "desk-sign": "/console/sign-in",
                                "desk-welcome": staff_link}
