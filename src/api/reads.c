@@ -243,9 +243,9 @@ struct read_request {
 #name, kind, offsetof(struct read_request, name), required, min, max                       \
     }
 static const struct json_field read_fields[] = {
-    MEMBER(recipient, JSON_K_NAME, true, 0, 0), MEMBER(purpose, JSON_K_NAME, true, 0, 0),
-    MEMBER(category, JSON_K_NAME, true, 0, 0),  MEMBER(format, JSON_K_STRING, false, 1, 8),
-    MEMBER(why, JSON_K_TEXT, true, 1, WHY_MAX),
+    MEMBER(recipient, JSON_K_NAME, true, 0, 0),   MEMBER(purpose, JSON_K_NAME, true, 0, 0),
+    MEMBER(category, JSON_K_NAME, true, 0, 0),    MEMBER(format, JSON_K_STRING, false, 1, 8),
+    MEMBER(why, JSON_K_STRING, true, 1, WHY_MAX),
 };
 enum { READ_FIELDS = sizeof read_fields / sizeof *read_fields };
 

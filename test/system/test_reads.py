@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from test_http import Server, demo, lov  # noqa: F401 (fixtures)
+from test_http import LOV, Server, demo, lov  # noqa: F401 (fixtures)
 from test_records import documented, events, put
 
 ASK = {"recipient": "marketing", "purpose": "personal_offers", "category": "purchases"}
@@ -157,13 +157,14 @@ def test_what_is_rejected_stays_so_and_all_is_listed(server):
             break
     assert [r["id"] for r in found[:3]] == [third["id"], second["id"], first["id"]]
     assert len({r["id"] for r in found}) == len(found)
-    assert len(events(server, "read.reject")) == 2
+    assert [e["proposal"] for e in events(server, "read.reject")] == [first["id"], second["id"]]
     [event] = [e for e in events(server, "read.propose") if e["hash"] == third["hash"]][-1:]
     assert {k: event[k] for k in ASK} == ASK and WHY not in str(event)
 
 
 @pytest.mark.parametrize("changes,status", [
-    ({"why": None}, 400), ({"why": ""}, 400), ({"why": "x" * 501}, 400), ({"purpose": None}, 400),
+    ({"why": None}, 400), ({"why": ""}, 400), ({"why": "x" * 501}, 400), ({"why": "a\nb"}, 400),
+    ({"purpose": None}, 400),
     ({"format": "xml"}, 400), ({"consumer": "ada"}, 400), ({"category": "a b"}, 400),
     ({"purpose": "credit_scoring", "recipient": "risk"}, 403),
     ({"purpose": "stock_planning", "recipient": "operations"}, 403)])
@@ -185,6 +186,20 @@ def test_others_may_not(server):
     answer = server.marketing.get(server.url + "/v1/records/purchases", timeout=30,
                                   params={"purpose": "personal_offers"})
     assert answer.status_code == 200 and answer.text
+
+
+def test_the_command_line_decides_what_others_propose(server):
+    """The operator is one more person, who may not be the one that proposed."""
+    made, other = propose(server).json(), propose(server).json()
+    shown = lov("reads", "list", "--limit", "1", "--dir", server.folder)
+    assert other["id"] in shown and WHY in shown and f"hash {other['hash']}" in shown
+    assert made["id"] not in shown
+    assert lov("reads", "approve", made["id"], "--hash", made["hash"], "--dir", server.folder) == "approved\n"
+    assert lov("reads", "reject", other["id"], "--dir", server.folder) == "rejected\n"
+    assert read_many(server, server.one, made).status_code == 200
+    result = subprocess.run([LOV, "reads", "approve", other["id"], "--hash", other["hash"], "--dir",
+                             server.folder], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode != 0 and not result.stdout and "rejected" in result.stderr
 
 
 def test_what_is_expired_or_was_changed_in_the_store_is_not_read(demo, tmp_path):  # noqa: F811
