@@ -4,7 +4,7 @@
  * A round takes the next consumers in the order in which they came, records the access to each, in
  * one commit, and when that is durable lets their records leave, so much at a time that the memory
  * of a call is bounded whatever it reads. Nothing is recorded of consumers whose turn does not come
- * because the client has left. */
+ * because the client has left. Staff read with the approval of a second person (reads.c). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -359,17 +359,43 @@ static int refuse(struct http_call *call, const struct question *q, const struct
     return pending_submit(p, answer_refusal);
 }
 
-static int take_query(struct http_call *call, struct question *q, bool *csv, struct err *err)
+bool audience_permitted(struct http_call *call, const struct question *q, struct rules **rules,
+                        int *answer)
 {
-    static const char *const names[] = {"purpose", "recipient", "format", NULL};
-    struct str purpose = {0}, format = STR("jsonl");
-    int rc = http_query_check(call, names, err);
+    struct decision d;
+    struct engine *e = api_of(call)->engine;
+    *rules = engine_rules(e);
+    /* Of nobody: what is left to refuse is who it is about. */
+    decide(e, *rules, q, &d);
+    const struct policy *p = *rules ? rules_policy(*rules) : NULL;
+    bool allowed = d.reason == REASON_UNKNOWN_CONSUMER;
+    bool sums = allowed &&
+                policy_activity(p, policy_recipient(p, q->recipient), policy_purpose(p, q->purpose))
+                        ->view == VIEW_AGGREGATE;
+    if (allowed && !sums)
+        return true;
+    counters_add(api_of(call)->counters, d.reason);
+    *answer = refuse(call, q, &d, sums, p ? p->version : 0);
+    rules_unref(*rules);
+    *rules = NULL;
+    return false;
+}
+
+/* A recipient is bound to its own activities, and brings no approval. */
+static int take_query(struct http_call *call, struct question *q, struct str *format,
+                      struct str *approval, struct err *err)
+{
+    static const char *const of_recipients[] = {"purpose", "recipient", "format", NULL};
+    static const char *const of_staff[] = {"purpose", "recipient", "format", "approval", NULL};
+    struct str purpose = {0};
+    int rc = http_query_check(call, caller_of(call)->recipient.n ? of_recipients : of_staff, err);
     if (rc)
         return rc;
+    *format = STR("jsonl");
     http_query(call, "purpose", &purpose);
-    http_query(call, "format", &format);
-    *csv = str_is(format, "csv");
-    if (!*csv && !str_is(format, "jsonl"))
+    http_query(call, "format", format);
+    http_query(call, "approval", approval);
+    if (!str_is(*format, "csv") && !str_is(*format, "jsonl"))
         return err_reason(err, LOV_EINVAL, "invalid_query", "format is jsonl or csv");
     rc = access_question(call, purpose, q, err);
     q->category = call->param[0];
@@ -377,30 +403,55 @@ static int take_query(struct http_call *call, struct question *q, bool *csv, str
     return rc;
 }
 
+/* Of the rules that are in force by now. */
+static int begin_approved(struct http_call *call)
+{
+    struct pending *p = call->work;
+    const struct read_ask *ask = p->more;
+    struct rules *rules;
+    int rc;
+    if (p->writes[0].job.rc)
+        return answer_problem(call, &p->writes[0].job.err);
+    struct question q = {
+        .recipient = ask->recipient,
+        .purpose = ask->purpose,
+        .category = ask->category,
+        .consumer = STR(""),
+        .at = clock_now(),
+    };
+    if (!audience_permitted(call, &q, &rules, &rc))
+        return rc;
+    rc = begin_answer(call, rules, &q, str_is(ask->format, "csv"));
+    rules_unref(rules);
+    return rc;
+}
+
+static int begin_for_staff(struct http_call *call, const struct question *q, struct str format,
+                           struct str approval)
+{
+    struct read_ask *ask = arena_alloc(&call->arena, sizeof *ask);
+    *ask = (struct read_ask){
+        .recipient = arena_str(&call->arena, q->recipient),
+        .purpose = arena_str(&call->arena, q->purpose),
+        .category = arena_str(&call->arena, q->category),
+        .format = arena_str(&call->arena, format),
+    };
+    return read_use(call, approval, ask, begin_approved);
+}
+
 int audience_read(struct http_call *call)
 {
     struct err err = {0};
     struct question q = {0};
-    struct decision d;
-    bool csv = false;
-    if (take_query(call, &q, &csv, &err))
-        return answer_problem(call, &err);
-    struct rules *rules = engine_rules(api_of(call)->engine);
-    /* Of nobody: what is left to refuse is who it is about. */
-    decide(api_of(call)->engine, rules, &q, &d);
-    const struct policy *p = rules ? rules_policy(rules) : NULL;
-    bool allowed = d.reason == REASON_UNKNOWN_CONSUMER;
-    bool sums =
-        allowed &&
-        policy_activity(p, policy_recipient(p, q.recipient), policy_purpose(p, q.purpose))->view ==
-            VIEW_AGGREGATE;
+    struct str format, approval = {0};
+    struct rules *rules;
     int rc;
-    if (allowed && !sums) {
-        rc = begin_answer(call, rules, &q, csv);
-    } else {
-        counters_add(api_of(call)->counters, d.reason);
-        rc = refuse(call, &q, &d, sums, p ? p->version : 0);
-    }
+    if (take_query(call, &q, &format, &approval, &err))
+        return answer_problem(call, &err);
+    if (!audience_permitted(call, &q, &rules, &rc))
+        return rc;
+    rc = caller_of(call)->recipient.n ? begin_answer(call, rules, &q, str_is(format, "csv"))
+                                      : begin_for_staff(call, &q, format, approval);
     rules_unref(rules);
     return rc;
 }

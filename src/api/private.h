@@ -205,6 +205,36 @@ void pending_keep(struct arena *arena, struct engine_write *w);
 /* Gives back body and rules, of a call that is not submitted after all. */
 void pending_free(struct pending *p);
 
+/* ---- second.c: what one person proposes and another one approves ---- */
+
+/* Whether two actors are one person, in whatever role. */
+bool second_is_same(struct str one, struct str other);
+/* 0 when `actor` may approve what `proposed_by` proposed, else the refusal. */
+int second_person(struct str proposed_by, struct str actor, struct err *err);
+/* The hash of what the caller has looked at, from the body of the call. */
+int second_hash(struct http_call *call, struct sha256 *out, struct err *err);
+/* The refusal when it is another one. */
+int second_differs(struct err *err);
+/* The query of a list, newest first: events before *before. */
+int second_page(struct http_call *call, int64_t *limit, int64_t *before, struct err *err);
+
+/* ---- reads.c: reads of many by staff, approved by a second member of staff ---- */
+
+struct read_ask {
+    struct str recipient, purpose, category, format;
+};
+/* Spends the approval with this id on the read that is asked for, and lets `then` go on when that
+ * is in the ledger or refused (its work is the pending). `ask` lives as long as the call. */
+int read_use(struct http_call *call, struct str approval, const struct read_ask *ask,
+             http_handler *then);
+
+/* ---- batch.c ---- */
+
+/* Whether anybody could be read of so under the rules in force, which are then in *rules. When not,
+ * the call is answered with the refusal, recorded: return *answer. */
+bool audience_permitted(struct http_call *call, const struct question *q, struct rules **rules,
+                        int *answer);
+
 /* ---- handlers ---- */
 
 http_handler consents_create, consents_batch, consents_get, consents_withdraw, consents_renew,
@@ -215,6 +245,7 @@ http_handler staff_create, staff_list, staff_invite, staff_end, staff_train;
 http_handler history_list, events_list, overview_read, uses_list;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
 http_handler proposals_create, proposals_list, proposals_get, proposals_approve, proposals_reject;
+http_handler reads_create, reads_list, reads_get, reads_approve, reads_reject;
 http_handler issues_list, consumers_issues, issues_settle;
 http_handler accesses_report;
 http_handler records_create, records_list, records_get, records_correct, records_delete;

@@ -1,8 +1,7 @@
 /* proposals.c - /v1/policy/proposals: a policy that one person proposes and another one approves.
  *
- * Who is one person is told by the end of an actor, whatever the role before it. Approving names
- * the hash of the files that were looked at, and holds only while the policy is in force on top of
- * which they were proposed: nobody approves what they have not seen. */
+ * Approving names the hash of the files that were looked at (second.c), and holds only while the
+ * policy is in force on top of which they were proposed. */
 #include <string.h>
 
 #include "api/policy_json.h"
@@ -96,13 +95,6 @@ static const char *state_of(const struct proposal *p, int version_in_force, int6
     return now >= p->expires_at ? "expired" : "open";
 }
 
-static struct str person_of(struct str actor)
-{
-    struct str rest = actor;
-    str_cut(&rest, '/');
-    return rest.n ? rest : actor;
-}
-
 static void proposal_write(struct http_call *call, const struct proposal *p, struct jw *w)
 {
     struct engine *e = api_of(call)->engine;
@@ -111,7 +103,7 @@ static void proposal_write(struct http_call *call, const struct proposal *p, str
     jw_str_member(w, "id", buf_view(&id));
     jw_cstr_member(w, "state", state_of(p, engine_counts(e).policy_version, clock_now()));
     jw_str_member(w, "proposed_by", p->actor);
-    jw_bool_member(w, "own", str_eq(person_of(p->actor), person_of(caller_of(call)->actor)));
+    jw_bool_member(w, "own", second_is_same(p->actor, caller_of(call)->actor));
     jw_time_member(w, "proposed_at", p->proposed_at);
     jw_time_member(w, "expires_at", p->expires_at);
     jw_int_member(w, "base_version", p->base_version);
@@ -200,13 +192,9 @@ int proposals_list(struct http_call *call)
 {
     struct err err = {0};
     struct engine *e = api_of(call)->engine;
-    int64_t limit, before = INT64_MAX;
-    uint32_t shard;
-    struct str after;
+    int64_t limit, before;
     struct db *db;
-    int rc = request_page(call, NULL, &limit, &after, &err);
-    if (rc == 0 && after.n && !consent_id_parse(e, after, &shard, &before))
-        rc = err_reason(&err, LOV_EINVAL, "invalid_cursor", "after is not a cursor of this list");
+    int rc = second_page(call, &limit, &before, &err);
     if (rc == 0)
         rc = db_pool_get(engine_lov(e), &db, &err);
     if (rc)
@@ -320,10 +308,7 @@ static int check_open(struct http_call *call, const struct proposal *p, bool own
         state_of(p, engine_counts(api_of(call)->engine).policy_version, clock_now());
     if (strcmp(state, "open") != 0)
         return err_reason(err, LOV_ECONFLICT, "proposal_over", "the proposal is %s", state);
-    if (own && str_eq(person_of(p->actor), person_of(caller_of(call)->actor)))
-        return err_reason(err, LOV_EFORBIDDEN, "own_proposal",
-                          "somebody else than who proposed it has to approve it");
-    return 0;
+    return own ? second_person(p->actor, caller_of(call)->actor, err) : 0;
 }
 
 static int append_decision(struct engine_write *w, struct write_scope *scope,
@@ -415,38 +400,20 @@ static int apply(struct http_call *call, struct deciding *d, struct policy_findi
     return rc;
 }
 
-struct approval {
-    struct str hash;
-};
-static const struct json_field approval_fields[] = {
-    {"hash", JSON_K_STRING, offsetof(struct approval, hash), true, 64, 64},
-};
-
-/* The stored files must be those of the hash that was proposed and that was looked at. */
-static int check_hash(const struct proposal *p, struct str seen, struct err *err)
-{
-    struct sha256 hash;
-    if (hex_decode(seen, hash.b, sizeof hash.b) && memcmp(hash.b, p->hash.b, sizeof hash.b) == 0)
-        return 0;
-    return err_reason(err, LOV_ECONFLICT, "proposal_differs",
-                      "hash: that of the proposal as it was looked at");
-}
-
 int proposals_approve(struct http_call *call)
 {
     struct err err = {0};
-    struct approval in = {0};
+    struct sha256 seen = {0};
     struct policy_findings findings = {0};
     struct candidate c = {0};
-    _cleanup_json json_t *body = NULL;
     struct deciding d = {.approve = true};
     int rc = load(call, &d.proposal, &err);
     if (rc == 0)
-        rc = request_body(call, approval_fields, 1, JSON_REFUSE_UNKNOWN, &in, &body, &err);
+        rc = second_hash(call, &seen, &err);
     if (rc == 0)
         rc = check_open(call, &d.proposal, true, &err);
-    if (rc == 0)
-        rc = check_hash(&d.proposal, in.hash, &err);
+    if (rc == 0 && memcmp(seen.b, d.proposal.hash.b, sizeof seen.b) != 0)
+        rc = second_differs(&err);
     if (rc == 0)
         rc = candidate_of(call, &d.proposal, &c, &err);
     if (rc == 0 && memcmp(c.policy->hash.b, d.proposal.hash.b, sizeof c.policy->hash.b) != 0)

@@ -38,9 +38,10 @@ enum permission {
     MAY_EXPORT = 1 << 24, /* all there is of one consumer, at their request */
     MAY_MANAGE_STAFF = 1 << 25,
     MAY_USE_CONSOLE = 1 << 26,
-    MAY_READ_PROPOSALS = 1 << 27,      /* of policies */
+    MAY_READ_PROPOSALS = 1 << 27,      /* of policies, and of reads of many */
     MAY_READ_FOR_DEPARTMENT = 1 << 28, /* at the console, for one's own departments */
     MAY_MANAGE_WEBHOOKS = 1 << 29,
+    MAY_APPROVE_READS = 1 << 30, /* of many, that another member of staff proposes */
 };
 
 /* The name as the table spells it, NULL when there is no such role; "-" is read as "_". */

@@ -37,6 +37,7 @@ static const struct {
     {"POST", "/v1/aggregates"},
     {"POST", "/v1/records/change"},
     {"POST", "/v1/records/delete"},
+    {"POST", "/v1/reads"},
     {"POST", "/v1/requests"},
     {"POST", "/v1/consumers/00003/holds"},
     {"POST", "/v1/consumers/00003/signals"},

@@ -22,7 +22,7 @@ from test_openapi import CALLS, VALUES, check, examples
 SEED = int(os.environ.get("LOV_SEED", time.time_ns()))
 EXAMPLES = int(os.environ.get("LOV_EXAMPLES", "60"))
 # Rows of consumer and consent follow their events a little later: that they agree is for `log verify` below.
-TABLES = {"lov": ("shard", "event", "policy", "notice", "api_key", "idempotency"),
+TABLES = {"lov": ("shard", "event", "policy", "notice", "api_key", "idempotency", "read_proposal"),
           "identity": ("consumer", "erased", "secret")}
 
 

@@ -26,6 +26,35 @@ static char *fetch(struct world *w, const char *target, int *status, char type[6
     return bytes;
 }
 
+/* The operator proposes a read, and an officer approves it: what is left of its query. */
+static void approve(struct world *w, const char *purpose, const char *recipient, const char *format,
+                    char query[256])
+{
+    char key[80], body[300], target[160];
+    make_key(w, "{\"staff\":\"privacy_officer\"}", key, NULL);
+    snprintf(body, sizeof body,
+             "{\"category\":\"purchases\",\"purpose\":\"%s\",\"recipient\":\"%s\","
+             "\"format\":\"%s\",\"why\":\"the campaign of spring\"}",
+             purpose, recipient, format);
+    _cleanup_answer struct answer made = ask(w, NULL, "POST", "/v1/reads", body);
+    assert_status(made, 201);
+    snprintf(target, sizeof target, "%s/approve", made.location);
+    snprintf(body, sizeof body, "{\"hash\":\"%s\"}", text_at(&made, "hash"));
+    _cleanup_answer struct answer done = ask(w, key, "POST", target, body);
+    assert_status(done, 200);
+    snprintf(query, 256, "?purpose=%s&recipient=%s&format=%s&approval=%s", purpose, recipient,
+             format, text_at(&made, "id"));
+}
+
+static char *fetch_approved(struct world *w, const char *purpose, const char *recipient,
+                            const char *format, int *status, char type[64])
+{
+    char query[256], target[300];
+    approve(w, purpose, recipient, format, query);
+    snprintf(target, sizeof target, "/v1/records/purchases%s", query);
+    return fetch(w, target, status, type);
+}
+
 static void buy(struct world *w, const char *who, int count)
 {
     char target[100];
@@ -98,8 +127,7 @@ static void test_the_audience_is_read_whole_and_each_access_recorded(void **stat
     }
     answer_offer(w, "no-records", "give");
     answer_offer(w, "no-consent", "refuse");
-    char *bytes = fetch(w, "/v1/records/purchases?purpose=personal_offers&recipient=marketing",
-                        &status, type);
+    char *bytes = fetch_approved(w, "personal_offers", "marketing", "jsonl", &status, type);
     assert_int_equal(status, 200);
     assert_string_equal(type, "application/jsonl");
     assert_int_equal(lines(bytes), PEOPLE - 1 + 1000);
@@ -120,9 +148,7 @@ static void test_as_csv_it_has_the_columns_of_the_view(void **state)
     int status;
     buy(w, "c1", 2);
     answer_offer(w, "c1", "give");
-    char *bytes =
-        fetch(w, "/v1/records/purchases?purpose=personal_offers&recipient=marketing&format=csv",
-              &status, type);
+    char *bytes = fetch_approved(w, "personal_offers", "marketing", "csv", &status, type);
     assert_int_equal(status, 200);
     assert_string_equal(type, "text/csv; charset=utf-8");
     assert_int_equal(lines(bytes), 3);
@@ -158,10 +184,8 @@ static void test_a_pseudonymous_audience_shows_no_id_and_cannot_be_joined(void *
         _cleanup_answer struct answer b = ask(w, NULL, "POST", "/v1/consents", body);
         assert_status(b, 201);
     }
-    char *one = fetch(w, "/v1/records/purchases?purpose=product_development&recipient=product",
-                      &status, type);
-    char *two =
-        fetch(w, "/v1/records/purchases?purpose=bonus_programme&recipient=nordbank", &status, type);
+    char *one = fetch_approved(w, "product_development", "product", "jsonl", &status, type);
+    char *two = fetch_approved(w, "bonus_programme", "nordbank", "jsonl", &status, type);
     assert_int_equal(lines(one), SOME);
     assert_int_equal(lines(two), SOME);
     /* Whole records of one hold the id in the order's number: that is a field's. */
@@ -194,6 +218,8 @@ static void test_who_may_not_gets_nothing_and_is_recorded(void **state)
         {"?purpose=personal_offers", "missing_field", 400},
         {"?purpose=personal_offers&recipient=marketing&format=xml", "invalid_query", 400},
         {"?purpose=personal_offers&recipient=marketing&limit=5", "unknown_parameter", 400},
+        {"?purpose=personal_offers&recipient=marketing", "approval_required", 403},
+        {"?purpose=personal_offers&recipient=marketing&approval=x", "unknown_proposal", 404},
     };
     buy(w, "c1", 1);
     answer_offer(w, "c1", "give");
@@ -214,6 +240,9 @@ static void test_who_may_not_gets_nothing_and_is_recorded(void **state)
     _cleanup_answer struct answer other = ask(
         w, key, "GET", "/v1/records/purchases?purpose=product_development&recipient=product", "");
     assert_status(other, 403);
+    _cleanup_answer struct answer more =
+        ask(w, key, "GET", "/v1/records/purchases?purpose=personal_offers&approval=x", "");
+    assert_reason(more, "unknown_parameter");
 }
 
 int main(void)

@@ -1,0 +1,91 @@
+/* reads.c - lov reads: what members of staff propose to read of many, for a second one to decide.
+ */
+#include "base/json.h"
+#include "cli/cli.h"
+
+static void print_read(struct cli *c, const json_t *r)
+{
+    (void)c;
+    printf("%s  %-8s  %s of %s for %s, %s  by %s\n    %s\n    hash %s\n", json_cstr(r, "id"),
+           json_cstr(r, "state"), json_cstr(r, "category"), json_cstr(r, "purpose"),
+           json_cstr(r, "recipient"), json_cstr(r, "format"), json_cstr(r, "proposed_by"),
+           json_cstr(r, "why"), json_cstr(r, "hash"));
+}
+
+static int run_list(struct cli *c)
+{
+    struct err err = {0};
+    int64_t limit = 0;
+    if (cli_number(c, "limit", 1, INT64_MAX, &limit, &err))
+        return cli_fail(c, &err);
+    return cli_list(c, "/v1/reads", NULL, limit, print_read);
+}
+
+static const struct cli_option list_options[] = {
+    {"limit", "N", "at most N proposals", NULL, false},
+};
+const struct cli_command cmd_reads_list = {
+    .name = "reads list",
+    .arguments = "",
+    .summary = "list reads of many that staff proposed",
+    .text = "Newest first: id, state, what is asked for and by whom; then why, and the hash that\n"
+            "approving takes.",
+    CLI_OPTIONS(list_options),
+    .run = run_list,
+};
+
+static int decide(struct cli *c, const char *step, struct str body)
+{
+    _cleanup_buf struct buf target = {0};
+    _cleanup_answer struct cli_answer a = {0};
+    buf_cstr(&target, "/v1/reads/");
+    target_add(&target, str_of(c->args[0]));
+    buf_printf(&target, "/%s", step);
+    int code = cli_ask(c, "POST", target.p, body, &a);
+    if (code)
+        return code;
+    if (c->json)
+        cli_print_json(&a);
+    else
+        printf("%s\n", json_cstr(a.json, "state"));
+    return CLI_YES;
+}
+
+static int run_approve(struct cli *c)
+{
+    _cleanup_buf struct buf body = {0};
+    struct jw w = {.out = &body};
+    jw_object_start(&w);
+    jw_str_member(&w, "hash", cli_text(c, "hash"));
+    jw_object_end(&w);
+    return decide(c, "approve", buf_view(&body));
+}
+
+static const struct cli_option approve_options[] = {
+    {"hash", "HASH", "of the proposal as you looked at it", NULL, true},
+};
+const struct cli_command cmd_reads_approve = {
+    .name = "reads approve",
+    .arguments = "READ",
+    .least = 1,
+    .most = 1,
+    .summary = "let who proposed a read of many make it, once",
+    .text = "Somebody else than who proposed it approves, while it is open: 7 days.",
+    CLI_OPTIONS(approve_options),
+    .run = run_approve,
+};
+
+static int run_reject(struct cli *c)
+{
+    return decide(c, "reject", STR("{}"));
+}
+
+const struct cli_command cmd_reads_reject = {
+    .name = "reads reject",
+    .arguments = "READ",
+    .least = 1,
+    .most = 1,
+    .summary = "reject a proposed read of many, or take back one's own",
+    .text = "Nothing is read of it any more.",
+    .run = run_reject,
+};
