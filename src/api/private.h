@@ -215,8 +215,11 @@ int second_person(struct str proposed_by, struct str actor, struct err *err);
 int second_hash(struct http_call *call, struct sha256 *out, struct err *err);
 /* The refusal when it is another one. */
 int second_differs(struct err *err);
-/* The query of a list, newest first: events before *before. */
-int second_page(struct http_call *call, int64_t *limit, int64_t *before, struct err *err);
+/* Answers a page of what was proposed, newest first. `sql` selects rows with seq < $1, at most $2;
+ * `row` writes one, and says which it was. */
+typedef int second_row(struct http_call *call, struct db_stmt *s, struct jw *w, uint32_t *shard,
+                       int64_t *seq, struct err *err);
+int second_list(struct http_call *call, const char *sql, second_row *row);
 
 /* ---- reads.c: reads of many by staff, approved by a second member of staff ---- */
 

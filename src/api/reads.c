@@ -136,53 +136,24 @@ int reads_get(struct http_call *call)
     return 0;
 }
 
-static int list_rows(struct http_call *call, struct db *db, int64_t before, int64_t limit,
-                     struct jw *w, struct err *err)
+static int list_row(struct http_call *call, struct db_stmt *s, struct jw *w, uint32_t *shard,
+                    int64_t *seq, struct err *err)
 {
-    static const char sql[] = "select " READ_COLUMNS " from read_proposal "
-                              "where seq < $1 order by seq desc limit $2";
-    struct db_stmt *s = db_use(db, sql);
-    _cleanup_buf struct buf last = {0};
-    int64_t count = 0;
-    int rc;
-    db_bind_int(s, 1, before);
-    db_bind_int(s, 2, limit + 1);
-    while ((rc = db_step(s, err)) == 1) {
-        struct read_proposal r;
-        if (count++ == limit)
-            continue;
-        rc = take_row(s, &call->arena, &r, err);
-        if (rc) {
-            db_done(s);
-            return rc;
-        }
-        read_write(call, &r, w);
-        buf_clear(&last);
-        consent_id_format(api_of(call)->engine, r.shard, r.seq, &last);
-    }
-    jw_array_end(w);
-    jw_optional_member(w, "next", count > limit ? buf_view(&last) : (struct str){0});
-    return rc;
+    struct read_proposal r;
+    int rc = take_row(s, &call->arena, &r, err);
+    if (rc)
+        return rc;
+    read_write(call, &r, w);
+    *shard = r.shard;
+    *seq = r.seq;
+    return 0;
 }
 
 int reads_list(struct http_call *call)
 {
-    struct err err = {0};
-    struct engine *e = api_of(call)->engine;
-    int64_t limit, before;
-    struct db *db;
-    int rc = second_page(call, &limit, &before, &err);
-    if (rc == 0)
-        rc = db_pool_get(engine_lov(e), &db, &err);
-    if (rc)
-        return answer_problem(call, &err);
-    struct jw w = answer_start(call, 200);
-    jw_object_start(&w);
-    jw_array_member(&w, "items");
-    rc = list_rows(call, db, before, limit, &w, &err);
-    db_pool_put(engine_lov(e), db);
-    jw_object_end(&w);
-    return rc ? answer_problem(call, &err) : 0;
+    static const char sql[] = "select " READ_COLUMNS " from read_proposal "
+                              "where seq < $1 order by seq desc limit $2";
+    return second_list(call, sql, list_row);
 }
 
 /* ---- what all writes share ---- */

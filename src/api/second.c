@@ -50,7 +50,7 @@ int second_differs(struct err *err)
                       "hash: that of the proposal as it was looked at");
 }
 
-int second_page(struct http_call *call, int64_t *limit, int64_t *before, struct err *err)
+static int page_of(struct http_call *call, int64_t *limit, int64_t *before, struct err *err)
 {
     uint32_t shard;
     struct str after;
@@ -59,4 +59,51 @@ int second_page(struct http_call *call, int64_t *limit, int64_t *before, struct 
     if (rc == 0 && after.n && !consent_id_parse(api_of(call)->engine, after, &shard, before))
         rc = err_reason(err, LOV_EINVAL, "invalid_cursor", "after is not a cursor of this list");
     return rc;
+}
+
+static int list_rows(struct http_call *call, struct db *db, const char *sql, second_row *row,
+                     int64_t before, int64_t limit, struct jw *w, struct err *err)
+{
+    struct db_stmt *s = db_use(db, sql);
+    _cleanup_buf struct buf last = {0};
+    int64_t count = 0;
+    int rc;
+    db_bind_int(s, 1, before);
+    db_bind_int(s, 2, limit + 1);
+    while ((rc = db_step(s, err)) == 1) {
+        uint32_t shard;
+        int64_t seq;
+        if (count++ == limit)
+            continue;
+        rc = row(call, s, w, &shard, &seq, err);
+        if (rc) {
+            db_done(s);
+            return rc;
+        }
+        buf_clear(&last);
+        consent_id_format(api_of(call)->engine, shard, seq, &last);
+    }
+    jw_array_end(w);
+    jw_optional_member(w, "next", count > limit ? buf_view(&last) : (struct str){0});
+    return rc;
+}
+
+int second_list(struct http_call *call, const char *sql, second_row *row)
+{
+    struct err err = {0};
+    struct engine *e = api_of(call)->engine;
+    int64_t limit, before;
+    struct db *db;
+    int rc = page_of(call, &limit, &before, &err);
+    if (rc == 0)
+        rc = db_pool_get(engine_lov(e), &db, &err);
+    if (rc)
+        return answer_problem(call, &err);
+    struct jw w = answer_start(call, 200);
+    jw_object_start(&w);
+    jw_array_member(&w, "items");
+    rc = list_rows(call, db, sql, row, before, limit, &w, &err);
+    db_pool_put(engine_lov(e), db);
+    jw_object_end(&w);
+    return rc ? answer_problem(call, &err) : 0;
 }
