@@ -103,7 +103,9 @@ class Server:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(30) == 0
+        code = self.process.wait(30)
+        with open(self.log.name, encoding="utf-8") as log:
+            assert code == 0, log.read()[-4000:]
 
 
 @pytest.fixture(scope="module")
