@@ -210,6 +210,22 @@ static int outcome(struct http_call *call, int rc)
     return http_problem(call, &err);
 }
 
+int http_go_on(struct http_call *call, const char *target)
+{
+    struct err err = {0};
+    call->method = STR("GET");
+    call->body = (struct str){0};
+    call_target(call, str_of(target));
+    memset(call->param, 0, sizeof call->param);
+    if (!find_route(call))
+        return 0;
+    int rc = call->transport->app->authenticate(call, &err);
+    if (rc == 0)
+        return call->route->handler(call);
+    err.code = rc;
+    return http_problem(call, &err);
+}
+
 int call_run(struct http_call *call)
 {
     const struct http_route *route = call->route;
