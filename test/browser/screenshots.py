@@ -9,7 +9,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from desk import Staff, invite_staff, propose  # noqa: E402
+from desk import Staff, invite_staff, propose, propose_read  # noqa: E402
 from portal import DESKTOP, PHONE, PURCHASE, ROOT, Browser, Person, Server, invite, lov, make_demo  # noqa: E402
 
 
@@ -91,9 +91,11 @@ def pages_of(person):
 def console_pages(staff):
     """Every page of the console, with something on it."""
     proposal = propose(staff, retention_days=400)
+    read, own = (propose_read(staff, form=form, why="The customers for whom the spring campaign is meant.")
+                 for form in ("csv", "ids"))
     request = staff.server.admin.get(staff.server.url + "/v1/requests?state=live", timeout=20).json()["items"][0]["id"]
     return {"desk-today": "/console", "desk-policy": "/console/policy", "desk-propose": "/console/policy/propose",
-            "desk-proposal": proposal,
+            "desk-proposal": proposal, "desk-reads": "/console/reads", "desk-read": read, "desk-read-own": own,
             "desk-reports": "/console/reports", "desk-processing": "/console/reports/processing",
             "desk-log": "/console/log", "desk-event": "/console/log/300", "desk-consumers": "/console/consumers", "desk-recipients": "/console/recipients", "desk-recipient": "/console/recipients/marketing",
             "desk-requests": "/console/requests", "desk-request": f"/console/requests/{request}", "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
