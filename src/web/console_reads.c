@@ -31,6 +31,7 @@ static void set_read(struct visit *v, json_t *view, const json_t *r)
     set_text(view, "purpose", purpose_label(v, member(r, "purpose")));
     set_text(view, "category", category_label(v, member(r, "category")));
     set_text(view, "format", word_of(v, "read_format_", member(r, "format")));
+    set_true(view, "ids", str_is(member(r, "format"), "ids"));
     set_text(view, "why", member(r, "why"));
     set_text(view, "hash", member(r, "hash"));
     set_text(view, "by", actor_text(v, member(r, "proposed_by")));
