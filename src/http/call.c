@@ -213,17 +213,16 @@ static int outcome(struct http_call *call, int rc)
 int http_go_on(struct http_call *call, const char *target)
 {
     struct err err = {0};
+    const struct http_app *app = call->transport->app;
     call->method = STR("GET");
     call->body = (struct str){0};
     call_target(call, str_of(target));
     memset(call->param, 0, sizeof call->param);
     if (!find_route(call))
         return 0;
-    int rc = call->transport->app->authenticate(call, &err);
-    if (rc == 0)
-        return call->route->handler(call);
+    int rc = call->route->open || !app->authenticate ? 0 : app->authenticate(call, &err);
     err.code = rc;
-    return http_problem(call, &err);
+    return rc ? http_problem(call, &err) : call->route->handler(call);
 }
 
 int call_run(struct http_call *call)

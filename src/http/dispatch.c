@@ -110,8 +110,6 @@ void http_dispatch(const struct http_app *app, struct http_call *call)
                 wait_for_resume(local);
             rc = call_continue(call);
         }
-        if (rc == 0)
-            give_part(local);
         if (rc < 0)
             http_problem_status(call, 500, "internal", "the answer broke off");
         call_release(call);

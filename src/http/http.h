@@ -185,7 +185,7 @@ void http_server_metrics(const struct http_server *s, struct buf *out);
  * pairs), and frees with http_call_free. The call counts as local. */
 struct http_call *http_call_new(const char *method, const char *target, struct str body);
 void http_call_add_header(struct http_call *call, const char *name, struct str value);
-/* Parts of an answer of status 200 go there as they are made, and not into call->out. */
+/* Parts of an answer go there as they are made; the last one is left in call->out. */
 void http_call_take_parts(struct http_call *call, void (*take)(void *ctx, struct str part),
                           void *ctx);
 void http_dispatch(const struct http_app *app, struct http_call *call);

@@ -214,7 +214,10 @@ def test_who_decides_and_takes_along_has_lately_signed_in(made, tmp_path):
     server = Server(folder)
     first, second = Staff(server, "admin"), Staff(server, "privacy_officer")
     page, other = propose_read(first), propose_read(first)
+    assert EN["alert_reads"] not in first.page("/console") and EN["alert_reads"] in second.page("/console")
     assert approve(second, page).status_code == 303
+    assert EN["alert_reads_approved"] in first.page("/console")
+    assert EN["alert_reads_approved"] not in second.page("/console")
     server.stop()
     with sqlite3.connect(folder / "identity.db") as db:
         db.execute("update staff_session set proved_at = proved_at - 600000")
