@@ -153,7 +153,7 @@ static int get(struct http_call *call, struct str id, struct read_proposal *out,
 int reads_get(struct http_call *call)
 {
     struct err err = {0};
-    struct read_proposal r;
+    struct read_proposal r = {0};
     if (get(call, call->param[0], &r, &err))
         return answer_problem(call, &err);
     struct jw w = answer_start(call, 200);
