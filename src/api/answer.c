@@ -52,6 +52,21 @@ void answer_next(struct http_call *call, struct jw *w, bool more, int64_t last)
     jw_optional_member(w, "next", cursor);
 }
 
+void answer_file_name(struct http_call *call, struct str name, const char *ending)
+{
+    enum { NAME_MAX = 64 };
+    _cleanup_buf struct buf value = {0};
+    buf_cstr(&value, "attachment; filename=\"");
+    for (size_t i = 0; i < name.n && i < NAME_MAX; i++) {
+        char c = name.p[i];
+        bool plain = c == '_' || c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                     (c >= 'A' && c <= 'Z');
+        buf_char(&value, plain ? c : '_');
+    }
+    buf_printf(&value, ".%s\"", ending);
+    http_answer_header(call, "Content-Disposition", buf_view(&value));
+}
+
 int problem_status(const struct err *err)
 {
     int status = status_of_reason(err->reason);

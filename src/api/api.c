@@ -110,6 +110,10 @@ static const struct http_route routes[] = {
      .pattern = "/v1/reads/{id}",
      .handler = reads_get,
      .allow = MAY_READ_PROPOSALS},
+    {.method = "GET",
+     .pattern = "/v1/reads/{id}/result",
+     .handler = reads_result,
+     .allow = MAY_READ_RECORDS},
     {.method = "POST",
      .pattern = "/v1/reads/{id}/approve",
      .handler = reads_approve,
@@ -499,8 +503,8 @@ static int authenticate(struct http_call *call, struct err *err)
 {
     struct str header = http_header(call, "Authorization");
     const struct principal *caller = NULL;
-    if (call->local && call->principal)
-        caller = caller_of(call); /* api_ask_as() */
+    if (call->principal)
+        caller = caller_of(call); /* api_ask_as(), api_answer_as() */
     else if (header.p)
         caller = keys_find(api_of(call)->keys, bearer_token(header));
     else if (call->local)

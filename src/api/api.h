@@ -59,6 +59,9 @@ struct api_asker {
  * The caller frees the answer (http_call_free). */
 struct http_call *api_ask_as(const struct http_call *call, const struct api_asker *asker,
                              const char *method, const char *target, struct str body);
+/* The same for a GET whose answer becomes that of the call, in parts where it comes so: the handler
+ * returns what this returns. `target` lives as long as the call. */
+int api_answer_as(struct http_call *call, const struct api_asker *asker, const char *target);
 /* A row of an import, as an item of POST /v1/consents/batch by the operator. `key` and `item` are
  * the call's Idempotency-Key and the item's place in it; empty: it has none. *w becomes the write,
  * with all that it needs in the arena. LOV_EINVAL as the call would answer. */

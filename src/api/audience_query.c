@@ -7,6 +7,7 @@
 
 struct audience_context {
     const json_t *also, *residence, *law;
+    struct str approval;
     bool count;
 };
 static const struct json_field context_fields[] = {
@@ -15,6 +16,7 @@ static const struct json_field context_fields[] = {
     {"residence", JSON_K_ARRAY, offsetof(struct audience_context, residence), false, 1,
      AUDIENCE_CODES},
     {"law", JSON_K_ARRAY, offsetof(struct audience_context, law), false, 1, AUDIENCE_CODES},
+    {"approval", JSON_K_STRING, offsetof(struct audience_context, approval), false, 1, 64},
     {"count", JSON_K_BOOL, offsetof(struct audience_context, count), false, 0, 0},
 };
 
@@ -73,6 +75,7 @@ int audience_query_read(struct http_call *call, const json_t *context, const str
                                  JSON_IGNORE_UNKNOWN, "context", &call->arena, &c, err)
                      : 0;
     out->count = c.count;
+    out->approval = c.approval;
     if (rc == 0)
         rc = read_also(call, c.also, out, err);
     if (rc == 0)

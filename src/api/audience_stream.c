@@ -113,14 +113,44 @@ static struct stream *open_stream(struct api *api, const struct audience_query *
     return s;
 }
 
+int audience_may_list(const struct rules *rules, const struct question *q, struct err *err)
+{
+    const struct policy *p = rules_policy(rules);
+    const struct policy_recipient *r = policy_recipient(p, q->recipient);
+    const struct policy_purpose *u = policy_purpose(p, q->purpose);
+    const struct policy_activity *a = r && u ? policy_activity(p, r, u) : NULL;
+    if (!a || !a->record_always)
+        return 0;
+    return err_reason(
+        err, LOV_EFORBIDDEN, "record_required",
+        "uses for this purpose are always recorded: ask with context.record true, and "
+        "each consumer in the answer is recorded as an access");
+}
+
+static int too_many(struct err *err)
+{
+    return err_reason(err, LOV_EUNAVAILABLE, "too_many_streams",
+                      "%d audiences are being streamed: ask again", STREAMS);
+}
+
+int audience_can_stream(struct http_call *call, const struct audience_query *query, struct err *err)
+{
+    struct api *api = api_of(call);
+    if (atomic_load_explicit(&api->streams, memory_order_relaxed) >= STREAMS)
+        return too_many(err);
+    struct audience *a = audience_open(api->engine, &query->ask);
+    int rc = audience_prepare(a, PREPARE_PATIENCE_MS, err);
+    audience_close(a);
+    return rc;
+}
+
 int audience_stream(struct http_call *call, const struct audience_query *query)
 {
     struct api *api = api_of(call);
     struct err err = {0};
     if (atomic_fetch_add_explicit(&api->streams, 1, memory_order_relaxed) >= STREAMS) {
         atomic_fetch_sub_explicit(&api->streams, 1, memory_order_relaxed);
-        err_reason(&err, LOV_EUNAVAILABLE, "too_many_streams",
-                   "%d audiences are being streamed: ask again", STREAMS);
+        too_many(&err);
         return answer_problem(call, &err);
     }
     struct stream *s = open_stream(api, query);
@@ -130,6 +160,7 @@ int audience_stream(struct http_call *call, const struct audience_query *query)
     }
     call->status = 200;
     call->content_type = "application/x-ndjson";
+    answer_file_name(call, query->all[0].category, "jsonl");
     call->work = s;
     call->release = release;
     call->then = give_part;

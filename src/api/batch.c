@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/authzen.h"
+#include "api/audience_query.h"
 
 enum {
     ROUND_CONSUMERS = 200,
@@ -317,6 +317,7 @@ static int begin_answer(struct http_call *call, const struct rules *rules, const
     a->policy_version = p->version;
     answer_start(call, 200);
     call->content_type = csv ? "text/csv; charset=utf-8" : "application/jsonl";
+    answer_file_name(call, a->category, csv ? "csv" : "jsonl");
     if (csv)
         take_columns(a, policy_view_of(activity, category), category);
     struct question all = question_of(a, (struct str){0});
@@ -403,6 +404,36 @@ static int take_query(struct http_call *call, struct question *q, struct str *fo
     return rc;
 }
 
+static struct question question_of_ask(const struct read_ask *ask)
+{
+    return (struct question){
+        .recipient = ask->recipient,
+        .purpose = ask->purpose,
+        .category = ask->category,
+        .consumer = STR(""),
+        .at = clock_now(),
+    };
+}
+
+/* Could everybody be named now? */
+static int check_ids(struct http_call *call, const struct rules *rules, const struct question *q,
+                     struct audience_query *query, struct err *err)
+{
+    *query = (struct audience_query){.ask = {.all = query->all, .count = 1}};
+    query->all[0] = *q;
+    int rc = audience_may_list(rules, q, err);
+    return rc ? rc : audience_can_stream(call, query, err);
+}
+
+static int begin_ids(struct http_call *call, const struct rules *rules, const struct question *q)
+{
+    struct err err = {0};
+    struct audience_query query;
+    if (check_ids(call, rules, q, &query, &err))
+        return answer_problem(call, &err);
+    return audience_stream(call, &query);
+}
+
 /* Of the rules that are in force by now. */
 static int begin_approved(struct http_call *call)
 {
@@ -412,18 +443,32 @@ static int begin_approved(struct http_call *call)
     int rc;
     if (p->writes[0].job.rc)
         return answer_problem(call, &p->writes[0].job.err);
-    struct question q = {
-        .recipient = ask->recipient,
-        .purpose = ask->purpose,
-        .category = ask->category,
-        .consumer = STR(""),
-        .at = clock_now(),
-    };
+    struct question q = question_of_ask(ask);
     if (!audience_permitted(call, &q, &rules, &rc))
         return rc;
-    rc = begin_answer(call, rules, &q, str_is(ask->format, "csv"));
+    rc = str_is(ask->format, "ids") ? begin_ids(call, rules, &q)
+                                    : begin_answer(call, rules, &q, str_is(ask->format, "csv"));
     rules_unref(rules);
     return rc;
+}
+
+/* What cannot be answered now spends no approval. */
+int reads_result(struct http_call *call)
+{
+    struct err err = {0};
+    struct audience_query query;
+    struct rules *rules;
+    struct read_ask *ask = arena_alloc(&call->arena, sizeof *ask);
+    int rc = read_ask_find(call, call->param[0], ask, &err);
+    if (rc)
+        return answer_problem(call, &err);
+    struct question q = question_of_ask(ask);
+    if (!audience_permitted(call, &q, &rules, &rc))
+        return rc;
+    if (str_is(ask->format, "ids"))
+        rc = check_ids(call, rules, &q, &query, &err);
+    rules_unref(rules);
+    return rc ? answer_problem(call, &err) : read_use(call, call->param[0], ask, begin_approved);
 }
 
 static int begin_for_staff(struct http_call *call, const struct question *q, struct str format,

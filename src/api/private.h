@@ -136,6 +136,8 @@ struct jw answer_start(struct http_call *call, int status);
 int answer_problem(struct http_call *call, const struct err *err);
 /* The member "next" of a list whose cursor is a number; null where there is no more. */
 void answer_next(struct http_call *call, struct jw *w, bool more, int64_t last);
+/* What a browser saves the answer as: "purchases.csv". */
+void answer_file_name(struct http_call *call, struct str name, const char *ending);
 /* The status that answer_problem() gives. */
 int problem_status(const struct err *err);
 /* A problem object as a member of a larger answer. */
@@ -224,8 +226,11 @@ int second_list(struct http_call *call, const char *sql, second_row *row);
 /* ---- reads.c: reads of many by staff, approved by a second member of staff ---- */
 
 struct read_ask {
-    struct str recipient, purpose, category, format;
+    struct str recipient, purpose, category;
+    struct str format; /* "jsonl", "csv": records; "ids": an audience */
 };
+/* What the read with this id asks for, into the arena; for staff. */
+int read_ask_find(struct http_call *call, struct str id, struct read_ask *out, struct err *err);
 /* Spends the approval with this id on the read that is asked for, and lets `then` go on when that
  * is in the ledger or refused (its work is the pending). `ask` lives as long as the call. */
 int read_use(struct http_call *call, struct str approval, const struct read_ask *ask,
@@ -248,7 +253,7 @@ http_handler staff_create, staff_list, staff_invite, staff_end, staff_train;
 http_handler history_list, events_list, overview_read, uses_list;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
 http_handler proposals_create, proposals_list, proposals_get, proposals_approve, proposals_reject;
-http_handler reads_create, reads_list, reads_get, reads_approve, reads_reject;
+http_handler reads_create, reads_list, reads_get, reads_result, reads_approve, reads_reject;
 http_handler issues_list, consumers_issues, issues_settle;
 http_handler accesses_report;
 http_handler records_create, records_list, records_get, records_correct, records_delete;

@@ -6,10 +6,10 @@
  */
 #include <string.h>
 
-#include "api/private.h"
+#include "api/audience_query.h"
 #include "base/clock.h"
 
-enum { DAYS_OPEN = 7, WHY_MAX = 500 };
+enum { DAYS_OPEN = 7, WHY_MAX = 500, COUNT_PATIENCE_MS = 500 };
 
 struct read_proposal {
     uint32_t shard;
@@ -17,6 +17,7 @@ struct read_proposal {
     struct str actor, state, why;
     struct read_ask ask;
     struct sha256 hash;
+    int64_t people; /* -1: not known */
     struct str decided_by;
     int64_t decided_at, used_at; /* TIME_NONE: not yet */
 };
@@ -25,7 +26,7 @@ struct read_proposal {
 
 #define READ_COLUMNS                                                                               \
     "shard, seq, actor, proposed_at, expires_at, recipient, purpose, category, format, why, "      \
-    "hash, state, decided_by, decided_at, used_at"
+    "hash, state, decided_by, decided_at, used_at, people"
 
 static int take_row(struct db_stmt *s, struct arena *arena, struct read_proposal *out,
                     struct err *err)
@@ -46,6 +47,7 @@ static int take_row(struct db_stmt *s, struct arena *arena, struct read_proposal
         .decided_by = db_is_null(s, 12) ? (struct str){0} : arena_str(arena, db_text(s, 12)),
         .decided_at = db_is_null(s, 13) ? TIME_NONE : db_int(s, 13),
         .used_at = db_is_null(s, 14) ? TIME_NONE : db_int(s, 14),
+        .people = db_is_null(s, 15) ? -1 : db_int(s, 15),
     };
     if (hash.n != sizeof out->hash.b)
         return err_set(err, LOV_ECORRUPT, "a proposed read has a hash of a wrong size");
@@ -86,6 +88,15 @@ static void ask_write(const struct read_ask *ask, struct jw *w)
     jw_str_member(w, "format", ask->format);
 }
 
+static void people_write(const struct read_proposal *r, struct jw *w)
+{
+    jw_key(w, "people");
+    if (r->people < 0)
+        jw_raw(w, STR("null"));
+    else
+        jw_int(w, r->people);
+}
+
 static void read_write(struct http_call *call, const struct read_proposal *r, struct jw *w)
 {
     _cleanup_buf struct buf id = {0};
@@ -95,6 +106,7 @@ static void read_write(struct http_call *call, const struct read_proposal *r, st
     jw_cstr_member(w, "state", state_of(r, clock_now()));
     ask_write(&r->ask, w);
     jw_str_member(w, "why", r->why);
+    people_write(r, w);
     jw_hex_member(w, "hash", r->hash.b, sizeof r->hash.b);
     jw_str_member(w, "proposed_by", r->actor);
     jw_bool_member(w, "own", second_is_same(r->actor, caller_of(call)->actor));
@@ -114,22 +126,35 @@ static int parse_id(struct http_call *call, struct str id, uint32_t *shard, int6
     return err_reason(err, LOV_ENOTFOUND, "unknown_proposal", "there is no such proposal");
 }
 
-int reads_get(struct http_call *call)
+static int staff_only(const struct http_call *call, struct err *err)
 {
-    struct err err = {0};
-    struct read_proposal r = {0};
+    if (!caller_of(call)->recipient.n)
+        return 0;
+    return err_reason(err, LOV_EFORBIDDEN, "forbidden",
+                      "a recipient reads its own activities without an approval");
+}
+
+static int get(struct http_call *call, struct str id, struct read_proposal *out, struct err *err)
+{
     struct engine *e = api_of(call)->engine;
     uint32_t shard;
     int64_t seq;
     struct db *db;
-    int rc = parse_id(call, call->param[0], &shard, &seq, &err);
+    int rc = parse_id(call, id, &shard, &seq, err);
     if (rc == 0)
-        rc = db_pool_get(engine_lov(e), &db, &err);
+        rc = db_pool_get(engine_lov(e), &db, err);
     if (rc)
-        return answer_problem(call, &err);
-    rc = find(db, shard, seq, &call->arena, &r, &err);
+        return rc;
+    rc = find(db, shard, seq, &call->arena, out, err);
     db_pool_put(engine_lov(e), db);
-    if (rc)
+    return rc;
+}
+
+int reads_get(struct http_call *call)
+{
+    struct err err = {0};
+    struct read_proposal r = {0};
+    if (get(call, call->param[0], &r, &err))
         return answer_problem(call, &err);
     struct jw w = answer_start(call, 200);
     read_write(call, &r, &w);
@@ -179,6 +204,7 @@ static int append(struct engine_write *w, struct write_scope *scope, const char 
     if (r->seq >= 0)
         jw_int_member(&j, "proposal", r->seq);
     ask_write(&r->ask, &j);
+    people_write(r, &j);
     jw_hex_member(&j, "hash", r->hash.b, sizeof r->hash.b);
     jw_time_member(&j, "expires_at", r->expires_at);
     jw_object_end(&j);
@@ -224,8 +250,8 @@ static int write_proposal(struct engine_write *w, struct write_scope *scope, str
 {
     static const char sql[] =
         "insert into read_proposal (shard, seq, actor, proposed_at, expires_at, recipient, "
-        "purpose, category, format, why, hash, state) "
-        "values (0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open')";
+        "purpose, category, format, why, hash, state, people) "
+        "values (0, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open', $11)";
     struct read_proposal *r = ((struct pending *)w->ctx)->more;
     r->proposed_at = scope->now;
     r->expires_at = scope->now + DAYS_OPEN * (int64_t)DAY_MS;
@@ -243,6 +269,10 @@ static int write_proposal(struct engine_write *w, struct write_scope *scope, str
     db_bind_text(s, 8, r->ask.format);
     db_bind_text(s, 9, r->why);
     db_bind_blob(s, 10, (struct str){(const char *)r->hash.b, sizeof r->hash.b});
+    if (r->people < 0)
+        db_bind_null(s, 11);
+    else
+        db_bind_int(s, 11, r->people);
     return db_run(s, err);
 }
 
@@ -268,14 +298,13 @@ static int take_proposal(struct http_call *call, struct read_proposal *r, struct
     struct read_request in = {.format = STR("jsonl")};
     struct arena *arena = &call->arena;
     _cleanup_json json_t *body = NULL;
-    if (caller_of(call)->recipient.n)
-        return err_reason(err, LOV_EFORBIDDEN, "forbidden",
-                          "a recipient reads its own activities without an approval");
-    int rc = request_body(call, read_fields, READ_FIELDS, JSON_REFUSE_UNKNOWN, &in, &body, err);
+    int rc = staff_only(call, err);
+    if (rc == 0)
+        rc = request_body(call, read_fields, READ_FIELDS, JSON_REFUSE_UNKNOWN, &in, &body, err);
     if (rc)
         return rc;
-    if (!str_is(in.format, "csv") && !str_is(in.format, "jsonl"))
-        return err_reason(err, LOV_EINVAL, "invalid_field", "format is jsonl or csv");
+    if (!str_is(in.format, "csv") && !str_is(in.format, "jsonl") && !str_is(in.format, "ids"))
+        return err_reason(err, LOV_EINVAL, "invalid_field", "format is jsonl, csv or ids");
     *r = (struct read_proposal){
         .seq = -1,
         .ask = {.recipient = arena_str(arena, in.recipient),
@@ -286,6 +315,17 @@ static int take_proposal(struct http_call *call, struct read_proposal *r, struct
     };
     r->hash = hash_of(r);
     return 0;
+}
+
+/* For how many it is permitted now; -1 when that takes too long. */
+static int64_t count_people(struct engine *e, const struct question *q)
+{
+    struct err err = {0};
+    int64_t count = -1;
+    struct audience *a = audience_open(e, &(struct audience_ask){.all = q, .count = 1});
+    int rc = audience_count(a, COUNT_PATIENCE_MS, &count, &err);
+    audience_close(a);
+    return rc ? -1 : count;
 }
 
 /* What the policy permits of nobody is refused at once, and recorded as such a read is. */
@@ -306,7 +346,11 @@ int reads_create(struct http_call *call)
     };
     if (!audience_permitted(call, &q, &rules, &rc))
         return rc;
+    rc = str_is(r->ask.format, "ids") ? audience_may_list(rules, &q, &err) : 0;
     rules_unref(rules);
+    if (rc)
+        return answer_problem(call, &err);
+    r->people = count_people(api_of(call)->engine, &q);
     struct pending *p = pending_new(call, NULL, 1);
     p->more = r;
     p->writes[0].kind = WRITE_OTHER;
@@ -386,6 +430,17 @@ int reads_reject(struct http_call *call)
 
 /* ---- using ---- */
 
+int read_ask_find(struct http_call *call, struct str id, struct read_ask *out, struct err *err)
+{
+    struct read_proposal r;
+    int rc = staff_only(call, err);
+    if (rc == 0)
+        rc = get(call, id, &r, err);
+    if (rc == 0)
+        *out = r.ask;
+    return rc;
+}
+
 static bool same_ask(const struct read_ask *a, const struct read_ask *b)
 {
     return str_eq(a->recipient, b->recipient) && str_eq(a->purpose, b->purpose) &&
@@ -433,10 +488,9 @@ int read_use(struct http_call *call, struct str approval, const struct read_ask 
     int rc = 0;
     *r = (struct read_proposal){0};
     if (!approval.n)
-        rc =
-            err_reason(&err, LOV_EFORBIDDEN, "approval_required",
-                       "staff reads of many with approval=, of a read that POST /v1/reads proposes "
-                       "and somebody else approves");
+        rc = err_reason(&err, LOV_EFORBIDDEN, "approval_required",
+                        "staff reads of many with the approval of a read that POST /v1/reads "
+                        "proposes and somebody else approves");
     if (rc == 0)
         rc = parse_id(call, approval, &r->shard, &r->seq, &err);
     if (rc)

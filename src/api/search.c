@@ -68,9 +68,12 @@ struct search {
 static struct sha256 bind_query(const struct http_call *call, const struct entities *e,
                                 enum wanted wanted)
 {
+    _cleanup_json json_t *context = e->context ? json_copy((json_t *)e->context) : NULL;
     const json_t *parts[] = {e->subject, wanted == WANT_ACTION ? NULL : e->action, e->resource,
-                             e->context};
+                             context};
     _cleanup_buf struct buf text = {0};
+    /* Each page of staff has an approval of its own. */
+    json_object_del(context, "approval");
     buf_str(&text, call->path);
     buf_char(&text, '\0');
     buf_str(&text, caller_of(call)->actor);
@@ -280,29 +283,15 @@ int search_action(struct http_call *call)
 
 /* ---- resources: the audience ---- */
 
-static const struct policy_activity *activity_of(const struct search *s, const struct question *q)
-{
-    const struct policy *p = rules_policy(s->rules);
-    const struct policy_recipient *r = policy_recipient(p, q->recipient);
-    const struct policy_purpose *u = policy_purpose(p, q->purpose);
-    return r && u ? policy_activity(p, r, u) : NULL;
-}
-
-/* A list of people is a use of what the list is made of. */
 static int check_record(const struct search *s, const struct audience_query *q, struct err *err)
 {
+    int rc = 0;
     if (s->ev.record && q->ask.count > 1)
         return err_reason(err, LOV_EINVAL, "invalid_field",
                           "context.also: an audience that is recorded has one condition");
-    for (size_t i = 0; i < q->ask.count && !s->ev.record; i++) {
-        const struct policy_activity *a = activity_of(s, &q->all[i]);
-        if (a && a->record_always)
-            return err_reason(err, LOV_EFORBIDDEN, "record_required",
-                              "uses for this purpose are always recorded: ask with "
-                              "context.record true, and each consumer in the answer is recorded "
-                              "as an access");
-    }
-    return 0;
+    for (size_t i = 0; rc == 0 && i < q->ask.count && !s->ev.record; i++)
+        rc = audience_may_list(s->rules, &q->all[i], err);
+    return rc;
 }
 
 struct found {
@@ -421,46 +410,89 @@ static bool wants_stream(const struct http_call *call)
            http_accept_weight(accept, "application/json");
 }
 
-static int answer_stream(struct search *s, const struct audience_query *query)
+static int check_stream(const struct search *s, struct err *err)
 {
     struct decision d;
-    struct err err = {0};
-    struct http_call *call = s->call;
     if (s->paged)
-        err_reason(&err, LOV_EINVAL, "invalid_field",
-                   "page: an audience in lines comes without pages");
-    else if (s->ev.record)
-        err_reason(&err, LOV_EINVAL, "invalid_field",
-                   "context.record: an audience in lines is not recorded: ask for pages");
-    else if (!decide_available(api_of(call)->engine, s->rules, &d))
-        err_reason(&err, LOV_EUNAVAILABLE, "unavailable", "nothing can be decided now");
-    if (err.code)
-        return search_refuse(s, &err);
-    int rc = audience_stream(call, query);
-    search_free(s);
-    return rc;
+        return err_reason(err, LOV_EINVAL, "invalid_field",
+                          "page: an audience in lines comes without pages");
+    if (s->ev.record)
+        return err_reason(err, LOV_EINVAL, "invalid_field",
+                          "context.record: an audience in lines is not recorded: ask for pages");
+    if (!decide_available(api_of(s->call)->engine, s->rules, &d))
+        return err_reason(err, LOV_EUNAVAILABLE, "unavailable", "nothing can be decided now");
+    return 0;
 }
 
-int search_resource(struct http_call *call)
+/* Whoever works here and asks for more than a look at the first of them needs a second person. */
+static bool needs_approval(const struct search *s, bool stream)
+{
+    return !caller_of(s->call)->recipient.n &&
+           (stream || s->at.next > 0 || s->at.limit > LIST_DEFAULT);
+}
+
+static int resource_approved(struct http_call *call);
+
+static int spend_approval(struct search *s, const struct audience_query *query, bool stream)
+{
+    struct http_call *call = s->call;
+    struct err err = {0};
+    const struct question *q = &query->all[0];
+    struct read_ask *ask = arena_alloc(&call->arena, sizeof *ask);
+    struct str approval = arena_str(&call->arena, query->approval);
+    if (stream && approval.n && audience_can_stream(call, query, &err))
+        return search_refuse(s, &err);
+    *ask = (struct read_ask){
+        .recipient = arena_str(&call->arena, q->recipient),
+        .purpose = arena_str(&call->arena, q->purpose),
+        .category = arena_str(&call->arena, q->category),
+        .format = STR("ids"),
+    };
+    search_free(s);
+    return read_use(call, approval, ask, resource_approved);
+}
+
+static int answer_page(struct search *s, const struct audience_query *query)
+{
+    struct err err = {0};
+    struct found found = {0};
+    struct str *names = NULL;
+    if (find_audience(s, query, &found, &err) || find_names(s, &found, &names, &err))
+        return search_refuse(s, &err);
+    if (s->ev.record && found.count)
+        return record_names(s, names, (int64_t)found.count);
+    return answer_names(s, names, (int64_t)found.count);
+}
+
+static int resource(struct http_call *call, bool approved)
 {
     struct search s = {.call = call};
     struct err err = {0};
     struct audience_query query;
-    struct found found = {0};
-    struct str *names = NULL;
-    if (search_start(&s, WANT_RESOURCE, &err))
+    bool stream = wants_stream(call);
+    if (search_start(&s, WANT_RESOURCE, &err) ||
+        audience_query_read(call, s.context, &s.ev.question, &query, &err))
         return search_refuse(&s, &err);
-    if (audience_query_read(call, s.context, &s.ev.question, &query, &err))
-        return search_refuse(&s, &err);
-    if (wants_stream(call) && !s.ev.other_subject)
-        return s.rules && check_record(&s, &query, &err) ? search_refuse(&s, &err)
-                                                         : answer_stream(&s, &query);
-    if (!s.rules || s.ev.other_subject)
+    if (s.ev.other_subject || (!s.rules && !stream))
         return search_answer(&s);
-    if (check_record(&s, &query, &err) || find_audience(&s, &query, &found, &err) ||
-        find_names(&s, &found, &names, &err))
+    if ((s.rules && check_record(&s, &query, &err)) || (stream && check_stream(&s, &err)))
         return search_refuse(&s, &err);
-    if (s.ev.record && found.count)
-        return record_names(&s, names, (int64_t)found.count);
-    return answer_names(&s, names, (int64_t)found.count);
+    if (!approved && needs_approval(&s, stream))
+        return spend_approval(&s, &query, stream);
+    if (!stream)
+        return answer_page(&s, &query);
+    int rc = audience_stream(call, &query);
+    search_free(&s);
+    return rc;
+}
+
+static int resource_approved(struct http_call *call)
+{
+    const struct pending *p = call->work;
+    return p->writes[0].job.rc ? answer_problem(call, &p->writes[0].job.err) : resource(call, true);
+}
+
+int search_resource(struct http_call *call)
+{
+    return resource(call, false);
 }

@@ -153,6 +153,11 @@ struct api *cli_api(const struct cli *c)
 
 /* ---- in this process ---- */
 
+static void take_part(void *ctx, struct str part)
+{
+    fwrite(part.p, 1, part.n, ctx);
+}
+
 static void call_here(struct cli_line *line, const struct cli_request *r, struct cli_answer *out)
 {
     struct http_call *call = http_call_new(r->method, r->target, r->body);
@@ -160,20 +165,35 @@ static void call_here(struct cli_line *line, const struct cli_request *r, struct
         http_call_add_header(call, "Content-Type", STR("application/json"));
     if (r->idempotency_key)
         http_call_add_header(call, "Idempotency-Key", str_of(r->idempotency_key));
+    if (r->out)
+        http_call_take_parts(call, take_part, r->out);
     http_dispatch(api_app(line->api), call);
     out->status = call->status;
-    buf_str(&out->body, buf_view(&call->out));
+    if (r->out && call->status == 200)
+        take_part(r->out, buf_view(&call->out));
+    else
+        buf_str(&out->body, buf_view(&call->out));
     http_call_free(call);
 }
 
 /* ---- over the socket ---- */
 
+struct receiver {
+    CURL *curl;
+    FILE *out;
+    struct buf *body;
+};
+
 static size_t receive(char *p, size_t size, size_t n, void *ctx)
 {
-    struct buf *out = ctx;
-    if (out->n + size * n > ANSWER_MAX)
+    struct receiver *r = ctx;
+    long status = 0;
+    curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (r->out && status == 200)
+        return fwrite(p, 1, size * n, r->out);
+    if (r->body->n + size * n > ANSWER_MAX)
         return 0;
-    buf_add(out, p, size * n);
+    buf_add(r->body, p, size * n);
     return size * n;
 }
 
@@ -222,16 +242,22 @@ static int call_there(struct cli_line *line, const struct cli_request *r, struct
         return err_set(err, LOV_EUNAVAILABLE, "libcurl does not start");
     _cleanup_buf struct buf url = {0};
     struct curl_slist *headers = request_headers(r);
+    struct receiver receiver = {curl, r->out, &out->body};
     buf_printf(&url, "http://localhost%s", r->target);
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, line->socket.p);
     curl_easy_setopt(curl, CURLOPT_URL, url.p);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)CALL_SECONDS);
+    if (r->out) { /* as long as it takes, while something comes */
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)CALL_SECONDS);
+    } else {
+        curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)CALL_SECONDS);
+    }
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &out->body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &receiver);
     if (r->body.n || strcmp(r->method, "POST") == 0) {
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, r->body.n ? r->body.p : "");
@@ -273,7 +299,9 @@ int cli_call(struct cli *c, const struct cli_request *request, struct cli_answer
         call_here(c->line, request, &answer);
     else
         rc = call_there(c->line, request, &answer, err);
-    if (rc == 0 && !(request->text && answer.status == 200))
+    if (rc == 0 && request->out && (fflush(request->out) || ferror(request->out)))
+        rc = err_set(err, LOV_EIO, "the answer could not be written");
+    if (rc == 0 && !((request->text || request->out) && answer.status == 200))
         rc = read_answer(&answer, err);
     if (rc)
         cli_answer_free(&answer);

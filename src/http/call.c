@@ -210,6 +210,21 @@ static int outcome(struct http_call *call, int rc)
     return http_problem(call, &err);
 }
 
+int http_go_on(struct http_call *call, const char *target)
+{
+    struct err err = {0};
+    const struct http_app *app = call->transport->app;
+    call->method = STR("GET");
+    call->body = (struct str){0};
+    call_target(call, str_of(target));
+    memset(call->param, 0, sizeof call->param);
+    if (!find_route(call))
+        return 0;
+    int rc = call->route->open || !app->authenticate ? 0 : app->authenticate(call, &err);
+    err.code = rc;
+    return rc ? http_problem(call, &err) : call->route->handler(call);
+}
+
 int call_run(struct http_call *call)
 {
     const struct http_route *route = call->route;

@@ -13,6 +13,8 @@ struct local_call {
     pthread_mutex_t lock;
     pthread_cond_t resumed_change;
     bool resumed; /* under the lock */
+    void (*take)(void *ctx, struct str part);
+    void *ctx;
 };
 
 static struct str local_header(const struct http_transport *transport, const char *name)
@@ -61,6 +63,23 @@ void http_call_add_header(struct http_call *call, const char *name, struct str v
     local->headers = header;
 }
 
+void http_call_take_parts(struct http_call *call, void (*take)(void *ctx, struct str part),
+                          void *ctx)
+{
+    struct local_call *local = call->transport->self;
+    local->take = take;
+    local->ctx = ctx;
+}
+
+static void give_part(struct local_call *local)
+{
+    struct http_call *call = &local->call;
+    if (!local->take || !call->begun || !call->out.n)
+        return;
+    local->take(local->ctx, buf_view(&call->out));
+    buf_clear(&call->out);
+}
+
 static void wait_for_resume(struct local_call *local)
 {
     pthread_mutex_lock(&local->lock);
@@ -83,9 +102,10 @@ void http_dispatch(const struct http_app *app, struct http_call *call)
     struct body_head body = {call->body.n != 0, true, call->body.n};
     if (call_admit(call, &body)) {
         int rc = call_run(call);
-        /* The parts of an answer stay one behind the other. */
+        /* The parts of an answer stay one behind the other where nobody takes them. */
         while (rc == HTTP_LATER || rc == HTTP_MORE) {
             call->begun = call->begun || rc == HTTP_MORE;
+            give_part(local);
             if (rc == HTTP_LATER)
                 wait_for_resume(local);
             rc = call_continue(call);

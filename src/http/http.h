@@ -69,6 +69,9 @@ struct http_call {
     void (*release)(struct http_call *call); /* once, when the call is over, however it ended */
     bool begun;                              /* a part has left: the status stands; private */
 
+    /* Set by a handler: tells a problem in its own way, and not as JSON. */
+    int (*problem)(struct http_call *call, int status, const char *reason, const char *detail);
+
     struct http_transport *transport; /* private */
 };
 
@@ -105,6 +108,10 @@ void http_answer_header(struct http_call *call, const char *name, struct str val
 int http_problem(struct http_call *call, const struct err *err);
 /* The same with a status of the caller's choice (405, 409, 412, 415, 422, 429 ...). */
 int http_problem_status(struct http_call *call, int status, const char *reason, const char *detail);
+
+/* In a handler: answers as GET of `target`, which lives as long as the call, does to whoever
+ * call->principal is by now; what they may is looked at again. Return what it returns. */
+int http_go_on(struct http_call *call, const char *target);
 
 /* Continues a call whose handler returned HTTP_LATER. Any thread, once. */
 void http_resume(struct http_call *call);
@@ -178,6 +185,9 @@ void http_server_metrics(const struct http_server *s, struct buf *out);
  * pairs), and frees with http_call_free. The call counts as local. */
 struct http_call *http_call_new(const char *method, const char *target, struct str body);
 void http_call_add_header(struct http_call *call, const char *name, struct str value);
+/* Parts of an answer go there as they are made; the last one is left in call->out. */
+void http_call_take_parts(struct http_call *call, void (*take)(void *ctx, struct str part),
+                          void *ctx);
 void http_dispatch(const struct http_app *app, struct http_call *call);
 void http_call_free(struct http_call *call);
 

@@ -91,6 +91,11 @@ int http_problem_status(struct http_call *call, int status, const char *reason, 
     struct status_word word = word_of(status);
     if (!reason || !*reason)
         reason = word.reason;
+    if (call->problem) {
+        int (*tell)(struct http_call *, int, const char *, const char *) = call->problem;
+        call->problem = NULL;
+        return tell(call, status, reason, detail ? detail : "");
+    }
     call->status = status;
     call->content_type = "application/problem+json";
     buf_clear(&call->out);

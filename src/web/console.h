@@ -105,6 +105,8 @@ http_handler console_reports, console_report;
 http_handler console_log, console_log_search, console_log_event, console_log_export;
 http_handler console_consumers, console_look;
 http_handler console_recipients, console_recipient;
+http_handler console_reads, console_read_propose, console_read, console_read_approve,
+    console_read_reject, console_read_file;
 http_handler console_requests, console_request_open, console_request, console_request_step;
 
 #endif

@@ -273,14 +273,28 @@ static struct str target_of(struct visit *v, const char *step)
     return arena_str(v->arena, buf_view(&target));
 }
 
+/* What one person asked for is data about them. False with the answer filled. */
+static bool looked(struct visit *v, struct str consumer)
+{
+    struct err err = {0};
+    int rc = desk_look(v, consumer, NULL, &err);
+    if (rc == LOV_ELIMIT)
+        visit_trouble(v, 429, "problem_too_many_looks");
+    else if (rc)
+        visit_error(v, &err);
+    return rc == 0;
+}
+
 static int show_request(struct visit *v, int status, struct str problem)
 {
     int got;
     const json_t *answer = desk_ask(v, "GET", target_of(v, ""), NULL, &got);
     if (got != 200)
         return desk_problem(v, got, answer);
-    json_t *view = json_object();
     struct str id = member(answer, "id"), consumer = member(answer, "consumer");
+    if (consumer.n && !looked(v, consumer))
+        return 0;
+    json_t *view = json_object();
     set_request(v, view, answer);
     set_notes(v, view, answer);
     json_object_set_new(v->view, "request", view);

@@ -4,17 +4,26 @@
 
 #include "web/console.h"
 
-enum { SOON_DAYS = 30, REQUESTS_SHOWN = 5, REQUESTS_READ = 1000 };
+enum { SOON_DAYS = 30, REQUESTS_SHOWN = 5, REQUESTS_READ = 1000, READS_READ = 1000 };
 
 /* ---- alerts ---- */
 
-static void add_alert(struct visit *v, const char *what, struct str who, struct str day)
+static json_t *add_alert(struct visit *v, const char *what, struct str who, struct str day)
 {
     json_t *alert = json_object();
     set_text(alert, "what", word(v, what));
     set_text(alert, "who", who);
     set_text(alert, "day", day);
     json_array_append_new(json_object_get(v->view, "alerts"), alert);
+    return alert;
+}
+
+static void alert_count(struct visit *v, const char *what, int64_t count, const char *path)
+{
+    if (count)
+        set_text(
+            add_alert(v, what, arena_printf(v->arena, "%lld", (long long)count), (struct str){0}),
+            "path", str_of(path));
 }
 
 /* Something that ends within SOON_DAYS, or has ended. */
@@ -46,6 +55,24 @@ static void alert_recipients(struct visit *v)
     }
 }
 
+/* Reads of many that wait for whoever sits there: to be decided, or to be made. */
+static void alert_reads(struct visit *v)
+{
+    int status;
+    size_t i;
+    const json_t *r;
+    int64_t undecided = 0, approved = 0;
+    const json_t *answer = desk_ask(
+        v, "GET", arena_printf(v->arena, "/v1/reads?limit=%d", (int)READS_READ), NULL, &status);
+    json_array_foreach(json_object_get(answer, "items"), i, r) {
+        bool own = json_is_true(json_object_get(r, "own"));
+        undecided += str_is(member(r, "state"), "open") && !own;
+        approved += str_is(member(r, "state"), "approved") && own;
+    }
+    alert_count(v, "alert_reads", undecided, "/console/reads");
+    alert_count(v, "alert_reads_approved", approved, "/console/reads");
+}
+
 static void set_alerts(struct visit *v, const json_t *overview)
 {
     int64_t overdue = member_int(json_object_get(overview, "requests"), "overdue");
@@ -54,9 +81,10 @@ static void set_alerts(struct visit *v, const json_t *overview)
         add_alert(v, "alert_log", (struct str){0}, (struct str){0});
     if (!v->policy)
         add_alert(v, "alert_no_policy", (struct str){0}, (struct str){0});
-    if (overdue && may(v, MAY_READ_REQUESTS))
-        add_alert(v, "alert_overdue", arena_printf(v->arena, "%lld", (long long)overdue),
-                  (struct str){0});
+    if (may(v, MAY_READ_REQUESTS))
+        alert_count(v, "alert_overdue", overdue, "/console/requests");
+    if (may(v, MAY_APPROVE_READS))
+        alert_reads(v);
     if (may(v, MAY_READ_EVENTS))
         alert_recipients(v);
     alert_end(v, "alert_own_training", "alert_own_training", (struct str){0},

@@ -13,6 +13,7 @@ static void console_menu(struct visit *v, const char *page)
         {"today", "/console", MAY_USE_CONSOLE},
         {"policy", "/console/policy", MAY_READ_POLICY},
         {"requests", "/console/requests", MAY_READ_REQUESTS},
+        {"reads", "/console/reads", MAY_READ_PROPOSALS},
         {"recipients", "/console/recipients", MAY_READ_EVENTS},
         {"consumers", "/console/consumers", MAY_READ_CONSUMERS},
         {"log", "/console/log", MAY_READ_EVENTS},
@@ -382,9 +383,13 @@ const json_t *desk_ask_for(struct visit *v, struct str recipient, struct str tar
 
 struct str desk_problem_text(struct visit *v, const json_t *problem)
 {
-    struct str name = arena_printf(v->arena, "problem_%.*s", STR_ARG(member(problem, "reason")));
-    if (json_object_get(v->words, name.p))
-        return word(v, name.p);
+    static const char *const kinds[] = {"problem", "reason"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct str name =
+            arena_printf(v->arena, "%s_%.*s", kinds[i], STR_ARG(member(problem, "reason")));
+        if (json_object_get(v->words, name.p))
+            return word(v, name.p);
+    }
     struct str detail = member(problem, "detail");
     return detail.n ? detail : word(v, "oops_failed");
 }

@@ -66,6 +66,13 @@ class Staff:
         return self.post(path, csrf=self.token(), **fields)
 
 
+def propose_read(staff, what="marketing personal_offers purchases", form="jsonl", why="The spring campaign."):
+    """The path of the page of a proposed read."""
+    answer = staff.send("/console/reads", what=what, format=form, why=why)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["Location"]
+
+
 def activities(retention_days):
     """The demo's activities, with another retention of the first one."""
     with open(os.path.join(ROOT, "policy", "activities.yaml"), encoding="utf-8") as file:

@@ -4,12 +4,13 @@ desktop, light and dark, in both languages, of a demo company with some activity
 
 import os
 import pathlib
+import re
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from desk import Staff, invite_staff, propose  # noqa: E402
+from desk import Staff, invite_staff, propose, propose_read  # noqa: E402
 from portal import DESKTOP, PHONE, PURCHASE, ROOT, Browser, Person, Server, invite, lov, make_demo  # noqa: E402
 
 
@@ -47,7 +48,6 @@ def buy_twice(server):
 
 def told(person):
     """The newest message, once there are some."""
-    import re
     import time
     deadline = time.monotonic() + 20
     while True:
@@ -71,7 +71,6 @@ def change_the_policy(server, folder):
 
 
 def pages_of(person):
-    import re
     activity = person.page("/portal/activity")
     event = re.search(r'/portal/why/(\d+)', activity)[1]
     receipt = re.search(r'/portal/receipts/([0-9a-f]{32}\?event=\d+)', person.page("/portal/receipts"))[1]
@@ -88,12 +87,16 @@ def pages_of(person):
     }
 
 
-def console_pages(staff):
-    """Every page of the console, with something on it."""
+def console_pages(staff, viewer):
+    """Every page of the console as the viewer sees it, with something on it that others proposed."""
     proposal = propose(staff, retention_days=400)
+    read, own = (propose_read(who, form=form, why="The customers for whom the spring campaign is meant.")
+                 for who, form in ((staff, "ids"), (viewer, "csv")))
+    hash_ = re.search(r"<code>([0-9a-f]{64})</code>", staff.page(own))[1]
+    assert staff.send(own + "/approve", hash=hash_).status_code == 303
     request = staff.server.admin.get(staff.server.url + "/v1/requests?state=live", timeout=20).json()["items"][0]["id"]
     return {"desk-today": "/console", "desk-policy": "/console/policy", "desk-propose": "/console/policy/propose",
-            "desk-proposal": proposal,
+            "desk-proposal": proposal, "desk-reads": "/console/reads", "desk-read": read, "desk-read-own": own,
             "desk-reports": "/console/reports", "desk-processing": "/console/reports/processing",
             "desk-log": "/console/log", "desk-event": "/console/log/300", "desk-consumers": "/console/consumers", "desk-recipients": "/console/recipients", "desk-recipient": "/console/recipients/marketing",
             "desk-requests": "/console/requests", "desk-request": f"/console/requests/{request}", "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
@@ -116,7 +119,7 @@ def main():
             pages = pages_of(person)
             staff = Staff(server, "privacy_officer,admin,support", departments="customer_service")
             untrained = Staff(server, "support", trained="2026-01-31")
-            desk_pages = console_pages(Staff(server, "privacy_officer"))
+            desk_pages = console_pages(Staff(server, "privacy_officer"), staff)
             staff_link = invite_staff(server)["path"]
             for width, size in (("phone", PHONE), ("desktop", DESKTOP)):
                 for scheme, language in (("light", "en" if english else "sv"), ("dark", "en")):

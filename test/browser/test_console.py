@@ -9,7 +9,7 @@ import re
 import pytest
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 
-from desk import ROLES, Staff, activities, invite_staff, propose
+from desk import ROLES, Staff, activities, invite_staff, propose, propose_read
 from portal import DESKTOP, PASSWORD, PHONE, PURCHASE, ROOT, Person, lov, question
 from test_portal import axe
 
@@ -565,10 +565,11 @@ def pages(officer):
     """Every page of the console that a privacy officer reaches."""
     if not hasattr(officer, "proposal"):
         officer.proposal = propose(Staff(officer.server, "admin"), 431)
+        officer.read = propose_read(Staff(officer.server, "admin"), why="x" * 300)
         officer.request = ask(officer.server, "00034", "rectification", "x" * 300)
     return ["/console", "/console/reports", "/console/reports/processing", "/console/reports/consents",
             "/console/reports/response-times", "/console/log", "/console/log/0", "/console/log/340", "/console/consumers", "/console/recipients", "/console/recipients/adnord", "/console/recipients/nyhandel",
-            "/console/requests", f"/console/requests/{officer.request}", "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
+            "/console/requests", f"/console/requests/{officer.request}", "/console/reads", officer.read, "/console/policy", "/console/policy/propose", officer.proposal, "/console/account",
             "/console/nowhere"]
 
 

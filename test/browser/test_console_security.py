@@ -6,7 +6,7 @@ import re
 import pytest
 import requests
 
-from desk import ROLES, Staff, invite_staff, propose
+from desk import ROLES, Staff, invite_staff, propose, propose_read
 from portal import PASSWORD, Person, hidden, lov, token
 
 HOSTILE = "\"'><script>window.hit=1</script><img src=x onerror=window.hit=1>{{csrf}}"
@@ -19,6 +19,7 @@ NONE = "0" * 32
 PAGES = {
     "/console": ALL, "/console/account": ALL, "/console/policy": ALL, "/console/policy/files": ALL,
     "/console/policy/propose": OFFICERS, f"/console/policy/proposals/{NONE}": READERS,
+    "/console/reads": READERS, f"/console/reads/{NONE}": READERS,
     "/console/consumers": READERS | {"support"}, "/console/log": READERS, "/console/log/0": READERS,
     "/console/reports": READERS, "/console/reports/processing": READERS, "/console/reports/consents": READERS,
     "/console/reports/response-times": READERS, "/console/reports/processing?format=pdf": READERS,
@@ -30,6 +31,8 @@ FORMS = {
     "/console/account/passkeys": ALL, "/console/account/passkeys/AAAA/end": ALL, "/console/role": ALL,
     f"/console/policy/proposals/{NONE}/approve": OFFICERS, f"/console/policy/proposals/{NONE}/reject": OFFICERS,
     "/console/policy/propose": OFFICERS, "/console/requests": OFFICERS | {"support"},
+    "/console/reads": OFFICERS, f"/console/reads/{NONE}/approve": OFFICERS, f"/console/reads/{NONE}/reject": OFFICERS,
+    f"/console/reads/{NONE}/file": OFFICERS,
     "/console/log": READERS, "/console/log/export": READERS,
     "/console/consumers": READERS | {"support"}, f"/console/requests/{NONE}/verify-identity": OFFICERS | {"support"},
 }
@@ -167,14 +170,15 @@ def test_hostile_names_of_staff_do_nothing(server, open_browser):
     assert staff.send(request + "/verify-identity", note=HOSTILE).status_code == 303
     page = staff.send("/console/consumers", consumer=hostile, activity="").text
     assert "&lt;script&gt;" in page and "<script>window" not in page
-    for path in [*PAGES, proposal, request, "/console/policy/proposals/%22%3E%3Cscript%3Ewindow.hit=1%3C%2Fscript%3E"]:
+    read = propose_read(staff, why=HOSTILE)
+    for path in [*PAGES, proposal, request, read, "/console/policy/proposals/%22%3E%3Cscript%3Ewindow.hit=1%3C%2Fscript%3E"]:
         if path.endswith(("/files", "pdf")):
             continue
         browser.open(server.url + path)
         assert browser.run("return window.hit") is None, path
         assert "<script>window" not in staff.get(path).text
-    page = staff.page("/console/account")
-    assert "&lt;script&gt;" in page
+    for path in ("/console/account", read):
+        assert "&lt;script&gt;" in staff.page(path)
 
 
 def test_records_are_read_for_ones_own_departments_alone(server):

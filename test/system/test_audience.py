@@ -25,14 +25,14 @@ def searching(context=None, **more):
 
 
 def search(server, body, session=None):  # noqa: F811
-    answer = (session or server.admin).post(server.url + RESOURCE, json=body, timeout=60)
+    answer = (session or server.marketing).post(server.url + RESOURCE, json=body, timeout=60)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 def stream(server, body, session=None):  # noqa: F811
     """Ids of an answer in lines that is complete."""
-    answer = (session or server.admin).post(server.url + RESOURCE, json=body, headers=LINES,
+    answer = (session or server.marketing).post(server.url + RESOURCE, json=body, headers=LINES,
                                             timeout=60)
     assert answer.status_code == 200, answer.text
     assert answer.headers["Content-Type"] == "application/x-ndjson"
@@ -151,7 +151,7 @@ def test_an_audience_while_it_changes(server):  # noqa: F811
     gone, stop, failures = set(), threading.Event(), []
 
     def ask():
-        session = server.session("--staff", "admin")
+        session = server.session("--recipient", "marketing")
         while not stop.is_set():
             before = set(gone)
             found = set(stream(server, searching(), session))
@@ -173,7 +173,7 @@ def test_an_audience_while_it_changes(server):  # noqa: F811
 
 def test_a_client_that_leaves_is_forgotten(server):  # noqa: F811
     """The server goes on, and there is room for others after more have left than it serves at once."""
-    key = server.admin.headers["Authorization"]
+    key = server.marketing.headers["Authorization"]
     body = json.dumps(searching())
     for n in range(40):
         assert server.give(consumer=f"many-{n}").status_code == 201
@@ -185,7 +185,7 @@ def test_a_client_that_leaves_is_forgotten(server):  # noqa: F811
         connection.close()
     deadline = time.monotonic() + 20
     while True:
-        answer = server.admin.post(server.url + RESOURCE, json=searching(), headers=LINES, timeout=20)
+        answer = server.marketing.post(server.url + RESOURCE, json=searching(), headers=LINES, timeout=20)
         if answer.status_code == 200:
             break
         assert answer.json()["reason"] == "too_many_streams" and time.monotonic() < deadline
@@ -207,7 +207,7 @@ def test_a_recipient_streams_its_own_audience_alone(server):  # noqa: F811
     ({"record": True, "also": [{"category": "contact"}]}, 400)])
 def test_a_wrong_condition_lets_nobody_in(server, context, status):  # noqa: F811
     for headers in ({}, LINES):
-        answer = server.admin.post(server.url + RESOURCE, json=searching(context), headers=headers,
+        answer = server.marketing.post(server.url + RESOURCE, json=searching(context), headers=headers,
                                    timeout=20)
         assert answer.status_code == status, (context, answer.text)
         assert answer.headers["Content-Type"] == "application/problem+json"
@@ -215,13 +215,13 @@ def test_a_wrong_condition_lets_nobody_in(server, context, status):  # noqa: F81
 
 def test_lines_have_no_pages_and_no_records(server):  # noqa: F811
     for body in ({**searching(), "page": {"limit": 5}}, searching({"record": True})):
-        answer = server.admin.post(server.url + RESOURCE, json=body, headers=LINES, timeout=20)
+        answer = server.marketing.post(server.url + RESOURCE, json=body, headers=LINES, timeout=20)
         assert answer.status_code == 400 and answer.json()["reason"] == "invalid_field"
 
 
 def test_without_a_preference_for_lines_there_are_pages(server):  # noqa: F811
     for accept in ("*/*", "application/json", "application/json, application/x-ndjson;q=0.5"):
-        answer = server.admin.post(server.url + RESOURCE, json=searching(),
+        answer = server.marketing.post(server.url + RESOURCE, json=searching(),
                                    headers={"Accept": accept}, timeout=20)
         assert answer.headers["Content-Type"] == "application/json"
         assert list(answer.json())[0] == "page"

@@ -202,6 +202,125 @@ def test_the_command_line_decides_what_others_propose(server):
     assert result.returncode != 0 and not result.stdout and "rejected" in result.stderr
 
 
+def result(server, who, read):
+    answer = who.get(f"{server.url}/v1/reads/{read['id']}/result", timeout=30)
+    return documented("/v1/reads/{id}/result", "get", answer)
+
+
+def audience(server, who, approval=None, lines=False, page=None, **context):
+    body = {"subject": {"type": "recipient", "id": ASK["recipient"]}, "action": {"name": ASK["purpose"]},
+            "resource": {"type": ASK["category"]}, "context": {**context}}
+    if approval:
+        body["context"]["approval"] = approval["id"]
+    if page is not None:
+        body["page"] = page
+    answer = who.post(server.url + "/access/v1/search/resource", json=body, timeout=30,
+                      headers={"Accept": "application/x-ndjson"} if lines else {})
+    return documented("/access/v1/search/resource", "post", answer)
+
+
+def ids(answer):
+    assert answer.status_code == 200, answer.text
+    if answer.headers["Content-Type"] != "application/x-ndjson":
+        return [e["id"] for e in answer.json()["results"]]
+    *found, end = [json.loads(line) for line in answer.text.splitlines()]
+    assert end == {"complete": True, "count": len(found)}
+    return [e["id"] for e in found]
+
+
+def test_the_result_is_what_was_approved_in_its_form(server):
+    everybody = ids(audience(server, server.marketing, lines=True))
+    made = approved(server)
+    assert made["people"] == len(everybody) > 2
+    assert events(server, "read.propose")[-1]["people"] == made["people"]
+    refused(result(server, server.two, made), 403, "approval_of_another")
+    refused(result(server, server.marketing, made), 403, "forbidden")
+    refused(result(server, server.one, {"id": "0" * 32}), 404, "unknown_proposal")
+    refused(result(server, server.one, propose(server).json()), 409, "not_approved")
+    rows = result(server, server.one, made)
+    assert rows.status_code == 200 and rows.headers["Content-Type"] == "application/jsonl"
+    assert rows.headers["Content-Disposition"] == 'attachment; filename="purchases.jsonl"'
+    assert {"ada", "bo"} <= {json.loads(line)["consumer"] for line in rows.text.splitlines()}
+    refused(result(server, server.one, made), 409, "proposal_over")
+    table = result(server, server.one, approved(server, format="csv"))
+    assert table.text.startswith("consumer,id,") and 'filename="purchases.csv"' in table.headers["Content-Disposition"]
+    before = len(events(server, "access"))
+    assert ids(result(server, server.one, approved(server, format="ids"))) == everybody
+    assert len(events(server, "access")) == before
+
+
+def test_staff_need_a_second_person_for_a_whole_audience(server):
+    everybody = ids(audience(server, server.marketing, lines=True))
+    assert ids(audience(server, server.one, page={"limit": 2})) == everybody[:2]
+    token = audience(server, server.one, page={"limit": 2}).json()["page"]["next_token"]
+    assert token
+    records = approved(server)
+    before = server.state()
+    for ask in ({"lines": True}, {"page": {"limit": 101}}, {"page": {"token": token}}):
+        refused(audience(server, server.one, **ask), 403, "approval_required")
+        refused(audience(server, server.one, records, **ask), 409, "approval_differs")
+    assert server.state() == before
+    for ask, expected in (({"lines": True}, everybody), ({"page": {"limit": 1000}}, everybody),
+                          ({"page": {"token": token}}, everybody[2:4]),
+                          ({"lines": True, "residence": ["SE"]}, None)):
+        made = propose(server, format="ids").json()
+        refused(audience(server, server.one, made, **ask), 409, "not_approved")
+        assert approve(server, server.two, made).ok
+        if ask != {"page": {"token": token}}:  # which is of one caller
+            refused(audience(server, server.two, made, **ask), 403, "approval_of_another")
+        found = ids(audience(server, server.one, made, **ask))
+        assert found == expected or (expected is None and set(found) <= set(everybody))
+        assert state(server, made) == "used"
+        refused(audience(server, server.one, made, **ask), 409, "proposal_over")
+    # What cannot be answered spends nothing.
+    made = approved(server, format="ids")
+    assert audience(server, server.one, made, lines=True, page={"limit": 5}).status_code == 400
+    assert audience(server, server.one, made, page={"limit": 1000, "token": "AAAA"}).status_code == 400
+    refused(read_many(server, server.one, made), 409, "approval_differs")
+    assert state(server, made) == "approved"
+    # A recipient's own key needs none, and spends none.
+    assert ids(audience(server, server.marketing, made, page={"limit": 1000})) == everybody
+    assert state(server, made) == "approved"
+
+
+def test_a_list_that_the_policy_wants_recorded_is_not_proposed(server):
+    credit = {"recipient": "risk", "purpose": "credit_scoring", "category": "credit"}
+    refused(propose(server, format="ids", **credit), 403, "record_required")
+    assert propose(server, **credit).status_code == 201
+
+
+def test_the_command_line_proposes_and_reads(server):
+    """With a server and without one: the operator proposes, and somebody with a key approves."""
+    where = ("--dir", server.folder)
+    ask = ("purchases", "--recipient", "marketing", "--purpose", "personal_offers", "--why", WHY)
+    made = json.loads(lov("reads", "propose", *ask, *where, "--json"))
+    assert made["proposed_by"] == "local" and made["state"] == "open"
+    early = subprocess.run([LOV, "reads", "get", made["id"], *where], capture_output=True, text=True, timeout=60,
+                           check=False)
+    assert early.returncode != 0 and not early.stdout and "open" in early.stderr
+    assert approve(server, server.two, made).ok
+    rows = [json.loads(line) for line in lov("reads", "get", made["id"], *where).splitlines()]
+    assert {"ada", "bo"} <= {row["consumer"] for row in rows}
+    shown = lov("reads", "propose", *ask, "--format", "ids", *where)
+    assert WHY in shown and "of " in shown
+    other = server.two.get(server.url + "/v1/reads?limit=1", timeout=20).json()["items"][0]
+    table = json.loads(lov("reads", "propose", *ask, "--format", "csv", *where, "--json"))
+    assert approve(server, server.two, other).ok and approve(server, server.two, table).ok
+    *found, end = lov("reads", "get", other["id"], *where).splitlines()
+    assert json.loads(end) == {"complete": True, "count": len(found)} and found
+    wrong = subprocess.run([LOV, "reads", "propose", *ask, "--format", "xml", *where], capture_output=True, text=True,
+                           timeout=60, check=False)
+    assert wrong.returncode == 2 and "format" in wrong.stderr
+    server.stop()
+    try:
+        lines = lov("reads", "get", table["id"], *where).splitlines()
+        assert lines[0].startswith("consumer,id,") and len(lines) == len(rows) + 1
+    finally:
+        again = Server(server.folder)
+        server.process, server.url, server.port = again.process, again.url, again.port
+        server.log = again.log
+
+
 def test_what_is_expired_or_was_changed_in_the_store_is_not_read(demo, tmp_path):  # noqa: F811
     """Time and purpose of proposals are changed behind the server's back."""
     folder = tmp_path / "lov"

@@ -389,10 +389,13 @@ static void test_search_demands_what_it_searches_by(void **state)
 
 static void test_pages_follow_their_token_and_no_other_query(void **state)
 {
+    struct world *w = *state;
     static const char path[] = "/access/v1/search/resource";
-    char body[1024], token[512] = "";
+    char body[1024], token[512] = "", key[80];
     size_t seen = 0;
-    _cleanup_answer struct answer first = post(*state, path, AUDIENCE("purchases", "\"limit\":2"));
+    make_key(w, "{\"recipient\":\"marketing\"}", key, NULL);
+    _cleanup_answer struct answer first =
+        ask(w, key, "POST", path, AUDIENCE("purchases", "\"limit\":2"));
     assert_status(first, 200);
     assert_int_equal(json_array_size(at(first.json, "results")), 2);
     assert_int_equal(json_integer_value(at(first.json, "page.count")), 2);
@@ -407,18 +410,47 @@ static void test_pages_follow_their_token_and_no_other_query(void **state)
         const char *hole = strstr(changed[i], "%s");
         snprintf(body, sizeof body, "%.*s%s%s", (int)(hole - changed[i]), changed[i], token,
                  hole + 2);
-        _cleanup_answer struct answer a = post(*state, path, body);
+        _cleanup_answer struct answer a = ask(w, key, "POST", path, body);
         assert_status(a, 400);
         assert_reason(a, "invalid_cursor");
     }
     for (seen = 2; *token;) {
         snprintf(body, sizeof body, AUDIENCE("purchases", "\"token\":\"%s\""), token);
-        _cleanup_answer struct answer a = post(*state, path, body);
+        _cleanup_answer struct answer a = ask(w, key, "POST", path, body);
         assert_status(a, 200);
         seen += json_array_size(at(a.json, "results"));
         snprintf(token, sizeof token, "%s", text_at(&a, "page.next_token"));
     }
     assert_int_equal(seen, 3);
+}
+
+static void test_staff_see_the_first_of_an_audience_and_no_more_alone(void **state)
+{
+    static const struct {
+        const char *body;
+        int status;
+    } cases[] = {
+        {AUDIENCE("purchases", ""), 200},
+        {AUDIENCE("purchases", "\"limit\":0"), 200},
+        {AUDIENCE("purchases", "\"limit\":100"), 200},
+        {AUDIENCE("purchases", "\"limit\":101"), 403},
+        {AUDIENCE("purchases", "\"limit\":10000"), 403},
+        {AUDIENCE("moon", "\"limit\":10000"), 403},
+    };
+    static const char path[] = "/access/v1/search/resource";
+    char body[1024];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        _cleanup_answer struct answer a = post(*state, path, cases[i].body);
+        assert_status(a, cases[i].status);
+        if (a.status == 403)
+            assert_reason(a, "approval_required");
+    }
+    _cleanup_answer struct answer first = post(*state, path, AUDIENCE("purchases", "\"limit\":2"));
+    snprintf(body, sizeof body, AUDIENCE("purchases", "\"token\":\"%s\""),
+             text_at(&first, "page.next_token"));
+    _cleanup_answer struct answer next = post(*state, path, body);
+    assert_status(next, 403);
+    assert_reason(next, "approval_required");
 }
 
 /* ---- recording ---- */
@@ -625,6 +657,7 @@ int main(void)
         cmocka_unit_test(test_search_for_what_nobody_knows_is_empty),
         cmocka_unit_test(test_search_demands_what_it_searches_by),
         cmocka_unit_test(test_pages_follow_their_token_and_no_other_query),
+        cmocka_unit_test(test_staff_see_the_first_of_an_audience_and_no_more_alone),
         cmocka_unit_test(test_recorded_use_is_in_the_ledger),
         cmocka_unit_test(test_question_without_record_leaves_the_ledger_alone),
         cmocka_unit_test(test_recorded_evaluations_are_recorded_each),

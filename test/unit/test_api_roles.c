@@ -69,6 +69,7 @@ static const struct {
     {"POST", "/v1/reads", "{}", "admin privacy_officer"},
     {"GET", "/v1/reads", NULL, "admin privacy_officer auditor"},
     {"GET", "/v1/reads/0", NULL, "admin privacy_officer auditor"},
+    {"GET", "/v1/reads/0/result", NULL, "admin privacy_officer"},
     {"POST", "/v1/reads/0/approve", "{}", "admin privacy_officer"},
     {"POST", "/v1/reads/0/reject", NULL, "admin privacy_officer"},
     {"POST", "/v1/staff", "{}", "admin"},
@@ -267,8 +268,8 @@ static void test_token_of_one_caller_is_no_use_to_another(void **state)
         "\"action\":{\"name\":\"personal_offers\"},"
         "\"resource\":{\"type\":\"purchases\"},"
         "\"page\":{\"limit\":1%s%s%s}}";
-    make_key(w, "{\"staff\":\"analyst\"}", one, NULL);
-    make_key(w, "{\"staff\":\"analyst\"}", two, NULL);
+    make_key(w, "{\"recipient\":\"marketing\"}", one, NULL);
+    make_key(w, "{\"recipient\":\"marketing\"}", two, NULL);
     give(w, GIVE("00006"), id);
     snprintf(body, sizeof body, question, "", "", "");
     _cleanup_answer struct answer a = ask(w, one, "POST", "/access/v1/search/resource", body);

@@ -125,6 +125,58 @@ static void test_inside_the_process_parts_are_one_answer(void **state)
     assert_int_equal(world->parts_released, 2);
 }
 
+struct taken {
+    int parts;
+    size_t bytes, largest;
+};
+
+static void take(void *ctx, struct str part)
+{
+    struct taken *t = ctx;
+    t->parts++;
+    t->bytes += part.n;
+    t->largest = part.n > t->largest ? part.n : t->largest;
+}
+
+static void test_inside_the_process_parts_can_be_taken_as_they_come(void **state)
+{
+    struct world *world = *state;
+    struct taken t = {0};
+    struct http_app app = {
+        .ctx = world, .routes = routes, .route_count = sizeof routes / sizeof *routes};
+    struct http_call *call = http_call_new("GET", "/v1/parts/7", STR(""));
+    http_call_take_parts(call, take, &t);
+    http_dispatch(&app, call);
+    assert_int_equal(call->status, 200);
+    assert_int_equal(call->out.n, PART);
+    assert_int_equal(t.parts, 6);
+    assert_int_equal(t.bytes, 6 * PART);
+    assert_int_equal(t.largest, PART);
+    http_call_free(call);
+}
+
+static void test_a_call_goes_on_as_another_one(void **state)
+{
+    struct world *world = *state;
+    bool in_order;
+    start(world);
+    int fd = dial(world);
+    say(fd, "GET /v1/on/parts/5 HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(hear_chunks(fd, &in_order), 5 * PART);
+    assert_true(in_order);
+    struct answer hello_x = ask(fd, "GET /v1/on/hello/x HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(hello_x.status, 200);
+    assert_non_null(strstr(hello_x.body, "\"id\":\"x\""));
+    /* A problem is told as the handler that began wants it, and the next call's as ever. */
+    struct answer no = ask(fd, "GET /v1/on/nothing HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(no.status, 404);
+    assert_string_equal(no.body, "no: not_found");
+    no = ask(fd, "GET /v1/nothing HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(no.status, 404);
+    assert_non_null(strstr(no.body, "urn:lov:problem:not_found"));
+    close(fd);
+}
+
 static int teardown_stopped(void **state)
 {
     struct world *world = *state;
@@ -145,6 +197,8 @@ int main(void)
         SERVED(test_a_client_that_leaves_ends_it),
         SERVED(test_a_server_that_stops_lets_go_of_what_is_under_way),
         SERVED(test_inside_the_process_parts_are_one_answer),
+        SERVED(test_inside_the_process_parts_can_be_taken_as_they_come),
+        SERVED(test_a_call_goes_on_as_another_one),
 #undef SERVED
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,6 +165,24 @@ static inline int in_parts(struct http_call *call)
     return give_part_of(call, p);
 }
 
+static inline int told_otherwise(struct http_call *call, int status, const char *reason,
+                                 const char *detail)
+{
+    assert_true(*detail);
+    call->status = status;
+    call->content_type = "text/plain";
+    buf_printf(&call->out, "no: %s", reason);
+    return 0;
+}
+
+/* Goes on as GET of what its last part names. */
+static inline int go_on(struct http_call *call)
+{
+    struct str target = arena_printf(&call->arena, "/v1/%.*s", STR_ARG(call->param[0]));
+    call->problem = told_otherwise;
+    return http_go_on(call, target.p);
+}
+
 static inline int authenticate(struct http_call *call, struct err *err)
 {
     if (str_is(http_header(call, "Authorization"), "Bearer good"))
@@ -188,6 +206,7 @@ static const struct http_route routes[] = {
     {.method = "GET", .pattern = "/v1/at-once", .handler = at_once, .open = true},
     {.method = "GET", .pattern = "/v1/wait", .handler = until_told, .open = true},
     {.method = "GET", .pattern = "/v1/parts/{n}", .handler = in_parts, .open = true},
+    {.method = "GET", .pattern = "/v1/on/{rest...}", .handler = go_on, .open = true},
     {.method = "POST",
      .pattern = "/v1/wait",
      .handler = until_told,
