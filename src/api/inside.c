@@ -16,6 +16,7 @@ struct http_call *api_ask_as(const struct http_call *call, const struct api_aske
     who->actor = arena_str(&inner->arena, asker->actor);
     who->recipient = arena_str(&inner->arena, asker->recipient);
     who->hash = hash64(who->actor);
+    who->person = true;
     inner->principal = who;
     if (body.n)
         http_call_add_header(inner, "Content-Type", STR("application/json"));

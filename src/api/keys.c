@@ -342,7 +342,7 @@ static int take_subject(struct http_call *call, const struct key_request *reques
                           "auditor, collector");
     w->kind = STR("staff");
     w->subject = str_of(role);
-    return 0;
+    return eyes_give(call, w->subject, err);
 }
 
 /* Draws id and secret; *text is the whole key. */

@@ -75,7 +75,8 @@ static struct sha256 login_of(const struct identity *who, struct str login)
 }
 
 #define STAFF_COLUMNS                                                                              \
-    "id, name, password, roles, recipients, trained_until, created_at, disabled_at"
+    "id, name, password, roles, recipients, trained_until, created_at, disabled_at, "              \
+    "approves_from, signed_in_at"
 
 static int take_staff(const struct identity *who, struct db_stmt *s, struct arena *arena,
                       struct staff *out, struct err *err)
@@ -89,6 +90,8 @@ static int take_staff(const struct identity *who, struct db_stmt *s, struct aren
         .trained_until = take_time(s, 5),
         .created_at = db_int(s, 6),
         .disabled_at = take_time(s, 7),
+        .approves_from = db_int(s, 8),
+        .signed_in_at = take_time(s, 9),
     };
     int rc = take_uid(s, 0, &row.id, err);
     if (rc == 0)
@@ -114,7 +117,8 @@ static int take_one(const struct identity *who, struct db_stmt *s, struct arena 
 int staff_add(const struct identity *who, struct db *db, const struct staff *v, struct err *err)
 {
     static const char sql[] = "insert into staff (id, name, roles, recipients, trained_until, "
-                              "created_at) values ($1, $2, $3, $4, $5, $6)";
+                              "created_at, approves_from) "
+                              "values ($1, $2, $3, $4, $5, $6, $7)";
     _cleanup_secret struct secret key = identity_secret(who, "staff name");
     _cleanup_buf struct buf about = {0}, sealed = {0};
     seal(&key, identity_associated(SEALED_STAFF, &v->id, &about), v->name, &sealed);
@@ -125,6 +129,7 @@ int staff_add(const struct identity *who, struct db *db, const struct staff *v, 
     db_bind_text(s, 4, v->recipients);
     bind_time(s, 5, v->trained_until);
     db_bind_int(s, 6, v->created_at);
+    db_bind_int(s, 7, v->approves_from);
     return db_run(s, err);
 }
 
@@ -200,23 +205,58 @@ int staff_set_login(const struct identity *who, struct db *db, const struct uid 
     return db_run(s, err);
 }
 
-int staff_set_training(struct db *db, const struct uid *id, int64_t trained_until, struct err *err)
+int staff_set(struct db *db, const struct staff *v, struct err *err)
 {
-    static const char sql[] = "update staff set trained_until = $2 where id = $1";
+    static const char sql[] = "update staff set roles = $2, recipients = $3, trained_until = $4, "
+                              "approves_from = $5 where id = $1";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, uid_str(&v->id));
+    db_bind_text(s, 2, v->roles);
+    db_bind_text(s, 3, v->recipients);
+    bind_time(s, 4, v->trained_until);
+    db_bind_int(s, 5, v->approves_from);
+    return db_run(s, err);
+}
+
+static int run_at(struct db *db, const char *sql, const struct uid *id, int64_t at, struct err *err)
+{
     struct db_stmt *s = db_use(db, sql);
     db_bind_blob(s, 1, uid_str(id));
-    bind_time(s, 2, trained_until);
+    db_bind_int(s, 2, at);
     return db_run(s, err);
+}
+
+int staff_signed_in(struct db *db, const struct uid *id, int64_t now, struct err *err)
+{
+    static const char sql[] = "update staff set signed_in_at = $2 where id = $1";
+    return run_at(db, sql, id, now, err);
+}
+
+int staff_set_power(struct db *db, const struct uid *id, int64_t now, struct err *err)
+{
+    static const char sql[] = "update staff set power_at = $2 where id = $1 and power_at is null";
+    return run_at(db, sql, id, now, err);
+}
+
+int staff_four_eyes(struct db *db, int64_t *since, struct err *err)
+{
+    static const char sql[] = "select power_at from staff where power_at is not null "
+                              "order by power_at limit 1 offset 1";
+    struct db_stmt *s = db_use(db, sql);
+    int rc = db_step(s, err);
+    if (rc < 0)
+        return rc;
+    *since = rc ? db_int(s, 0) : TIME_NONE;
+    if (rc)
+        db_done(s);
+    return 0;
 }
 
 int staff_disable(struct db *db, const struct uid *id, int64_t now, struct err *err)
 {
     static const char sql[] = "update staff set disabled_at = $2, login = null, password = null "
                               "where id = $1";
-    struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, uid_str(id));
-    db_bind_int(s, 2, now);
-    int rc = db_run(s, err);
+    int rc = run_at(db, sql, id, now, err);
     if (rc == 0)
         rc = staff_invitation_end(db, id, err);
     return rc ? rc : staff_session_end_all(db, id, NULL, err);

@@ -98,6 +98,8 @@ http_handler console_second_page, console_second;
 http_handler console_welcome_page, console_welcome;
 http_handler console_account, console_end_session, console_end_others, console_role,
     console_passkey_make, console_passkey_end;
+http_handler console_staff, console_invite, console_member, console_member_change,
+    console_member_link, console_member_disable;
 http_handler console_today;
 http_handler console_policy, console_policy_files, console_propose_page, console_propose,
     console_proposal, console_approve, console_reject;

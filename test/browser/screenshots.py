@@ -91,12 +91,14 @@ def pages_of(person):
 def console_pages(staff):
     """Every page of the console, with something on it."""
     proposal = propose(staff, retention_days=400)
+    colleague = invite_staff(staff.server, "Siv Ek", "support,auditor", "customer_service")["id"]
     request = staff.server.admin.get(staff.server.url + "/v1/requests?state=live", timeout=20).json()["items"][0]["id"]
     return {"desk-today": "/console", "desk-policy": "/console/policy", "desk-propose": "/console/policy/propose",
             "desk-proposal": proposal,
             "desk-reports": "/console/reports", "desk-processing": "/console/reports/processing",
             "desk-log": "/console/log", "desk-event": "/console/log/300", "desk-consumers": "/console/consumers", "desk-recipients": "/console/recipients", "desk-recipient": "/console/recipients/marketing",
-            "desk-requests": "/console/requests", "desk-request": f"/console/requests/{request}", "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
+            "desk-requests": "/console/requests", "desk-request": f"/console/requests/{request}", "desk-account": "/console/account",
+            "desk-staff": "/console/staff", "desk-member": f"/console/staff/{colleague}", "desk-missing": "/console/nowhere"}
 
 
 def main():
