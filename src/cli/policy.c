@@ -278,7 +278,7 @@ const struct cli_command cmd_policy_apply = {
         "Checks the files, stores them as the next version and puts that in force, in one step,\n"
         "recorded in the ledger. A server that runs goes on without a restart. Once two members of\n"
         "staff may approve policies, use lov policy propose: applying without an approval takes\n"
-        "--alone, and every member of staff sees it for 14 days.",
+        "--alone, and the console shows it for 14 days.",
     CLI_OPTIONS(apply_options),
     .run = run_apply,
 };

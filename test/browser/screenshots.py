@@ -4,6 +4,7 @@ desktop, light and dark, in both languages, of a demo company with some activity
 
 import os
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -47,7 +48,6 @@ def buy_twice(server):
 
 def told(person):
     """The newest message, once there are some."""
-    import re
     import time
     deadline = time.monotonic() + 20
     while True:
@@ -71,7 +71,6 @@ def change_the_policy(server, folder):
 
 
 def pages_of(person):
-    import re
     activity = person.page("/portal/activity")
     event = re.search(r'/portal/why/(\d+)', activity)[1]
     receipt = re.search(r'/portal/receipts/([0-9a-f]{32}\?event=\d+)', person.page("/portal/receipts"))[1]
@@ -91,14 +90,23 @@ def pages_of(person):
 def console_pages(staff):
     """Every page of the console, with something on it."""
     proposal = propose(staff, retention_days=400)
-    colleague = invite_staff(staff.server, "Siv Ek", "support,auditor", "customer_service")["id"]
     request = staff.server.admin.get(staff.server.url + "/v1/requests?state=live", timeout=20).json()["items"][0]["id"]
     return {"desk-today": "/console", "desk-policy": "/console/policy", "desk-propose": "/console/policy/propose",
             "desk-proposal": proposal,
             "desk-reports": "/console/reports", "desk-processing": "/console/reports/processing",
             "desk-log": "/console/log", "desk-event": "/console/log/300", "desk-consumers": "/console/consumers", "desk-recipients": "/console/recipients", "desk-recipient": "/console/recipients/marketing",
-            "desk-requests": "/console/requests", "desk-request": f"/console/requests/{request}", "desk-account": "/console/account",
-            "desk-staff": "/console/staff", "desk-member": f"/console/staff/{colleague}", "desk-missing": "/console/nowhere"}
+            "desk-requests": "/console/requests", "desk-request": f"/console/requests/{request}", "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
+
+
+def staff_pages(server):
+    """The pages of staff: somebody came in lately, somebody was invited by a colleague, somebody left."""
+    chief = Staff(server, "admin", name="Maj Chef")
+    answer = chief.send("/console/staff", name="Siv Ek", trained_until="2031-06-30",
+                        **{"role-privacy_officer": "1", "role-support": "1", "for-customer_service": "1"})
+    member = re.search(r"/console/staff/([0-9a-f]{32})/link", answer.text)[1]
+    lov("staff", "disable", invite_staff(server, "Olle Borta", "marketing")["id"], "--dir", server.folder)
+    lov("key", "create", "--staff", "privacy_officer", "--dir", server.folder)
+    return chief, {"desk-staff": "/console/staff", "desk-member": f"/console/staff/{member}"}
 
 
 def main():
@@ -119,6 +127,7 @@ def main():
             staff = Staff(server, "privacy_officer,admin,support", departments="customer_service")
             untrained = Staff(server, "support", trained="2026-01-31")
             desk_pages = console_pages(Staff(server, "privacy_officer"))
+            chief, chief_pages = staff_pages(server)
             staff_link = invite_staff(server)["path"]
             for width, size in (("phone", PHONE), ("desktop", DESKTOP)):
                 for scheme, language in (("light", "en" if english else "sv"), ("dark", "en")):
@@ -126,6 +135,7 @@ def main():
                     outside = {"sign": "/portal/sign-in", "welcome": welcome, "desk-sign": "/console/sign-in",
                                "desk-welcome": staff_link}
                     for who, paths in ((None, outside), (person, pages), (staff, desk_pages),
+                                       (chief, chief_pages),
                                        (untrained, {"desk-untrained": "/console"})):
                         if who:
                             browser.become(who)
