@@ -344,7 +344,7 @@ static int take_id(struct http_call *call, struct staffing *s, struct err *err)
 static int write_link(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     struct staffing *s = staffing_of(w);
-    struct staff now;
+    struct staff now = {0};
     int rc = find_working(w, scope, &now, err);
     if (rc == 0)
         rc = may_give(s, scope, now.roles, err);
@@ -408,7 +408,7 @@ static int answer_staff(struct http_call *call)
 static int write_end(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     struct staffing *s = staffing_of(w);
-    struct staff now, then;
+    struct staff now = {0}, then;
     int rc = find_working(w, scope, &now, err);
     if (rc)
         return rc;
@@ -432,7 +432,7 @@ int staff_end(struct http_call *call)
 static int write_training(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     struct staffing *s = staffing_of(w);
-    struct staff now;
+    struct staff now = {0};
     int rc = find_working(w, scope, &now, err);
     if (rc)
         return rc;
@@ -484,7 +484,7 @@ static bool wins_power(struct str now, struct str then)
 static int write_change(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     struct staffing *s = staffing_of(w);
-    struct staff now, then;
+    struct staff now = {0}, then;
     int rc = find_working(w, scope, &now, err);
     if (rc)
         return rc;
