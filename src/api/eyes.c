@@ -13,7 +13,7 @@ enum {
 
 bool eyes_power(struct str roles)
 {
-    uint32_t permissions = 0;
+    uint64_t permissions = 0;
     while (roles.n)
         if (role_find(staff_list_next(&roles), &permissions) && (permissions & POWER))
             return true;

@@ -27,14 +27,14 @@ enum {
 /* ---- roles.c: who may what (roles.h) ---- */
 
 struct principal {
-    uint32_t permissions;
+    uint64_t permissions;
     struct str actor;     /* as the ledger names it: "staff:admin/3f2a..." */
     struct str recipient; /* empty: staff */
     uint64_t hash;        /* of the actor: for the rate limit */
     bool person;          /* a member of staff, at the console */
 };
 
-uint32_t recipient_permissions(void);
+uint64_t recipient_permissions(void);
 const struct principal *operator_principal(void);
 /* Who brings no key, where the log's entries are for everybody. */
 const struct principal *anybody_principal(void);

@@ -186,7 +186,7 @@ static int take_roles(struct http_call *call, const struct json_names *roles, st
 {
     _cleanup_buf struct buf list = {0};
     for (size_t i = 0; i < roles->count; i++) {
-        uint32_t permissions = 0;
+        uint64_t permissions = 0;
         const char *role = role_find(roles->items[i], &permissions);
         if (!role || !(permissions & MAY_USE_CONSOLE))
             return err_reason(err, LOV_EINVAL, "unknown_role",
@@ -306,7 +306,7 @@ static int find_working(const struct engine_write *w, struct write_scope *scope,
 static bool manages_staff(const struct staff *s)
 {
     struct str roles = s->roles;
-    uint32_t permissions = 0;
+    uint64_t permissions = 0;
     while (roles.n && s->password.n && s->disabled_at == TIME_NONE)
         if (role_find(staff_list_next(&roles), &permissions) && (permissions & MAY_MANAGE_STAFF))
             return true;

@@ -33,7 +33,7 @@ static void add_choice(struct visit *v, const char *list, struct str name, struc
 /* All roles and departments, those of a member chosen. */
 static void set_choices(struct visit *v, const json_t *roles, const json_t *departments)
 {
-    uint32_t permissions;
+    uint64_t permissions;
     const char *role;
     json_object_set_new(v->view, "all_roles", json_array());
     json_object_set_new(v->view, "all_departments", json_array());
@@ -60,7 +60,7 @@ static bool is_checked(struct visit *v, const char *prefix, struct str name)
 /* Those of set_choices() that the form has, as the API takes them. */
 static json_t *checked_roles(struct visit *v)
 {
-    uint32_t permissions;
+    uint64_t permissions;
     const char *role;
     json_t *list = json_array();
     for (size_t i = 0; (role = role_at(i, &permissions)); i++)

@@ -8,7 +8,7 @@ static void console_menu(struct visit *v, const char *page)
 {
     static const struct {
         const char *name, *path;
-        uint32_t allow;
+        uint64_t allow;
     } entries[] = {
         {"today", "/console", MAY_USE_CONSOLE},
         {"policy", "/console/policy", MAY_READ_POLICY},

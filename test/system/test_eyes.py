@@ -93,9 +93,9 @@ def test_with_two_nobody_applies_a_policy_alone(server, two, tmp_path):  # noqa:
 
 
 def test_a_key_proposes_and_a_member_of_staff_approves(server, two, tmp_path):  # noqa: F811
-    officer = server.session("--staff", "privacy_officer")
+    pipeline_key = server.session("--staff", "deployer")
     before = version(server)
-    key = officer.headers["Authorization"].split()[1]
+    key = pipeline_key.headers["Authorization"].split()[1]
     folder = policy_folder(tmp_path / "policy", 420)
     environment = {k: v for k, v in os.environ.items() if k != "LOV_DIR"}
 
@@ -107,7 +107,7 @@ def test_a_key_proposes_and_a_member_of_staff_approves(server, two, tmp_path):  
         return done.stdout
 
     made = json.loads(pipeline("--url", server.url + "/", "--json", LOV_API_KEY=key))
-    assert made["state"] == "open" and made["proposed_by"].startswith("staff:privacy_officer/")
+    assert made["state"] == "open" and made["proposed_by"].startswith("staff:deployer/")
     pipeline("--url", server.url, code=2)
     pipeline("--url", server.url, LOV_API_KEY="lov_0_0", code=1)
     for wrong in ("http://example.com", "ftp://127.0.0.1", "http://127.0.0.1.example.com", "127.0.0.1",
@@ -123,8 +123,14 @@ def test_a_key_proposes_and_a_member_of_staff_approves(server, two, tmp_path):  
                              capture_output=True, text=True, timeout=30, check=True)
     assert json.loads(machine.stdout)["reason"] == "four_eyes"
     assert version(server) == before
+    assert decide(server, pipeline_key, made, "approve", hash=made["hash"]).status_code == 403
     assert two[0].approve(made).status_code == 303
     assert version(server) == before + 1
+    told = pipeline_key.get(f"{server.url}/v1/policy/proposals/{made['id']}", timeout=20).json()
+    assert told["state"] == "applied" and told["version"] == before + 1
+    assert "key " in two[1].get(f"/console/policy/proposals/{made['id']}").text
+    for path in ("/v1/events", "/v1/consumers/00001", "/v1/reads", "/v1/keys", "/v1/staff", "/v1/overview"):
+        assert pipeline_key.get(server.url + path, timeout=20).status_code == 403, path
     assert not [item for item in seen(server)["seen"] if item["kind"] == "policy"]
 
 
@@ -143,7 +149,7 @@ def test_keys_give_no_power(server, two):  # noqa: F811
     for path, body in (("", {"name": "Cid", "roles": ["support"]}), (f"/{support}/change", {"roles": ["auditor"]}),
                        (f"/{support}/invitations", {})):
         assert server.admin.post(server.url + "/v1/staff" + path, json=body, timeout=20).ok
-    for staff in ("support", "auditor"):
+    for staff in ("support", "auditor", "deployer"):
         assert server.admin.post(server.url + "/v1/keys", json={"staff": staff}, timeout=20).status_code == 201
     assert "lov_" in lov("key", "create", "--staff", "admin", "--dir", server.folder)
     assert any(item["kind"] == "key" and item["roles"] == "admin" for item in seen(server)["seen"])
