@@ -157,6 +157,8 @@ int cli_problem(struct cli *c, const struct cli_answer *a);
 const char *problem_detail(const json_t *problem);
 /* Text of a member, "" when there is none; "-" is the caller's business. */
 const char *json_cstr(const json_t *object, const char *member);
+/* Asks for a link to make an account with, and prints it. Returns the exit code. */
+int cli_link(struct cli *c, const char *target, struct str body);
 /* The answer's JSON on one line. */
 void cli_print_json(const struct cli_answer *a);
 /* Appends percent-encoded (RFC 3986 §2.1) for use as one segment or one query value. */

@@ -11,20 +11,6 @@ static void target_of(struct buf *target, const char *id, const char *rest)
     buf_cstr(target, rest);
 }
 
-static int print_link(struct cli *c, const char *target, struct str body)
-{
-    _cleanup_answer struct cli_answer a = {0};
-    int code = cli_ask(c, "POST", target, body, &a);
-    if (code)
-        return code;
-    const char *url = json_cstr(a.json, "url");
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s\n", *url ? url : json_cstr(a.json, "path"));
-    return CLI_YES;
-}
-
 static void names_member(struct jw *w, const char *name, struct str list)
 {
     _cleanup_buf struct buf names = {0};
@@ -52,7 +38,7 @@ static int run_invite(struct cli *c)
         jw_str_member(&w, "trained_until", trained);
     jw_int_member(&w, "hours", hours);
     jw_object_end(&w);
-    return print_link(c, "/v1/staff", buf_view(&body));
+    return cli_link(c, "/v1/staff", buf_view(&body));
 }
 
 static const struct cli_option invite_options[] = {
@@ -91,7 +77,7 @@ static int run_link(struct cli *c)
     jw_object_start(&w);
     jw_int_member(&w, "hours", hours);
     jw_object_end(&w);
-    return print_link(c, target.p, buf_view(&body));
+    return cli_link(c, target.p, buf_view(&body));
 }
 
 static const struct cli_option link_options[] = {
