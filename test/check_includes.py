@@ -38,7 +38,7 @@ DOORS = {
     "consent": {"consent.h", "bulk.h", "receipt.h"},
     "permit": {"permit.h", "format.h", "image.h"},
     "identity": {"identity.h", "account.h", "staff.h"},
-    "api": {"api.h", "roles.h", "export.h", "receipt_page.h"},
+    "api": {"api.h", "eyes.h", "roles.h", "export.h", "receipt_page.h"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 

@@ -15,6 +15,7 @@ static struct principal *principal_of(const struct api_asker *asker, struct aren
     who->actor = arena_str(arena, asker->actor);
     who->recipient = arena_str(arena, asker->recipient);
     who->hash = hash64(who->actor);
+    who->person = true;
     return who;
 }
 

@@ -326,7 +326,7 @@ static int check_recipient(struct engine *e, struct str id, struct err *err)
 static int take_subject(struct http_call *call, const struct key_request *request,
                         struct key_write *w, struct err *err)
 {
-    uint32_t permissions;
+    uint64_t permissions;
     if ((request->recipient.n != 0) == (request->staff.n != 0))
         return err_reason(err, LOV_EINVAL, "invalid_field",
                           "a key is for a recipient or for a staff role: give one of both");
@@ -339,10 +339,10 @@ static int take_subject(struct http_call *call, const struct key_request *reques
     if (!role)
         return err_reason(err, LOV_EINVAL, "unknown_role",
                           "staff is one of admin, privacy_officer, analyst, support, marketing, "
-                          "auditor, collector");
+                          "auditor, collector, deployer");
     w->kind = STR("staff");
     w->subject = str_of(role);
-    return 0;
+    return eyes_give(call, w->subject, err);
 }
 
 /* Draws id and secret; *text is the whole key. */

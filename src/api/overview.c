@@ -234,11 +234,14 @@ int overview_read(struct http_call *call)
     struct err err = {0};
     struct uses uses = {0};
     struct request_counts requests = {0};
+    _cleanup_buf struct buf eyes = {0};
     int rc = http_query_check(call, (const char *const[]){NULL}, &err);
     if (rc == 0)
         rc = count_uses(api->engine, &uses, &err);
     if (rc == 0)
         rc = request_counts(api->engine, &requests, &err);
+    if (rc == 0)
+        rc = eyes_report(call, &eyes, &err);
     if (rc)
         return answer_problem(call, &err);
     struct engine_counts counts = engine_counts(api->engine);
@@ -251,6 +254,8 @@ int overview_read(struct http_call *call)
     decisions_write(api->counters, &w);
     uses_write(&uses, &w);
     consents_write(api->engine, &w);
+    jw_key(&w, "four_eyes");
+    jw_raw(&w, buf_view(&eyes));
     jw_object_end(&w);
     return 0;
 }

@@ -9,13 +9,15 @@
 struct policy_request {
     const json_t *files;
     int64_t expected_version;
+    bool alone;
 };
 static const struct json_field policy_fields[] = {
     {"files", JSON_K_OBJECT, offsetof(struct policy_request, files), true, 0, 0},
     {"expected_version", JSON_K_INT, offsetof(struct policy_request, expected_version), false, 0,
      INT32_MAX},
+    {"alone", JSON_K_BOOL, offsetof(struct policy_request, alone), false, 0, 0},
 };
-enum { FILES_ONLY = 1, FILES_AND_VERSION = 2 };
+enum { FILES_ONLY = 1, TO_APPLY = 3 };
 
 struct diff_request {
     const json_t *files; /* NULL: those in force */
@@ -297,10 +299,13 @@ int policy_apply(struct http_call *call)
         rc = err_reason(&err, LOV_EINVAL, "invalid_idempotency_key",
                         "a policy is applied once by expected_version: leave out Idempotency-Key");
     if (rc == 0)
-        rc = read_bundle(call, FILES_AND_VERSION, &request, &body, &bundle, &err);
+        rc = read_bundle(call, TO_APPLY, &request, &body, &bundle, &err);
+    if (rc == 0)
+        rc = eyes_apply(call, request.alone, &err);
     if (rc)
-        return answer_problem(call, &err);
-    apply(call, &bundle, &request);
+        answer_problem(call, &err);
+    else
+        apply(call, &bundle, &request);
     policy_bundle_free(&bundle);
     return 0;
 }

@@ -27,13 +27,14 @@ enum {
 /* ---- roles.c: who may what (roles.h) ---- */
 
 struct principal {
-    uint32_t permissions;
+    uint64_t permissions;
     struct str actor;     /* as the ledger names it: "staff:admin/3f2a..." */
     struct str recipient; /* empty: staff */
     uint64_t hash;        /* of the actor: for the rate limit */
+    bool person;          /* a member of staff, at the console */
 };
 
-uint32_t recipient_permissions(void);
+uint64_t recipient_permissions(void);
 const struct principal *operator_principal(void);
 /* Who brings no key, where the log's entries are for everybody. */
 const struct principal *anybody_principal(void);
@@ -223,6 +224,21 @@ typedef int second_row(struct http_call *call, struct db_stmt *s, struct jw *w, 
                        int64_t *seq, struct err *err);
 int second_list(struct http_call *call, const char *sql, second_row *row);
 
+/* ---- eyes.c: what nobody does alone (eyes.h) ---- */
+
+/* Whether it is the machine itself that calls, or somebody with an API key. */
+bool eyes_machine(const struct http_call *call);
+bool eyes_key(const struct http_call *call);
+/* Each 0 where the caller may, else the refusal: give power, if the roles have such, to a key;
+ * apply a policy; approve what another person proposed. */
+int eyes_give(struct http_call *call, struct str roles, struct err *err);
+int eyes_apply(struct http_call *call, bool alone, struct err *err);
+int eyes_approve(struct http_call *call, struct err *err);
+/* The refusal of a caller with an API key. */
+int eyes_refuse_key(struct err *err);
+/* Appends {since, seen}: since when four eyes are needed, and what staff ought to see of it. */
+int eyes_report(struct http_call *call, struct buf *out, struct err *err);
+
 /* ---- reads.c: reads of many by staff, approved by a second member of staff ---- */
 
 struct read_ask {
@@ -249,7 +265,8 @@ http_handler consents_create, consents_batch, consents_get, consents_withdraw, c
     consents_amend, erasures_receipt, consents_receipt;
 http_handler consumers_get, consumers_put, consumers_erase, consumers_consents;
 http_handler accounts_invite, accounts_delegate, accounts_undelegate;
-http_handler staff_create, staff_list, staff_invite, staff_end, staff_train;
+http_handler staff_create, staff_list, staff_read, staff_change, staff_invite, staff_end,
+    staff_train;
 http_handler history_list, events_list, overview_read, uses_list;
 http_handler policy_get, policy_history, policy_apply, policy_check, policy_compare, notices_get;
 http_handler proposals_create, proposals_list, proposals_get, proposals_approve, proposals_reject;

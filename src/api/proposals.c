@@ -383,6 +383,8 @@ int proposals_approve(struct http_call *call)
         rc = second_hash(call, &seen, &err);
     if (rc == 0)
         rc = check_open(call, &d.proposal, true, &err);
+    if (rc == 0)
+        rc = eyes_approve(call, &err);
     if (rc == 0 && memcmp(seen.b, d.proposal.hash.b, sizeof seen.b) != 0)
         rc = second_differs(&err);
     if (rc == 0)

@@ -406,6 +406,8 @@ static int decide_it(struct http_call *call, bool approve)
     *d = (struct deciding){.approve = approve};
     int rc = parse_id(call, call->param[0], &d->read.shard, &d->read.seq, &err);
     if (rc == 0 && approve)
+        rc = eyes_approve(call, &err);
+    if (rc == 0 && approve)
         rc = second_hash(call, &d->seen, &err);
     else if (rc == 0)
         rc = request_body(call, NULL, 0, JSON_REFUSE_UNKNOWN, &nothing, &body, &err);

@@ -19,7 +19,7 @@ enum {
 
 static const struct role {
     const char *name;
-    uint32_t permissions;
+    uint64_t permissions;
 } roles[] = {
     {"admin", OPERATOR},
     {"privacy_officer", OFFICER},
@@ -31,11 +31,12 @@ static const struct role {
     {"auditor", ALL_READ | PERSON},
     {"collector", MAY_WRITE_CONSENTS | MAY_READ_CONSENTS | MAY_READ_NOTICES | MAY_WRITE_RECORDS |
                       MAY_OPEN_REQUESTS},
+    {"deployer", RULES_READ | MAY_PROPOSE_POLICY},
 };
 
 enum { ROLE_NAME_MAX = 32 };
 
-const char *role_find(struct str name, uint32_t *permissions)
+const char *role_find(struct str name, uint64_t *permissions)
 {
     char text[ROLE_NAME_MAX];
     if (name.n >= sizeof text)
@@ -51,7 +52,7 @@ const char *role_find(struct str name, uint32_t *permissions)
     return NULL;
 }
 
-const char *role_at(size_t n, uint32_t *permissions)
+const char *role_at(size_t n, uint64_t *permissions)
 {
     if (n >= sizeof roles / sizeof *roles)
         return NULL;
@@ -59,7 +60,7 @@ const char *role_at(size_t n, uint32_t *permissions)
     return roles[n].name;
 }
 
-uint32_t recipient_permissions(void)
+uint64_t recipient_permissions(void)
 {
     return RULES_READ | MAY_DECIDE | MAY_REPORT_USES | MAY_READ_CONSENTS | MAY_READ_EVENTS |
            MAY_WRITE_RECORDS | MAY_READ_RECORDS | MAY_BE_TOLD;

@@ -10,7 +10,8 @@
 
 #include "base/str.h"
 
-enum permission {
+/* More than an int holds. */
+__extension__ enum permission {
     MAY_WRITE_CONSENTS = 1 << 0,
     MAY_READ_CONSENTS = 1 << 1, /* a recipient: its own */
     MAY_READ_EVIDENCE = 1 << 2, /* what is sealed under the consumer's key */
@@ -41,12 +42,13 @@ enum permission {
     MAY_READ_PROPOSALS = 1 << 27,      /* of policies, and of reads of many */
     MAY_READ_FOR_DEPARTMENT = 1 << 28, /* at the console, for one's own departments */
     MAY_MANAGE_WEBHOOKS = 1 << 29,
-    MAY_APPROVE_READS = 1 << 30, /* of many, that another member of staff proposes */
+    MAY_APPROVE_READS = 1 << 30,    /* of many, that another member of staff proposes */
+    MAY_PROPOSE_POLICY = 1LL << 31, /* for somebody else to approve, and see what became of it */
 };
 
 /* The name as the table spells it, NULL when there is no such role; "-" is read as "_". */
-const char *role_find(struct str name, uint32_t *permissions);
+const char *role_find(struct str name, uint64_t *permissions);
 /* The n-th role, NULL at the end. */
-const char *role_at(size_t n, uint32_t *permissions);
+const char *role_at(size_t n, uint64_t *permissions);
 
 #endif

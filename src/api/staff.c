@@ -2,6 +2,7 @@
  * keeps what it is told, and the name of somebody who left is to go. */
 #include <string.h>
 
+#include "api/eyes.h"
 #include "api/private.h"
 #include "base/clock.h"
 #include "identity/staff.h"
@@ -25,6 +26,11 @@ static const struct json_field create_fields[] = {
     MEMBER(trained_until, JSON_K_DATE, false, 0, 0),
     MEMBER(hours, JSON_K_INT, false, 1, HOURS_MOST),
 };
+static const struct json_field change_fields[] = {
+    MEMBER(roles, JSON_K_NAMES, false, 1, ROLES_MOST),
+    MEMBER(recipients, JSON_K_NAMES, false, 0, NAMES_MOST),
+    MEMBER(trained_until, JSON_K_DATE, false, 0, 0),
+};
 static const struct json_field invite_fields[] = {
     MEMBER(hours, JSON_K_INT, false, 1, HOURS_MOST),
 };
@@ -39,7 +45,16 @@ struct staffing {
     struct str token;
     struct sha256 digest;
     int64_t hours, expires_at;
+    bool machine, key;              /* that asks for it; otherwise staff does */
+    bool has_roles, has_recipients; /* change */
 };
+
+static struct staffing *staffing_new(struct http_call *call)
+{
+    struct staffing *s = arena_alloc(&call->arena, sizeof *s);
+    *s = (struct staffing){.machine = eyes_machine(call), .key = eyes_key(call)};
+    return s;
+}
 
 static struct staffing *staffing_of(const struct engine_write *w)
 {
@@ -94,6 +109,8 @@ static void staff_write(struct jw *w, const struct staff *s)
     list_write(w, "recipients", s->recipients);
     training_write(w, s->trained_until);
     jw_bool_member(w, "has_account", s->password.n != 0);
+    jw_time_member(w, "approves_from", eyes_power(s->roles) ? s->approves_from : TIME_NONE);
+    jw_time_member(w, "signed_in_at", s->signed_in_at);
     jw_time_member(w, "created_at", s->created_at);
     jw_time_member(w, "disabled_at", s->disabled_at);
 }
@@ -169,7 +186,7 @@ static int take_roles(struct http_call *call, const struct json_names *roles, st
 {
     _cleanup_buf struct buf list = {0};
     for (size_t i = 0; i < roles->count; i++) {
-        uint32_t permissions = 0;
+        uint64_t permissions = 0;
         const char *role = role_find(roles->items[i], &permissions);
         if (!role || !(permissions & MAY_USE_CONSOLE))
             return err_reason(err, LOV_EINVAL, "unknown_role",
@@ -201,11 +218,28 @@ static int take_recipients(struct http_call *call, const struct json_names *name
     return rc;
 }
 
+/* Roles with power are given by no API key where four eyes are needed (eyes.h). */
+static int may_give(const struct staffing *s, struct write_scope *scope, struct str roles,
+                    struct err *err)
+{
+    int64_t since = TIME_NONE;
+    int rc = s->key && eyes_power(roles) ? staff_four_eyes(scope->identities, &since, err) : 0;
+    return rc == 0 && since != TIME_NONE ? eyes_refuse_key(err) : rc;
+}
+
+static int64_t approves_from(const struct staffing *s, const struct write_scope *scope)
+{
+    return scope->now + (s->machine ? 0 : EYES_WAIT_DAYS * (int64_t)DAY_MS);
+}
+
 static int write_new_staff(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     struct staffing *s = staffing_of(w);
     s->staff.created_at = scope->now;
-    int rc = staff_add(engine_identity(scope->engine), scope->identities, &s->staff, err);
+    s->staff.approves_from = approves_from(s, scope);
+    int rc = may_give(s, scope, s->staff.roles, err);
+    if (rc == 0)
+        rc = staff_add(engine_identity(scope->engine), scope->identities, &s->staff, err);
     if (rc == 0)
         rc = put_link(s, scope, err);
     return rc ? rc : append(w, scope, "staff.invite", &s->staff, err);
@@ -221,7 +255,7 @@ int staff_create(struct http_call *call)
     struct err err = {0};
     struct staff_request in = {.hours = HOURS_DEFAULT, .trained_until = DAY_NONE};
     json_t *body = NULL;
-    struct staffing *s = arena_alloc(&call->arena, sizeof *s);
+    struct staffing *s = staffing_new(call);
     int rc = request_body(call, create_fields, COUNT(create_fields), JSON_REFUSE_UNKNOWN, &in,
                           &body, &err);
     if (rc)
@@ -248,16 +282,55 @@ int staff_create(struct http_call *call)
 
 /* ---- changes of one ---- */
 
-/* As the writer finds them: LOV_ENOTFOUND where they are not there, or left. */
-static int find_working(struct staffing *s, struct write_scope *scope, struct err *err)
+/* As the writer finds them: LOV_ENOTFOUND where they are not there, or left. Nobody changes what
+ * they are themselves. */
+static int find_working(const struct engine_write *w, struct write_scope *scope, struct staff *out,
+                        struct err *err)
 {
-    struct staff found;
+    const struct staffing *s = staffing_of(w);
+    _cleanup_buf struct buf own = {0};
+    buf_cstr(&own, "staff:/");
+    hex_encode(s->staff.id.b, sizeof s->staff.id.b, &own);
+    if (second_is_same(w->actor, buf_view(&own)))
+        return err_reason(err, LOV_EFORBIDDEN, "own_account",
+                          "somebody else has to change what you are yourself");
     int rc = staff_get(engine_identity(scope->engine), scope->identities, &s->staff.id,
-                       scope->arena, &found, err);
+                       scope->arena, out, err);
     if (rc == 0)
         return unknown(err);
-    if (rc == 1 && found.disabled_at != TIME_NONE)
+    if (rc == 1 && out->disabled_at != TIME_NONE)
         return err_reason(err, LOV_ECONFLICT, "disabled", "this account was disabled");
+    return rc < 0 ? rc : 0;
+}
+
+static bool manages_staff(const struct staff *s)
+{
+    struct str roles = s->roles;
+    uint64_t permissions = 0;
+    while (roles.n && s->password.n && s->disabled_at == TIME_NONE)
+        if (role_find(staff_list_next(&roles), &permissions) && (permissions & MAY_MANAGE_STAFF))
+            return true;
+    return false;
+}
+
+static int is_another(void *ctx, const struct staff *s)
+{
+    const struct uid *id = ctx;
+    return manages_staff(s) && memcmp(s->id.b, id->b, sizeof id->b) != 0;
+}
+
+/* That somebody is left who lets staff in, when `now` becomes `then`. */
+static int check_last(struct write_scope *scope, const struct staff *now, const struct staff *then,
+                      struct err *err)
+{
+    struct uid id = now->id;
+    if (!manages_staff(now) || manages_staff(then))
+        return 0;
+    int rc = staff_each(engine_identity(scope->engine), scope->identities, NULL, INT64_MAX,
+                        scope->arena, is_another, &id, err);
+    if (rc == 0)
+        return err_reason(err, LOV_ECONFLICT, "last_admin",
+                          "nobody else with an account is an admin: make another one first");
     return rc < 0 ? rc : 0;
 }
 
@@ -271,7 +344,14 @@ static int take_id(struct http_call *call, struct staffing *s, struct err *err)
 static int write_link(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     struct staffing *s = staffing_of(w);
-    int rc = find_working(s, scope, err);
+    struct staff now = {0};
+    int rc = find_working(w, scope, &now, err);
+    if (rc == 0)
+        rc = may_give(s, scope, now.roles, err);
+    if (rc)
+        return rc;
+    now.approves_from = approves_from(s, scope);
+    rc = staff_set(scope->identities, &now, err);
     if (rc == 0)
         rc = put_link(s, scope, err);
     return rc ? rc : append(w, scope, "staff.invite", &s->staff, err);
@@ -282,7 +362,7 @@ int staff_invite(struct http_call *call)
     struct err err = {0};
     struct staff_request in = {.hours = HOURS_DEFAULT};
     json_t *body = NULL;
-    struct staffing *s = arena_alloc(&call->arena, sizeof *s);
+    struct staffing *s = staffing_new(call);
     int rc = take_id(call, s, &err);
     if (rc == 0)
         rc = request_body(call, invite_fields, COUNT(invite_fields), JSON_REFUSE_UNKNOWN, &in,
@@ -293,20 +373,16 @@ int staff_invite(struct http_call *call)
     return pending_submit(write_new(call, body, s, write_link), answer_link);
 }
 
-static int answer_staff(struct http_call *call)
+static int answer_found(struct http_call *call, const struct uid *id)
 {
-    struct pending *p = call->work;
-    const struct staffing *s = p->more;
     struct engine *e = api_of(call)->engine;
     struct staff found;
     struct err err = {0};
     struct db *db;
-    if (p->writes[0].job.rc)
-        return answer_problem(call, &p->writes[0].job.err);
     int rc = db_pool_get(engine_identities(e), &db, &err);
     if (rc)
         return answer_problem(call, &err);
-    rc = staff_get(engine_identity(e), db, &s->staff.id, &call->arena, &found, &err);
+    rc = staff_get(engine_identity(e), db, id, &call->arena, &found, &err);
     db_pool_put(engine_identities(e), db);
     if (rc <= 0) {
         if (rc == 0)
@@ -320,10 +396,25 @@ static int answer_staff(struct http_call *call)
     return 0;
 }
 
+static int answer_staff(struct http_call *call)
+{
+    struct pending *p = call->work;
+    const struct staffing *s = p->more;
+    if (p->writes[0].job.rc)
+        return answer_problem(call, &p->writes[0].job.err);
+    return answer_found(call, &s->staff.id);
+}
+
 static int write_end(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     struct staffing *s = staffing_of(w);
-    int rc = find_working(s, scope, err);
+    struct staff now = {0}, then;
+    int rc = find_working(w, scope, &now, err);
+    if (rc)
+        return rc;
+    then = now;
+    then.disabled_at = scope->now;
+    rc = check_last(scope, &now, &then, err);
     if (rc == 0)
         rc = staff_disable(scope->identities, &s->staff.id, scope->now, err);
     return rc ? rc : append(w, scope, "staff.disable", &s->staff, err);
@@ -332,7 +423,7 @@ static int write_end(struct engine_write *w, struct write_scope *scope, struct e
 int staff_end(struct http_call *call)
 {
     struct err err = {0};
-    struct staffing *s = arena_alloc(&call->arena, sizeof *s);
+    struct staffing *s = staffing_new(call);
     if (take_id(call, s, &err))
         return answer_problem(call, &err);
     return pending_submit(write_new(call, NULL, s, write_end), answer_staff);
@@ -341,9 +432,12 @@ int staff_end(struct http_call *call)
 static int write_training(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     struct staffing *s = staffing_of(w);
-    int rc = find_working(s, scope, err);
-    if (rc == 0)
-        rc = staff_set_training(scope->identities, &s->staff.id, s->staff.trained_until, err);
+    struct staff now = {0};
+    int rc = find_working(w, scope, &now, err);
+    if (rc)
+        return rc;
+    now.trained_until = s->staff.trained_until;
+    rc = staff_set(scope->identities, &now, err);
     return rc ? rc : append(w, scope, "staff.training", &s->staff, err);
 }
 
@@ -352,7 +446,7 @@ int staff_train(struct http_call *call)
     struct err err = {0};
     struct staff_request in = {.trained_until = DAY_NONE};
     json_t *body = NULL;
-    struct staffing *s = arena_alloc(&call->arena, sizeof *s);
+    struct staffing *s = staffing_new(call);
     int rc = take_id(call, s, &err);
     if (rc == 0)
         rc = request_body(call, training_fields, COUNT(training_fields), JSON_REFUSE_UNKNOWN, &in,
@@ -363,7 +457,96 @@ int staff_train(struct http_call *call)
     return pending_submit(write_new(call, body, s, write_training), answer_staff);
 }
 
-/* ---- the list ---- */
+/* The same roles, in whatever order. */
+static bool same_roles(struct str now, struct str then)
+{
+    struct str rest = now;
+    if (now.n != then.n)
+        return false;
+    while (rest.n)
+        if (!staff_list_has(then, staff_list_next(&rest)))
+            return false;
+    return true;
+}
+
+/* Has `then` a role with power that `now` has not? */
+static bool wins_power(struct str now, struct str then)
+{
+    while (then.n) {
+        struct str role = staff_list_next(&then);
+        if (eyes_power(role) && !staff_list_has(now, role))
+            return true;
+    }
+    return false;
+}
+
+/* Sessions end with a change of roles: what somebody may do is not to change while they do it. */
+static int write_change(struct engine_write *w, struct write_scope *scope, struct err *err)
+{
+    struct staffing *s = staffing_of(w);
+    struct staff now = {0}, then;
+    int rc = find_working(w, scope, &now, err);
+    if (rc)
+        return rc;
+    then = now;
+    if (s->has_roles && !same_roles(now.roles, s->staff.roles))
+        then.roles = s->staff.roles;
+    if (s->has_recipients)
+        then.recipients = s->staff.recipients;
+    if (s->staff.trained_until != TIME_NONE)
+        then.trained_until = s->staff.trained_until;
+    if (wins_power(now.roles, then.roles))
+        then.approves_from = approves_from(s, scope);
+    rc = check_last(scope, &now, &then, err);
+    if (rc == 0 && wins_power(now.roles, then.roles))
+        rc = may_give(s, scope, then.roles, err);
+    if (rc == 0)
+        rc = staff_set(scope->identities, &then, err);
+    if (rc == 0 && !str_eq(now.roles, then.roles))
+        rc = staff_session_end_all(scope->identities, &then.id, NULL, err);
+    if (rc == 0)
+        rc = eyes_note(scope, &then.id, err);
+    return rc ? rc : append(w, scope, "staff.change", &then, err);
+}
+
+int staff_change(struct http_call *call)
+{
+    struct err err = {0};
+    struct staff_request in = {.trained_until = DAY_NONE};
+    json_t *body = NULL;
+    struct staffing *s = staffing_new(call);
+    int rc = take_id(call, s, &err);
+    if (rc == 0)
+        rc = request_body(call, change_fields, COUNT(change_fields), JSON_REFUSE_UNKNOWN, &in,
+                          &body, &err);
+    if (rc)
+        return answer_problem(call, &err);
+    s->has_roles = json_is_array(json_object_get(body, "roles"));
+    s->has_recipients = json_is_array(json_object_get(body, "recipients"));
+    s->staff.trained_until = training_end(in.trained_until);
+    if (!s->has_roles && !s->has_recipients && in.trained_until == DAY_NONE)
+        rc = err_reason(&err, LOV_EINVAL, "missing_field",
+                        "roles, recipients or trained_until: what is changed");
+    if (rc == 0)
+        rc = take_roles(call, &in.roles, &s->staff.roles, &err);
+    if (rc == 0)
+        rc = take_recipients(call, &in.recipients, &s->staff.recipients, &err);
+    if (rc) {
+        json_decref(body);
+        return answer_problem(call, &err);
+    }
+    return pending_submit(write_new(call, body, s, write_change), answer_staff);
+}
+
+/* ---- one, and the list ---- */
+
+int staff_read(struct http_call *call)
+{
+    struct err err = {0};
+    struct staffing *s = staffing_new(call);
+    int rc = take_id(call, s, &err);
+    return rc ? answer_problem(call, &err) : answer_found(call, &s->staff.id);
+}
 
 struct listing {
     struct jw w;

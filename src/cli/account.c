@@ -14,7 +14,6 @@ static int run_invite(struct cli *c)
 {
     struct err err = {0};
     _cleanup_buf struct buf target = {0}, body = {0};
-    _cleanup_answer struct cli_answer a = {0};
     int64_t hours = 72;
     if (cli_number(c, "hours", 1, 720, &hours, &err))
         return cli_fail(c, &err);
@@ -23,15 +22,7 @@ static int run_invite(struct cli *c)
     jw_object_start(&w);
     jw_int_member(&w, "hours", hours);
     jw_object_end(&w);
-    int code = cli_ask(c, "POST", target.p, buf_view(&body), &a);
-    if (code)
-        return code;
-    const char *url = json_cstr(a.json, "url");
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s\n", *url ? url : json_cstr(a.json, "path"));
-    return CLI_YES;
+    return cli_link(c, target.p, buf_view(&body));
 }
 
 static const struct cli_option invite_options[] = {

@@ -24,6 +24,7 @@ struct cli_line {
     struct engine *engine; /* this process holds it */
     struct api *api;
     struct buf socket; /* otherwise */
+    struct buf url;    /* a server elsewhere, which is called with a key */
     pthread_mutex_t lock;
     CURL *idle[IDLE]; /* under lock */
     size_t idle_count;
@@ -116,6 +117,36 @@ int cli_open_at(struct cli *c, const char *dir, struct err *err)
     return rc;
 }
 
+/* Where a key may be sent: over TLS, or to this machine. */
+static bool is_safe(struct str url)
+{
+    static const char *const here[] = {"http://127.0.0.1", "http://[::1]", "http://localhost"};
+    if (memchr(url.p, '@', url.n)) /* what stands before it is no host */
+        return false;
+    for (size_t i = 0; i < sizeof here / sizeof *here; i++) {
+        struct str start = str_of(here[i]);
+        if (str_starts(url, start) && (url.n == start.n || strchr(":/", url.p[start.n])))
+            return true;
+    }
+    return str_starts(url, STR("https://"));
+}
+
+int cli_open_url(struct cli *c, const char *url, struct err *err)
+{
+    struct str base = str_of(url);
+    if (!is_safe(base))
+        return err_set(err, LOV_EINVAL, "--url: \"%s\" is not an address such as https://host",
+                       url);
+    if (!getenv(CLI_KEY))
+        return err_set(err, LOV_EINVAL, "set " CLI_KEY " to the API key to call %s with", url);
+    while (base.n && base.p[base.n - 1] == '/')
+        base.n--;
+    c->line = mem_zero(sizeof *c->line);
+    pthread_mutex_init(&c->line->lock, NULL);
+    buf_str(&c->line->url, base);
+    return 0;
+}
+
 int cli_open(struct cli *c, struct err *err)
 {
     const char *dir;
@@ -137,6 +168,7 @@ void cli_close(struct cli *c)
     engine_close(line->engine);
     pthread_mutex_destroy(&line->lock);
     buf_free(&line->socket);
+    buf_free(&line->url);
     free(line);
     c->line = NULL;
 }
@@ -220,16 +252,21 @@ static void put_handle(struct cli_line *line, CURL *curl)
         curl_easy_cleanup(curl);
 }
 
-static struct curl_slist *request_headers(const struct cli_request *r)
+static struct curl_slist *request_headers(const struct cli_line *line, const struct cli_request *r)
 {
     /* "Expect:" takes curl's wait for 100 Continue away. */
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
     if (r->body.n)
         headers = curl_slist_append(headers, "Content-Type: application/json");
     if (r->idempotency_key) {
-        _cleanup_buf struct buf line = {0};
-        buf_printf(&line, "Idempotency-Key: %s", r->idempotency_key);
-        headers = curl_slist_append(headers, line.p);
+        _cleanup_buf struct buf text = {0};
+        buf_printf(&text, "Idempotency-Key: %s", r->idempotency_key);
+        headers = curl_slist_append(headers, text.p);
+    }
+    if (line->url.n) {
+        _cleanup_buf struct buf text = {0};
+        buf_printf(&text, "Authorization: Bearer %s", getenv(CLI_KEY));
+        headers = curl_slist_append(headers, text.p);
     }
     return headers;
 }
@@ -241,13 +278,17 @@ static int call_there(struct cli_line *line, const struct cli_request *r, struct
     if (!curl)
         return err_set(err, LOV_EUNAVAILABLE, "libcurl does not start");
     _cleanup_buf struct buf url = {0};
-    struct curl_slist *headers = request_headers(r);
+    struct curl_slist *headers = request_headers(line, r);
     struct receiver receiver = {curl, r->out, &out->body};
-    buf_printf(&url, "http://localhost%s", r->target);
+    const char *base = line->url.n ? line->url.p : "http://localhost";
+    buf_printf(&url, "%s%s", base, r->target);
     curl_easy_reset(curl);
-    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, line->socket.p);
+    if (!line->url.n) {
+        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, line->socket.p);
+        curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    }
     curl_easy_setopt(curl, CURLOPT_URL, url.p);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     if (r->out) { /* as long as it takes, while something comes */
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -270,8 +311,8 @@ static int call_there(struct cli_line *line, const struct cli_request *r, struct
     put_handle(line, curl);
     if (rc != CURLE_OK)
         return err_reason(err, LOV_EUNAVAILABLE, "unavailable",
-                          "the server on %s does not answer: %s", line->socket.p,
-                          curl_easy_strerror(rc));
+                          "the server on %s does not answer: %s",
+                          line->url.n ? line->url.p : line->socket.p, curl_easy_strerror(rc));
     out->status = (int)status;
     return 0;
 }

@@ -50,16 +50,16 @@ extern const struct cli_command cmd_init, cmd_serve, cmd_demo, cmd_check, cmd_ke
     cmd_key_rotate, cmd_consumer_shred, cmd_backup, cmd_restore, cmd_consent_give,
     cmd_consent_refuse, cmd_consent_withdraw, cmd_consent_renew, cmd_consent_amend,
     cmd_consent_list, cmd_receipt_get, cmd_receipt_erasure, cmd_receipt_verify, cmd_policy_check,
-    cmd_policy_diff, cmd_policy_apply, cmd_policy_show, cmd_policy_history, cmd_import_consents,
-    cmd_import_consumers, cmd_import_records, cmd_import_export, cmd_read, cmd_reads_list,
-    cmd_reads_propose, cmd_reads_approve, cmd_reads_reject, cmd_reads_get, cmd_records_list,
-    cmd_records_change, cmd_records_delete, cmd_retention_due, cmd_issue_list, cmd_issue_settle,
-    cmd_log_show, cmd_log_verify, cmd_log_root, cmd_log_checkpoint, cmd_log_proof, cmd_log_audit,
-    cmd_key_log, cmd_request_open, cmd_request_list, cmd_request_show, cmd_request_ask,
-    cmd_request_export, cmd_request_verify, cmd_request_extend, cmd_request_fulfil,
+    cmd_policy_diff, cmd_policy_propose, cmd_policy_apply, cmd_policy_show, cmd_policy_history,
+    cmd_import_consents, cmd_import_consumers, cmd_import_records, cmd_import_export, cmd_read,
+    cmd_reads_list, cmd_reads_propose, cmd_reads_approve, cmd_reads_reject, cmd_reads_get,
+    cmd_records_list, cmd_records_change, cmd_records_delete, cmd_retention_due, cmd_issue_list,
+    cmd_issue_settle, cmd_log_show, cmd_log_verify, cmd_log_root, cmd_log_checkpoint, cmd_log_proof,
+    cmd_log_audit, cmd_key_log, cmd_request_open, cmd_request_list, cmd_request_show,
+    cmd_request_ask, cmd_request_export, cmd_request_verify, cmd_request_extend, cmd_request_fulfil,
     cmd_request_refuse, cmd_request_withdraw, cmd_staff_invite, cmd_staff_link, cmd_staff_list,
-    cmd_staff_training, cmd_staff_disable, cmd_version, cmd_help, cmd_completion, cmd_man,
-    cmd_webhook_create, cmd_webhook_list, cmd_webhook_failures, cmd_webhook_revoke,
+    cmd_staff_change, cmd_staff_training, cmd_staff_disable, cmd_version, cmd_help, cmd_completion,
+    cmd_man, cmd_webhook_create, cmd_webhook_list, cmd_webhook_failures, cmd_webhook_revoke,
     cmd_webhook_rotate, cmd_webhook_replay, cmd_webhook_test, cmd_hold_place, cmd_hold_list,
     cmd_hold_release;
 extern const struct cli_command *const cli_commands[];
@@ -122,8 +122,12 @@ struct cli_answer {
 #define _cleanup_answer __attribute__((cleanup(cli_answer_free)))
 void cli_answer_free(struct cli_answer *a);
 
+/* What holds the API key for a server elsewhere. */
+#define CLI_KEY "LOV_API_KEY"
 /* Finds the installation and who holds it. Opening twice is nothing. */
 int cli_open(struct cli *c, struct err *err);
+/* Takes a server elsewhere in place of that. */
+int cli_open_url(struct cli *c, const char *url, struct err *err);
 int cli_open_at(struct cli *c, const char *dir, struct err *err);
 /* The engine, where this process holds it; NULL where a server does. */
 struct engine *cli_engine(const struct cli *c);
@@ -155,6 +159,8 @@ int cli_problem(struct cli *c, const struct cli_answer *a);
 const char *problem_detail(const json_t *problem);
 /* Text of a member, "" when there is none; "-" is the caller's business. */
 const char *json_cstr(const json_t *object, const char *member);
+/* Asks for a link to make an account with, and prints it. Returns the exit code. */
+int cli_link(struct cli *c, const char *target, struct str body);
 /* The answer's JSON on one line. */
 void cli_print_json(const struct cli_answer *a);
 /* Appends percent-encoded (RFC 3986 §2.1) for use as one segment or one query value. */

@@ -27,7 +27,7 @@ static int run_create(struct cli *c)
 static const struct cli_option create_options[] = {
     {"recipient", "ID", "a key with which this recipient asks for itself", NULL, false},
     {"staff", "ROLE", "a key for staff",
-     "admin privacy_officer analyst support marketing auditor collector", false},
+     "admin privacy_officer analyst support marketing auditor collector deployer", false},
 };
 const struct cli_command cmd_key_create = {
     .name = "key create",

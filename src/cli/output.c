@@ -119,6 +119,20 @@ void cli_print_json(const struct cli_answer *a)
     putchar('\n');
 }
 
+int cli_link(struct cli *c, const char *target, struct str body)
+{
+    _cleanup_answer struct cli_answer a = {0};
+    int code = cli_ask(c, "POST", target, body, &a);
+    if (code)
+        return code;
+    const char *url = json_cstr(a.json, "url");
+    if (c->json)
+        cli_print_json(&a);
+    else
+        printf("%s\n", *url ? url : json_cstr(a.json, "path"));
+    return CLI_YES;
+}
+
 void target_add(struct buf *target, struct str text)
 {
     static const char digits[] = "0123456789ABCDEF";

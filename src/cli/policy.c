@@ -1,4 +1,4 @@
-/* policy.c - lov policy check|diff|apply|show|history. */
+/* policy.c - lov policy check|diff|propose|apply|show|history. */
 #include <string.h>
 
 #include "base/json.h"
@@ -98,7 +98,7 @@ const struct cli_command cmd_policy_check = {
     .run = run_check,
 };
 
-/* ---- diff and apply ---- */
+/* ---- diff, propose and apply ---- */
 
 /* Sends the folder, if one is named, to `target`, with `more` (a member, or empty). Findings are
  * printed where the policy does not pass. */
@@ -209,11 +209,51 @@ const struct cli_command cmd_policy_diff = {
     .run = run_diff,
 };
 
+/* Lays a folder before a member of staff, who approves it at the console. */
+static int run_propose(struct cli *c)
+{
+    struct err err = {0};
+    _cleanup_answer struct cli_answer a = {0};
+    const char *url = cli_value(c, "url");
+    if (url && cli_open_url(c, url, &err))
+        return cli_fail(c, &err);
+    int code = send_folder(c, "/v1/policy/proposals", (struct str){0}, &a);
+    if (code)
+        return code;
+    if (c->json) {
+        cli_print_json(&a);
+        return CLI_YES;
+    }
+    print_findings(c->args[0], json_object_get(a.json, "findings"));
+    printf("proposal %s of %s waits until %s: /console/policy/proposals/%s\n",
+           json_cstr(a.json, "id"), json_cstr(a.json, "hash"), json_cstr(a.json, "expires_at"),
+           json_cstr(a.json, "id"));
+    return CLI_YES;
+}
+
+static const struct cli_option propose_options[] = {
+    {"url", "URL", "a server elsewhere; its API key is in LOV_API_KEY", NULL, false},
+};
+const struct cli_command cmd_policy_propose = {
+    .name = "policy propose",
+    .arguments = "PATH",
+    .least = 1,
+    .most = 1,
+    .summary = "propose a folder of policy files for approval",
+    .text =
+        "Checks the files and keeps them for 14 days, until somebody else approves them at the\n"
+        "console or another policy comes into force. For a deployment from elsewhere set\n"
+        "LOV_API_KEY to an API key that may write policies, and say --url https://HOST.",
+    CLI_OPTIONS(propose_options),
+    .run = run_propose,
+};
+
 /* Puts a folder's policy in force. */
 static int run_apply(struct cli *c)
 {
     _cleanup_answer struct cli_answer a = {0};
-    int code = send_folder(c, "/v1/policy", (struct str){0}, &a);
+    struct str alone = cli_value(c, "alone") ? STR("\"alone\":true") : (struct str){0};
+    int code = send_folder(c, "/v1/policy", alone, &a);
     if (code)
         return code;
     if (c->json) {
@@ -225,6 +265,9 @@ static int run_apply(struct cli *c)
     return CLI_YES;
 }
 
+static const struct cli_option apply_options[] = {
+    {"alone", NULL, "without the approval of a second person; the console shows it", NULL, false},
+};
 const struct cli_command cmd_policy_apply = {
     .name = "policy apply",
     .arguments = "PATH",
@@ -233,7 +276,10 @@ const struct cli_command cmd_policy_apply = {
     .summary = "put a folder of policy files in force",
     .text =
         "Checks the files, stores them as the next version and puts that in force, in one step,\n"
-        "recorded in the ledger. A server that runs goes on without a restart.",
+        "recorded in the ledger. A server that runs goes on without a restart. Once two members of\n"
+        "staff may approve policies, use lov policy propose: applying without an approval takes\n"
+        "--alone, and the console shows it for 14 days.",
+    CLI_OPTIONS(apply_options),
     .run = run_apply,
 };
 

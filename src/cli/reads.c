@@ -115,7 +115,10 @@ const struct cli_command cmd_reads_approve = {
     .least = 1,
     .most = 1,
     .summary = "let who proposed a read of many make it, once",
-    .text = "Somebody else than who proposed it approves, while it is open: 7 days.",
+    .text =
+        "Somebody else than who proposed it approves, while it is open: 7 days. Once two members "
+        "of\n"
+        "staff have power over the rules, one of them does, at the console.",
     CLI_OPTIONS(approve_options),
     .run = run_approve,
 };

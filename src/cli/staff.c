@@ -1,4 +1,6 @@
-/* staff.c - lov staff invite|link|list|training|disable: who works with the console. */
+/* staff.c - lov staff invite|link|list|change|training|disable: who works with the console. */
+#include <string.h>
+
 #include "base/json.h"
 #include "cli/cli.h"
 
@@ -9,25 +11,19 @@ static void target_of(struct buf *target, const char *id, const char *rest)
     buf_cstr(target, rest);
 }
 
-static int print_link(struct cli *c, const char *target, struct str body)
+static void names_member(struct jw *w, const char *name, struct str list)
 {
-    _cleanup_answer struct cli_answer a = {0};
-    int code = cli_ask(c, "POST", target, body, &a);
-    if (code)
-        return code;
-    const char *url = json_cstr(a.json, "url");
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s\n", *url ? url : json_cstr(a.json, "path"));
-    return CLI_YES;
+    _cleanup_buf struct buf names = {0};
+    names_to_json(list, &names);
+    jw_key(w, name);
+    jw_raw(w, buf_view(&names));
 }
 
 /* Adds a member of staff, and prints the link with which they make their account. */
 static int run_invite(struct cli *c)
 {
     struct err err = {0};
-    _cleanup_buf struct buf body = {0}, names = {0};
+    _cleanup_buf struct buf body = {0};
     struct str trained = cli_text(c, "trained-until"), departments = cli_text(c, "for");
     int64_t hours = 72;
     if (cli_number(c, "hours", 1, 720, &hours, &err))
@@ -35,20 +31,14 @@ static int run_invite(struct cli *c)
     struct jw w = {.out = &body};
     jw_object_start(&w);
     jw_cstr_member(&w, "name", c->args[0]);
-    names_to_json(cli_text(c, "roles"), &names);
-    jw_key(&w, "roles");
-    jw_raw(&w, buf_view(&names));
-    if (departments.n) {
-        buf_clear(&names);
-        names_to_json(departments, &names);
-        jw_key(&w, "recipients");
-        jw_raw(&w, buf_view(&names));
-    }
+    names_member(&w, "roles", cli_text(c, "roles"));
+    if (departments.n)
+        names_member(&w, "recipients", departments);
     if (trained.n)
         jw_str_member(&w, "trained_until", trained);
     jw_int_member(&w, "hours", hours);
     jw_object_end(&w);
-    return print_link(c, "/v1/staff", buf_view(&body));
+    return cli_link(c, "/v1/staff", buf_view(&body));
 }
 
 static const struct cli_option invite_options[] = {
@@ -87,7 +77,7 @@ static int run_link(struct cli *c)
     jw_object_start(&w);
     jw_int_member(&w, "hours", hours);
     jw_object_end(&w);
-    return print_link(c, target.p, buf_view(&body));
+    return cli_link(c, target.p, buf_view(&body));
 }
 
 static const struct cli_option link_options[] = {
@@ -123,8 +113,10 @@ static void print_staff(struct cli *c, const json_t *s)
     print_names(" for ", json_object_get(s, "recipients"));
     printf("  %s  %s%s", json_cstr(s, "name"), *trained ? "trained until " : "not trained",
            trained);
-    printf("%s%s%s\n", json_is_true(json_object_get(s, "has_account")) ? "" : ", no account yet",
-           *disabled ? ", disabled " : "", disabled);
+    const char *last = json_cstr(s, "signed_in_at");
+    bool account = json_is_true(json_object_get(s, "has_account"));
+    printf("%s%s%s%s%s\n", account || *disabled ? "" : ", no account yet",
+           *last ? ", signed in " : "", last, *disabled ? ", disabled " : "", disabled);
 }
 
 /* Lists staff, those who were disabled too. */
@@ -137,10 +129,57 @@ const struct cli_command cmd_staff_list = {
     .name = "staff list",
     .arguments = "",
     .summary = "list the staff",
-    .text = "Lists everybody who may work with the console: their id, by which the log knows them, "
-            "their\n"
-            "roles, departments, name, and until when their training holds.",
+    .text =
+        "Lists everybody who may work with the console: their id, by which the log knows them, "
+        "their\n"
+        "roles, departments, name, until when their training holds, and when they last signed in.",
     .run = run_list,
+};
+
+/* Changes what a member of staff is. */
+static int run_change(struct cli *c)
+{
+    _cleanup_buf struct buf target = {0}, body = {0};
+    _cleanup_answer struct cli_answer a = {0};
+    const char *roles = cli_value(c, "roles"), *departments = cli_value(c, "for");
+    const char *trained = cli_value(c, "trained-until");
+    target_of(&target, c->args[0], "/change");
+    struct jw w = {.out = &body};
+    jw_object_start(&w);
+    if (roles)
+        names_member(&w, "roles", str_of(roles));
+    if (departments)
+        names_member(&w, "recipients",
+                     strcmp(departments, "-") == 0 ? STR("") : str_of(departments));
+    if (trained)
+        jw_cstr_member(&w, "trained_until", trained);
+    jw_object_end(&w);
+    int code = cli_ask(c, "POST", target.p, buf_view(&body), &a);
+    if (code)
+        return code;
+    if (c->json)
+        cli_print_json(&a);
+    else
+        print_staff(c, a.json);
+    return CLI_YES;
+}
+
+static const struct cli_option change_options[] = {
+    {"roles", "ROLES", "what they do from now on, apart by commas", NULL, false},
+    {"for", "RECIPIENTS", "departments for which they look at data; - for none", NULL, false},
+    {"trained-until", "DATE", "the last day on which their training holds", NULL, false},
+};
+const struct cli_command cmd_staff_change = {
+    .name = "staff change",
+    .arguments = "ID",
+    .least = 1,
+    .most = 1,
+    .summary = "change the roles and departments of a member of staff",
+    .text = "What is not given stays. With other roles all their sessions end, and they sign in "
+            "again.\n"
+            "The last admin stays one.",
+    CLI_OPTIONS(change_options),
+    .run = run_change,
 };
 
 /* Records a training. */

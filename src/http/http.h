@@ -123,7 +123,7 @@ struct http_route {
     const char *pattern;
     http_handler *handler;
     bool open;       /* needs no authentication */
-    uint32_t allow;  /* for http_app.authenticate: bits of the application's own meaning */
+    uint64_t allow;  /* for http_app.authenticate: bits of the application's own meaning */
     size_t body_max; /* 0: a body is refused; otherwise application/json is demanded */
     bool raw;        /* any content type */
     bool body_optional;

@@ -3,51 +3,16 @@
 
 #include <string.h>
 
+#include "identity/rows.h"
 #include "identity/store.h"
 
-static struct str digest_str(const struct sha256 *d)
-{
-    return (struct str){(const char *)d->b, sizeof d->b};
-}
-
-/* Binds `count` blobs and runs the statement. */
-static int run_blobs(struct db *db, const char *sql, const struct str *blobs, int count,
-                     struct err *err)
-{
-    struct db_stmt *s = db_use(db, sql);
-    for (int i = 0; i < count; i++)
-        db_bind_blob(s, i + 1, blobs[i]);
-    return db_run(s, err);
-}
-
-static int take_uid(struct db_stmt *s, int column, struct uid *out, struct err *err)
-{
-    struct str blob = db_blob(s, column);
-    if (blob.n != sizeof out->b)
-        return err_set(err, LOV_ECORRUPT, "a row of the accounts has an id of a wrong size");
-    memcpy(out->b, blob.p, blob.n);
-    return 0;
-}
-
 /* ---- accounts ---- */
-
-/* The name in lower case, as far as it is ASCII, hashed with a key of the installation. */
-static struct sha256 login_of(const struct identity *who, struct str name)
-{
-    _cleanup_secret struct secret key = identity_secret(who, "login");
-    char folded[ACCOUNT_NAME_MAX];
-    size_t n = name.n < sizeof folded ? name.n : sizeof folded;
-    for (size_t i = 0; i < n; i++)
-        folded[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? (char)(name.p[i] + 32) : name.p[i];
-    struct str parts[] = {{(const char *)key.b, sizeof key.b}, {folded, n}};
-    return sha256_parts(parts, 2);
-}
 
 static int take_account(struct db_stmt *s, struct arena *arena, struct account *out,
                         struct err *err)
 {
     struct account a = {.created_at = db_int(s, 3)};
-    int rc = take_uid(s, 0, &a.cid, err);
+    int rc = row_uid(s, 0, &a.cid, err);
     a.password = db_is_null(s, 1) ? (struct str){0} : arena_str(arena, db_text(s, 1));
     a.words = arena_str(arena, db_text(s, 2));
     db_done(s);
@@ -61,9 +26,9 @@ int account_find(const struct identity *who, struct db *db, struct str name, str
 {
     static const char sql[] = "select cid, password, words, created_at from account "
                               "where login = $1";
-    struct sha256 login = login_of(who, name);
+    struct sha256 login = row_login(who, "login", name);
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(&login));
+    db_bind_blob(s, 1, row_digest(&login));
     int rc = db_step(s, err);
     return rc == 1 ? take_account(s, arena, out, err) : rc;
 }
@@ -90,7 +55,7 @@ int account_each(struct db *db, const struct uid *after, int64_t limit,
     int rc;
     while ((rc = db_step(s, err)) == 1) {
         struct uid cid;
-        rc = take_uid(s, 0, &cid, err);
+        rc = row_uid(s, 0, &cid, err);
         if (rc == 0)
             rc = row(ctx, &cid, db_int(s, 1));
         if (rc) {
@@ -127,7 +92,7 @@ static int check_free(struct db *db, const struct sha256 *login, const struct ui
 {
     static const char sql[] = "select 1 from account where login = $1 and cid <> $2";
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(login));
+    db_bind_blob(s, 1, row_digest(login));
     db_bind_blob(s, 2, uid_str(cid));
     int rc = db_step(s, err);
     if (rc != 1)
@@ -145,7 +110,7 @@ int account_put(const struct identity *who, struct db *db, const struct uid *cid
         "login = excluded.login, name = excluded.name, password = excluded.password";
     _cleanup_secret struct secret key;
     _cleanup_buf struct buf about = {0}, sealed = {0};
-    struct sha256 login = login_of(who, name);
+    struct sha256 login = row_login(who, "login", name);
     int rc = identity_data_key(who, db, cid, &key, err);
     if (rc == 0)
         return err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased");
@@ -156,7 +121,7 @@ int account_put(const struct identity *who, struct db *db, const struct uid *cid
     seal(&key, identity_associated(SEALED_NAME, cid, &about), name, &sealed);
     struct db_stmt *s = db_use(db, sql);
     db_bind_blob(s, 1, uid_str(cid));
-    db_bind_blob(s, 2, digest_str(&login));
+    db_bind_blob(s, 2, row_digest(&login));
     db_bind_blob(s, 3, buf_view(&sealed));
     if (password.n)
         db_bind_text(s, 4, password);
@@ -178,45 +143,29 @@ int account_set_words(struct db *db, const struct uid *cid, struct str words, st
 
 /* ---- invitations ---- */
 
+static const struct link_sql LINK_SQL = {
+    .sweep = "delete from invitation where expires_at <= $1",
+    .put = "insert into invitation (digest, cid, created_at, expires_at) values ($1, $2, $3, $4)",
+    .find = "select cid from invitation where digest = $1 and expires_at > $2",
+};
+
 int invitation_put(struct db *db, const struct sha256 *digest, const struct uid *cid,
                    int64_t expires_at, int64_t now, struct err *err)
 {
-    static const char sql[] = "insert into invitation (digest, cid, created_at, expires_at) "
-                              "values ($1, $2, $3, $4)";
-    static const char sweep[] = "delete from invitation where expires_at <= $1";
-    struct db_stmt *s = db_use(db, sweep);
-    db_bind_int(s, 1, now);
-    int rc = db_run(s, err);
-    if (rc)
-        return rc;
-    s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(digest));
-    db_bind_blob(s, 2, uid_str(cid));
-    db_bind_int(s, 3, now);
-    db_bind_int(s, 4, expires_at);
-    return db_run(s, err);
+    return row_link_put(db, &LINK_SQL, digest, cid, expires_at, now, err);
 }
 
 int invitation_find(struct db *db, const struct sha256 *digest, int64_t now, struct uid *cid,
                     struct err *err)
 {
-    static const char sql[] = "select cid from invitation where digest = $1 and expires_at > $2";
-    struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(digest));
-    db_bind_int(s, 2, now);
-    int rc = db_step(s, err);
-    if (rc != 1)
-        return rc;
-    rc = take_uid(s, 0, cid, err);
-    db_done(s);
-    return rc ? rc : 1;
+    return row_link_find(db, &LINK_SQL, digest, now, cid, err);
 }
 
 int invitation_end(struct db *db, const struct uid *cid, struct err *err)
 {
     static const char sql[] = "delete from invitation where cid = $1";
     struct str blobs[] = {uid_str(cid)};
-    return run_blobs(db, sql, blobs, 1, err);
+    return row_run(db, sql, blobs, 1, err);
 }
 
 /* ---- sessions ---- */
@@ -237,11 +186,11 @@ static int take_session(struct db_stmt *s, struct arena *arena, struct session *
     if (digest.n != sizeof row.digest.b)
         return err_set(err, LOV_ECORRUPT, "a session has a digest of a wrong size");
     memcpy(row.digest.b, digest.p, digest.n);
-    int rc = take_uid(s, 1, &row.cid, err);
+    int rc = row_uid(s, 1, &row.cid, err);
     if (rc == 0)
-        rc = take_uid(s, 2, &row.id, err);
+        rc = row_uid(s, 2, &row.id, err);
     if (rc == 0 && row.acting)
-        rc = take_uid(s, 7, &row.for_cid, err);
+        rc = row_uid(s, 7, &row.for_cid, err);
     if (rc == 0)
         *out = row;
     return rc;
@@ -252,7 +201,7 @@ int session_find(struct db *db, const struct sha256 *digest, struct arena *arena
 {
     static const char sql[] = "select " SESSION_COLUMNS " from session where digest = $1";
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(digest));
+    db_bind_blob(s, 1, row_digest(digest));
     int rc = db_step(s, err);
     if (rc != 1)
         return rc;
@@ -287,7 +236,7 @@ int session_put(struct db *db, const struct session *v, struct err *err)
     static const char sql[] = "insert into session (" SESSION_COLUMNS ") "
                               "values ($1, $2, $3, $4, $5, $6, $7, $8)";
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(&v->digest));
+    db_bind_blob(s, 1, row_digest(&v->digest));
     db_bind_blob(s, 2, uid_str(&v->cid));
     db_bind_blob(s, 3, uid_str(&v->id));
     db_bind_int(s, 4, v->created_at);
@@ -305,7 +254,7 @@ int session_touch(struct db *db, const struct session *v, struct err *err)
 {
     static const char sql[] = "update session set seen_at = $2 where digest = $1 and seen_at < $2";
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(&v->digest));
+    db_bind_blob(s, 1, row_digest(&v->digest));
     db_bind_int(s, 2, v->seen_at);
     return db_run(s, err);
 }
@@ -314,7 +263,7 @@ int session_end(struct db *db, const struct uid *cid, const struct uid *id, stru
 {
     static const char sql[] = "delete from session where cid = $1 and id = $2";
     struct str blobs[] = {uid_str(cid), uid_str(id)};
-    return run_blobs(db, sql, blobs, 2, err);
+    return row_run(db, sql, blobs, 2, err);
 }
 
 int session_end_all(struct db *db, const struct uid *cid, const struct uid *except, struct err *err)
@@ -322,7 +271,7 @@ int session_end_all(struct db *db, const struct uid *cid, const struct uid *exce
     static const char sql[] = "delete from session where cid = $1 and id <> $2";
     static const struct uid none;
     struct str blobs[] = {uid_str(cid), uid_str(except ? except : &none)};
-    return run_blobs(db, sql, blobs, 2, err);
+    return row_run(db, sql, blobs, 2, err);
 }
 
 int session_sweep(struct db *db, int64_t seen_before, int64_t created_before, struct err *err)
@@ -350,7 +299,7 @@ static int take_passkey(struct db_stmt *s, struct arena *arena, struct passkey *
         .created_at = db_int(s, 6),
         .used_at = db_int(s, 7),
     };
-    int rc = take_uid(s, 1, &row.cid, err);
+    int rc = row_uid(s, 1, &row.cid, err);
     if (rc == 0)
         *out = row;
     return rc;
@@ -434,7 +383,7 @@ int passkey_end(struct db *db, const struct uid *cid, struct str id, struct err 
 {
     static const char sql[] = "delete from passkey where cid = $1 and id = $2";
     struct str blobs[] = {uid_str(cid), id};
-    return run_blobs(db, sql, blobs, 2, err);
+    return row_run(db, sql, blobs, 2, err);
 }
 
 /* ---- acting for another ---- */
@@ -458,8 +407,8 @@ int delegate_end(struct db *db, const struct uid *cid, const struct uid *for_cid
     static const char sessions[] = "delete from session where cid = $1 and for_cid = $2";
     static const char sql[] = "delete from delegate where cid = $1 and for_cid = $2";
     struct str blobs[] = {uid_str(cid), uid_str(for_cid)};
-    int rc = run_blobs(db, sessions, blobs, 2, err);
-    return rc ? rc : run_blobs(db, sql, blobs, 2, err);
+    int rc = row_run(db, sessions, blobs, 2, err);
+    return rc ? rc : row_run(db, sql, blobs, 2, err);
 }
 
 int delegate_find(struct db *db, const struct uid *cid, const struct uid *for_cid,
@@ -488,7 +437,7 @@ int delegate_each(struct db *db, const struct uid *cid,
     int rc;
     while ((rc = db_step(s, err)) == 1) {
         struct uid one;
-        rc = take_uid(s, 0, &one, err);
+        rc = row_uid(s, 0, &one, err);
         if (rc == 0)
             rc = row(ctx, &one, db_text(s, 1));
         if (rc) {
@@ -512,6 +461,6 @@ int account_erase(struct db *db, const struct uid *cid, struct err *err)
     struct str blobs[] = {uid_str(cid)};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof all / sizeof *all; i++)
-        rc = run_blobs(db, all[i], blobs, 1, err);
+        rc = row_run(db, all[i], blobs, 1, err);
     return rc;
 }

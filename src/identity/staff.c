@@ -5,30 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "identity/rows.h"
 #include "identity/store.h"
-
-static struct str digest_str(const struct sha256 *d)
-{
-    return (struct str){(const char *)d->b, sizeof d->b};
-}
-
-static int run_blobs(struct db *db, const char *sql, const struct str *blobs, int count,
-                     struct err *err)
-{
-    struct db_stmt *s = db_use(db, sql);
-    for (int i = 0; i < count; i++)
-        db_bind_blob(s, i + 1, blobs[i]);
-    return db_run(s, err);
-}
-
-static int take_uid(struct db_stmt *s, int column, struct uid *out, struct err *err)
-{
-    struct str blob = db_blob(s, column);
-    if (blob.n != sizeof out->b)
-        return err_set(err, LOV_ECORRUPT, "a row of the staff has an id of a wrong size");
-    memcpy(out->b, blob.p, blob.n);
-    return 0;
-}
 
 static int64_t take_time(struct db_stmt *s, int column)
 {
@@ -62,20 +40,9 @@ bool staff_list_has(struct str list, struct str name)
 
 static const char SEALED_STAFF[] = "lov staff name";
 
-/* In lower case, as far as it is ASCII, hashed with a key of the installation. */
-static struct sha256 login_of(const struct identity *who, struct str login)
-{
-    _cleanup_secret struct secret key = identity_secret(who, "staff login");
-    char folded[STAFF_NAME_MAX];
-    size_t n = login.n < sizeof folded ? login.n : sizeof folded;
-    for (size_t i = 0; i < n; i++)
-        folded[i] = login.p[i] >= 'A' && login.p[i] <= 'Z' ? (char)(login.p[i] + 32) : login.p[i];
-    struct str parts[] = {{(const char *)key.b, sizeof key.b}, {folded, n}};
-    return sha256_parts(parts, 2);
-}
-
 #define STAFF_COLUMNS                                                                              \
-    "id, name, password, roles, recipients, trained_until, created_at, disabled_at"
+    "id, name, password, roles, recipients, trained_until, created_at, disabled_at, "              \
+    "approves_from, signed_in_at"
 
 static int take_staff(const struct identity *who, struct db_stmt *s, struct arena *arena,
                       struct staff *out, struct err *err)
@@ -89,8 +56,10 @@ static int take_staff(const struct identity *who, struct db_stmt *s, struct aren
         .trained_until = take_time(s, 5),
         .created_at = db_int(s, 6),
         .disabled_at = take_time(s, 7),
+        .approves_from = db_int(s, 8),
+        .signed_in_at = take_time(s, 9),
     };
-    int rc = take_uid(s, 0, &row.id, err);
+    int rc = row_uid(s, 0, &row.id, err);
     if (rc == 0)
         rc = unseal(&key, identity_associated(SEALED_STAFF, &row.id, &about), db_blob(s, 1), &name,
                     err);
@@ -114,7 +83,8 @@ static int take_one(const struct identity *who, struct db_stmt *s, struct arena 
 int staff_add(const struct identity *who, struct db *db, const struct staff *v, struct err *err)
 {
     static const char sql[] = "insert into staff (id, name, roles, recipients, trained_until, "
-                              "created_at) values ($1, $2, $3, $4, $5, $6)";
+                              "created_at, approves_from) "
+                              "values ($1, $2, $3, $4, $5, $6, $7)";
     _cleanup_secret struct secret key = identity_secret(who, "staff name");
     _cleanup_buf struct buf about = {0}, sealed = {0};
     seal(&key, identity_associated(SEALED_STAFF, &v->id, &about), v->name, &sealed);
@@ -125,6 +95,7 @@ int staff_add(const struct identity *who, struct db *db, const struct staff *v, 
     db_bind_text(s, 4, v->recipients);
     bind_time(s, 5, v->trained_until);
     db_bind_int(s, 6, v->created_at);
+    db_bind_int(s, 7, v->approves_from);
     return db_run(s, err);
 }
 
@@ -141,9 +112,9 @@ int staff_find(const struct identity *who, struct db *db, struct str login, stru
                struct staff *out, struct err *err)
 {
     static const char sql[] = "select " STAFF_COLUMNS " from staff where login = $1";
-    struct sha256 hash = login_of(who, login);
+    struct sha256 hash = row_login(who, "staff login", login);
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(&hash));
+    db_bind_blob(s, 1, row_digest(&hash));
     return take_one(who, s, arena, out, err);
 }
 
@@ -175,7 +146,7 @@ static int check_free(struct db *db, const struct sha256 *login, const struct ui
 {
     static const char sql[] = "select 1 from staff where login = $1 and id <> $2";
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(login));
+    db_bind_blob(s, 1, row_digest(login));
     db_bind_blob(s, 2, uid_str(id));
     int rc = db_step(s, err);
     if (rc == 1)
@@ -189,34 +160,69 @@ int staff_set_login(const struct identity *who, struct db *db, const struct uid 
                     struct str login, struct str password, struct err *err)
 {
     static const char sql[] = "update staff set login = $2, password = $3 where id = $1";
-    struct sha256 hash = login_of(who, login);
+    struct sha256 hash = row_login(who, "staff login", login);
     int rc = check_free(db, &hash, id, err);
     if (rc)
         return rc;
     struct db_stmt *s = db_use(db, sql);
     db_bind_blob(s, 1, uid_str(id));
-    db_bind_blob(s, 2, digest_str(&hash));
+    db_bind_blob(s, 2, row_digest(&hash));
     db_bind_text(s, 3, password);
     return db_run(s, err);
 }
 
-int staff_set_training(struct db *db, const struct uid *id, int64_t trained_until, struct err *err)
+int staff_set(struct db *db, const struct staff *v, struct err *err)
 {
-    static const char sql[] = "update staff set trained_until = $2 where id = $1";
+    static const char sql[] = "update staff set roles = $2, recipients = $3, trained_until = $4, "
+                              "approves_from = $5 where id = $1";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, uid_str(&v->id));
+    db_bind_text(s, 2, v->roles);
+    db_bind_text(s, 3, v->recipients);
+    bind_time(s, 4, v->trained_until);
+    db_bind_int(s, 5, v->approves_from);
+    return db_run(s, err);
+}
+
+static int run_at(struct db *db, const char *sql, const struct uid *id, int64_t at, struct err *err)
+{
     struct db_stmt *s = db_use(db, sql);
     db_bind_blob(s, 1, uid_str(id));
-    bind_time(s, 2, trained_until);
+    db_bind_int(s, 2, at);
     return db_run(s, err);
+}
+
+int staff_signed_in(struct db *db, const struct uid *id, int64_t now, struct err *err)
+{
+    static const char sql[] = "update staff set signed_in_at = $2 where id = $1";
+    return run_at(db, sql, id, now, err);
+}
+
+int staff_set_power(struct db *db, const struct uid *id, int64_t now, struct err *err)
+{
+    static const char sql[] = "update staff set power_at = $2 where id = $1 and power_at is null";
+    return run_at(db, sql, id, now, err);
+}
+
+int staff_four_eyes(struct db *db, int64_t *since, struct err *err)
+{
+    static const char sql[] = "select power_at from staff where power_at is not null "
+                              "order by power_at limit 1 offset 1";
+    struct db_stmt *s = db_use(db, sql);
+    int rc = db_step(s, err);
+    if (rc < 0)
+        return rc;
+    *since = rc ? db_int(s, 0) : TIME_NONE;
+    if (rc)
+        db_done(s);
+    return 0;
 }
 
 int staff_disable(struct db *db, const struct uid *id, int64_t now, struct err *err)
 {
     static const char sql[] = "update staff set disabled_at = $2, login = null, password = null "
                               "where id = $1";
-    struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, uid_str(id));
-    db_bind_int(s, 2, now);
-    int rc = db_run(s, err);
+    int rc = run_at(db, sql, id, now, err);
     if (rc == 0)
         rc = staff_invitation_end(db, id, err);
     return rc ? rc : staff_session_end_all(db, id, NULL, err);
@@ -224,46 +230,30 @@ int staff_disable(struct db *db, const struct uid *id, int64_t now, struct err *
 
 /* ---- invitations ---- */
 
+static const struct link_sql LINK_SQL = {
+    .sweep = "delete from staff_invitation where expires_at <= $1",
+    .put = "insert into staff_invitation (digest, staff, created_at, expires_at) "
+           "values ($1, $2, $3, $4)",
+    .find = "select staff from staff_invitation where digest = $1 and expires_at > $2",
+};
+
 int staff_invitation_put(struct db *db, const struct sha256 *digest, const struct uid *id,
                          int64_t expires_at, int64_t now, struct err *err)
 {
-    static const char sweep[] = "delete from staff_invitation where expires_at <= $1";
-    static const char sql[] = "insert into staff_invitation (digest, staff, created_at, "
-                              "expires_at) values ($1, $2, $3, $4)";
-    struct db_stmt *s = db_use(db, sweep);
-    db_bind_int(s, 1, now);
-    int rc = db_run(s, err);
-    if (rc)
-        return rc;
-    s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(digest));
-    db_bind_blob(s, 2, uid_str(id));
-    db_bind_int(s, 3, now);
-    db_bind_int(s, 4, expires_at);
-    return db_run(s, err);
+    return row_link_put(db, &LINK_SQL, digest, id, expires_at, now, err);
 }
 
 int staff_invitation_find(struct db *db, const struct sha256 *digest, int64_t now, struct uid *id,
                           struct err *err)
 {
-    static const char sql[] =
-        "select staff from staff_invitation where digest = $1 and expires_at > $2";
-    struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(digest));
-    db_bind_int(s, 2, now);
-    int rc = db_step(s, err);
-    if (rc != 1)
-        return rc;
-    rc = take_uid(s, 0, id, err);
-    db_done(s);
-    return rc ? rc : 1;
+    return row_link_find(db, &LINK_SQL, digest, now, id, err);
 }
 
 int staff_invitation_end(struct db *db, const struct uid *id, struct err *err)
 {
     static const char sql[] = "delete from staff_invitation where staff = $1";
     struct str blobs[] = {uid_str(id)};
-    return run_blobs(db, sql, blobs, 1, err);
+    return row_run(db, sql, blobs, 1, err);
 }
 
 /* ---- sessions ---- */
@@ -284,9 +274,9 @@ static int take_session(struct db_stmt *s, struct arena *arena, struct staff_ses
     if (digest.n != sizeof row.digest.b)
         return err_set(err, LOV_ECORRUPT, "a session has a digest of a wrong size");
     memcpy(row.digest.b, digest.p, digest.n);
-    int rc = take_uid(s, 1, &row.staff, err);
+    int rc = row_uid(s, 1, &row.staff, err);
     if (rc == 0)
-        rc = take_uid(s, 2, &row.id, err);
+        rc = row_uid(s, 2, &row.id, err);
     if (rc == 0)
         *out = row;
     return rc;
@@ -297,7 +287,7 @@ int staff_session_find(struct db *db, const struct sha256 *digest, struct arena 
 {
     static const char sql[] = "select " SESSION_COLUMNS " from staff_session where digest = $1";
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(digest));
+    db_bind_blob(s, 1, row_digest(digest));
     int rc = db_step(s, err);
     if (rc != 1)
         return rc;
@@ -333,7 +323,7 @@ int staff_session_put(struct db *db, const struct staff_session *v, struct err *
     static const char sql[] = "insert into staff_session (" SESSION_COLUMNS ") "
                               "values ($1, $2, $3, $4, $5, $6, $7, $8)";
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(&v->digest));
+    db_bind_blob(s, 1, row_digest(&v->digest));
     db_bind_blob(s, 2, uid_str(&v->staff));
     db_bind_blob(s, 3, uid_str(&v->id));
     db_bind_text(s, 4, v->role);
@@ -349,7 +339,7 @@ int staff_session_touch(struct db *db, const struct staff_session *v, struct err
     static const char sql[] =
         "update staff_session set seen_at = $2 where digest = $1 and seen_at < $2";
     struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, digest_str(&v->digest));
+    db_bind_blob(s, 1, row_digest(&v->digest));
     db_bind_int(s, 2, v->seen_at);
     return db_run(s, err);
 }
@@ -358,7 +348,7 @@ int staff_session_end(struct db *db, const struct uid *staff, const struct uid *
 {
     static const char sql[] = "delete from staff_session where staff = $1 and id = $2";
     struct str blobs[] = {uid_str(staff), uid_str(id)};
-    return run_blobs(db, sql, blobs, 2, err);
+    return row_run(db, sql, blobs, 2, err);
 }
 
 int staff_session_end_all(struct db *db, const struct uid *staff, const struct uid *except,
@@ -367,7 +357,7 @@ int staff_session_end_all(struct db *db, const struct uid *staff, const struct u
     static const char sql[] = "delete from staff_session where staff = $1 and id <> $2";
     static const struct uid none;
     struct str blobs[] = {uid_str(staff), uid_str(except ? except : &none)};
-    return run_blobs(db, sql, blobs, 2, err);
+    return row_run(db, sql, blobs, 2, err);
 }
 
 int staff_session_sweep(struct db *db, int64_t seen_before, int64_t created_before, struct err *err)

@@ -22,7 +22,9 @@ struct staff {
     struct str password;          /* PHC; empty: the account was not made yet */
     int64_t trained_until;        /* first instant at which it no longer holds; TIME_NONE: never */
     int64_t created_at;
-    int64_t disabled_at; /* TIME_NONE: they are not */
+    int64_t disabled_at;   /* TIME_NONE: they are not */
+    int64_t approves_from; /* when they may begin to approve what others propose */
+    int64_t signed_in_at;  /* last; TIME_NONE: never */
 };
 
 /* Is `name` one of the words of the list? */
@@ -30,7 +32,7 @@ bool staff_list_has(struct str list, struct str name);
 /* Cuts the next word off; empty at the end. */
 struct str staff_list_next(struct str *list);
 
-/* A new one: id, name, roles, recipients, trained_until, created_at. */
+/* A new one: id, name, roles, recipients, trained_until, created_at, approves_from. */
 int staff_add(const struct identity *who, struct db *db, const struct staff *s, struct err *err);
 int staff_get(const struct identity *who, struct db *db, const struct uid *id, struct arena *arena,
               struct staff *out, struct err *err);
@@ -45,7 +47,13 @@ int staff_each(const struct identity *who, struct db *db, const struct uid *afte
 /* LOV_ECONFLICT (reason "name_taken") when somebody else signs in with that. */
 int staff_set_login(const struct identity *who, struct db *db, const struct uid *id,
                     struct str login, struct str password, struct err *err);
-int staff_set_training(struct db *db, const struct uid *id, int64_t trained_until, struct err *err);
+/* Their roles, recipients, trained_until and approves_from become those of *s. */
+int staff_set(struct db *db, const struct staff *s, struct err *err);
+int staff_signed_in(struct db *db, const struct uid *id, int64_t now, struct err *err);
+/* They have an account and a role with power over the rules. */
+int staff_set_power(struct db *db, const struct uid *id, int64_t now, struct err *err);
+/* Since when two of the staff have had that, whether they are still there or not; TIME_NONE. */
+int staff_four_eyes(struct db *db, int64_t *since, struct err *err);
 /* For good: invitations and sessions go, too. */
 int staff_disable(struct db *db, const struct uid *id, int64_t now, struct err *err);
 

@@ -29,20 +29,6 @@ static int session_row(void *ctx, const struct session *s)
     return 0;
 }
 
-static int passkey_row(void *ctx, const struct passkey *p)
-{
-    struct visit *v = ctx;
-    _cleanup_buf struct buf id = {0};
-    json_t *view = json_object();
-    base64url_encode(p->id.p, p->id.n, &id);
-    set_text(view, "id", buf_view(&id));
-    set_text(view, "device", p->label.n ? p->label : word(v, "session_unknown"));
-    set_moment(v, view, "since", p->created_at);
-    set_moment(v, view, "seen", p->used_at);
-    json_array_append_new(json_object_get(v->view, "passkeys"), view);
-    return 0;
-}
-
 struct delegates {
     struct visit *v;
     struct uid *items;
@@ -94,14 +80,13 @@ int account_get_page(struct http_call *call)
     if (!visit_begin(call, &v))
         return 0;
     json_object_set_new(v.view, "sessions", json_array());
-    json_object_set_new(v.view, "passkeys", json_array());
     passkey_offer(&v, v.token);
     int rc = db_pool_get(engine_identities(v.engine), &db, &err);
     if (rc)
         return visit_error(&v, &err);
     rc = session_each(db, &v.session.cid, v.arena, session_row, &v, &err);
     if (rc >= 0)
-        rc = passkey_each(db, &v.session.cid, v.arena, passkey_row, &v, &err);
+        rc = passkey_list(&v, db, &v.session.cid, &err);
     if (rc >= 0)
         rc = account_name(engine_identity(v.engine), db, &v.session.cid, &name, &err);
     if (rc >= 0)

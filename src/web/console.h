@@ -23,7 +23,7 @@ enum {
 struct desk {
     struct staff staff;
     struct staff_session session;
-    uint32_t permissions; /* of the role that they work in */
+    uint64_t permissions; /* of the role that they work in */
     struct str actor;     /* "staff:support/3f2a..." */
 };
 
@@ -48,7 +48,7 @@ bool console_upload(struct http_call *call, struct visit *v, size_t most, struct
                     size_t *count);
 /* True when they have lately signed in; otherwise false, and the answer asks for it again. */
 bool desk_proved(struct visit *v, const char *next);
-static inline bool may(const struct visit *v, uint32_t permission)
+static inline bool may(const struct visit *v, uint64_t permission)
 {
     return (v->desk->permissions & permission) == permission;
 }
@@ -98,6 +98,8 @@ http_handler console_second_page, console_second;
 http_handler console_welcome_page, console_welcome;
 http_handler console_account, console_end_session, console_end_others, console_role,
     console_passkey_make, console_passkey_end;
+http_handler console_staff, console_invite, console_member, console_member_change,
+    console_member_link, console_member_disable;
 http_handler console_today;
 http_handler console_policy, console_policy_files, console_propose_page, console_propose,
     console_proposal, console_approve, console_reject;

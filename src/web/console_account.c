@@ -21,20 +21,6 @@ static int session_row(void *ctx, const struct staff_session *s)
     return 0;
 }
 
-static int passkey_row(void *ctx, const struct passkey *p)
-{
-    struct visit *v = ctx;
-    _cleanup_buf struct buf id = {0};
-    json_t *view = json_object();
-    base64url_encode(p->id.p, p->id.n, &id);
-    set_text(view, "id", buf_view(&id));
-    set_text(view, "device", p->label.n ? p->label : word(v, "session_unknown"));
-    set_moment(v, view, "since", p->created_at);
-    set_moment(v, view, "seen", p->used_at);
-    json_array_append_new(json_object_get(v->view, "passkeys"), view);
-    return 0;
-}
-
 int console_account(struct http_call *call)
 {
     _cleanup_visit struct visit v = {0};
@@ -44,7 +30,6 @@ int console_account(struct http_call *call)
         return 0;
     const struct staff *s = &v.desk->staff;
     json_object_set_new(v.view, "sessions", json_array());
-    json_object_set_new(v.view, "passkeys", json_array());
     set_text(v.view, "trained", day_text(&v, (int32_t)(s->trained_until / DAY_MS) - 1));
     struct str names = s->recipients;
     json_t *departments = json_array();
@@ -59,7 +44,7 @@ int console_account(struct http_call *call)
         return visit_error(&v, &err);
     rc = staff_session_each(db, &s->id, v.arena, session_row, &v, &err);
     if (rc >= 0)
-        rc = passkey_each(db, &s->id, v.arena, passkey_row, &v, &err);
+        rc = passkey_list(&v, db, &s->id, &err);
     db_pool_put(engine_identities(v.engine), db);
     return rc < 0 ? visit_error(&v, &err) : visit_page(&v, 200, "console_account.html", "account");
 }

@@ -2,6 +2,7 @@
  * Until that is shown the session is half of one, which opens nothing (proved_at 0). */
 #include <string.h>
 
+#include "api/eyes.h"
 #include "web/console.h"
 
 /* What a call that signs in carries from step to step. */
@@ -42,6 +43,9 @@ static int put_session(struct entry *e, struct engine_write *w, struct write_sco
     if (rc == 0)
         rc = staff_session_put(scope->identities, &e->session, err);
     if (rc || !e->whole)
+        return rc;
+    rc = staff_signed_in(scope->identities, &e->session.staff, scope->now, err);
+    if (rc)
         return rc;
     return engine_append(scope, "staff.sign_in", (struct str){0}, STR("{}"), &w->out_seq, err);
 }
@@ -349,6 +353,8 @@ static int write_account(struct engine_write *w, struct write_scope *scope, stru
         return rc;
     rc = staff_set_login(engine_identity(scope->engine), scope->identities, &id, e->login,
                          e->job.hash, err);
+    if (rc == 0)
+        rc = eyes_note(scope, &id, err);
     if (rc == 0)
         rc = staff_invitation_end(scope->identities, &id, err);
     if (rc == 0)

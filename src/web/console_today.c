@@ -73,6 +73,27 @@ static void alert_reads(struct visit *v)
     alert_count(v, "alert_reads_approved", approved, "/console/reads");
 }
 
+/* What nobody does alone, or was done alone, and who will approve. */
+static void alert_eyes(struct visit *v, const json_t *seen)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(seen, i, item) {
+        struct str kind = member(item, "kind"), id = member(item, "id");
+        struct str roles = member(item, "roles"), role = str_cut(&roles, ' ');
+        int64_t at = v->now;
+        time_parse(member(item, "at"), &at);
+        struct str who =
+            str_is(kind, "policy")
+                ? arena_printf(v->arena, "%.*s, %.*s %.*s", STR_ARG(word(v, "desk_policy")),
+                               STR_ARG(word(v, "version")), STR_ARG(id))
+                : actor_text(v,
+                             arena_printf(v->arena, "staff:%.*s/%.*s", STR_ARG(role), STR_ARG(id)));
+        add_alert(v, arena_printf(v->arena, "alert_eyes_%.*s", STR_ARG(kind)).p, who,
+                  day_text(v, (int32_t)(at / DAY_MS)));
+    }
+}
+
 static void set_alerts(struct visit *v, const json_t *overview)
 {
     int64_t overdue = member_int(json_object_get(overview, "requests"), "overdue");
@@ -85,8 +106,10 @@ static void set_alerts(struct visit *v, const json_t *overview)
         alert_count(v, "alert_overdue", overdue, "/console/requests");
     if (may(v, MAY_APPROVE_READS))
         alert_reads(v);
-    if (may(v, MAY_READ_EVENTS))
+    if (may(v, MAY_READ_EVENTS)) {
+        alert_eyes(v, json_object_get(json_object_get(overview, "four_eyes"), "seen"));
         alert_recipients(v);
+    }
     alert_end(v, "alert_own_training", "alert_own_training", (struct str){0},
               v->desk->staff.trained_until);
 }

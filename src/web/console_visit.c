@@ -8,7 +8,7 @@ static void console_menu(struct visit *v, const char *page)
 {
     static const struct {
         const char *name, *path;
-        uint32_t allow;
+        uint64_t allow;
     } entries[] = {
         {"today", "/console", MAY_USE_CONSOLE},
         {"policy", "/console/policy", MAY_READ_POLICY},
@@ -18,6 +18,7 @@ static void console_menu(struct visit *v, const char *page)
         {"consumers", "/console/consumers", MAY_READ_CONSUMERS},
         {"log", "/console/log", MAY_READ_EVENTS},
         {"reports", "/console/reports", MAY_READ_EVENTS | MAY_READ_REQUESTS},
+        {"staff", "/console/staff", MAY_MANAGE_STAFF},
         {"account", "/console/account", MAY_USE_CONSOLE},
     };
     json_t *menu = json_array();

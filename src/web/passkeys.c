@@ -75,6 +75,26 @@ static int write_passkey(struct engine_write *w, struct write_scope *scope, stru
                               err);
 }
 
+static int list_row(void *ctx, const struct passkey *p)
+{
+    struct visit *v = ctx;
+    _cleanup_buf struct buf id = {0};
+    json_t *view = json_object();
+    base64url_encode(p->id.p, p->id.n, &id);
+    set_text(view, "id", buf_view(&id));
+    set_text(view, "device", p->label.n ? p->label : word(v, "session_unknown"));
+    set_moment(v, view, "since", p->created_at);
+    set_moment(v, view, "seen", p->used_at);
+    json_array_append_new(json_object_get(v->view, "passkeys"), view);
+    return 0;
+}
+
+int passkey_list(struct visit *v, struct db *db, const struct uid *owner, struct err *err)
+{
+    json_object_set_new(v->view, "passkeys", json_array());
+    return passkey_each(db, owner, v->arena, list_row, v, err);
+}
+
 bool passkey_take(struct visit *v, const struct uid *owner, struct passkey *out)
 {
     struct str client, attestation;

@@ -251,6 +251,8 @@ void passkey_offer(struct visit *v, struct str use);
  * *count; 0: it is not. */
 int passkey_find_for(struct visit *v, struct str use, struct passkey *out, int64_t *count,
                      struct err *err);
+/* Puts somebody's into the view, as "passkeys". */
+int passkey_list(struct visit *v, struct db *db, const struct uid *owner, struct err *err);
 /* Takes a new passkey from the form; false where it is none, with the answer filled. */
 bool passkey_take(struct visit *v, const struct uid *owner, struct passkey *out);
 

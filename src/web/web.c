@@ -132,6 +132,12 @@ static const struct http_route routes[] = {
     DESK_PAGE("/console/log/{event}", console_log_event, MAY_READ_EVENTS),
     DESK_PAGE("/console/reports", console_reports, MAY_READ_EVENTS | MAY_READ_REQUESTS),
     DESK_PAGE("/console/reports/{report}", console_report, MAY_READ_EVENTS | MAY_READ_REQUESTS),
+    DESK_PAGE("/console/staff", console_staff, MAY_MANAGE_STAFF),
+    DESK_FORM("/console/staff", console_invite, MAY_MANAGE_STAFF),
+    DESK_PAGE("/console/staff/{staff}", console_member, MAY_MANAGE_STAFF),
+    DESK_FORM("/console/staff/{staff}/change", console_member_change, MAY_MANAGE_STAFF),
+    DESK_FORM("/console/staff/{staff}/link", console_member_link, MAY_MANAGE_STAFF),
+    DESK_FORM("/console/staff/{staff}/disable", console_member_disable, MAY_MANAGE_STAFF),
     DESK_PAGE("/console", console_today, MAY_USE_CONSOLE),
     DESK_PAGE("/console/{rest...}", console_missing, MAY_USE_CONSOLE),
 };

@@ -102,6 +102,17 @@ def console_pages(staff, viewer):
             "desk-requests": "/console/requests", "desk-request": f"/console/requests/{request}", "desk-account": "/console/account", "desk-missing": "/console/nowhere"}
 
 
+def staff_pages(server):
+    """The pages of staff: somebody came in lately, somebody was invited by a colleague, somebody left."""
+    chief = Staff(server, "admin", name="Maj Chef")
+    answer = chief.send("/console/staff", name="Siv Ek", trained_until="2031-06-30",
+                        **{"role-privacy_officer": "1", "role-support": "1", "for-customer_service": "1"})
+    member = re.search(r"/console/staff/([0-9a-f]{32})/link", answer.text)[1]
+    lov("staff", "disable", invite_staff(server, "Olle Borta", "marketing")["id"], "--dir", server.folder)
+    lov("key", "create", "--staff", "privacy_officer", "--dir", server.folder)
+    return chief, {"desk-staff": "/console/staff", "desk-member": f"/console/staff/{member}"}
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     english = "--english" in sys.argv
@@ -120,6 +131,7 @@ def main():
             staff = Staff(server, "privacy_officer,admin,support", departments="customer_service")
             untrained = Staff(server, "support", trained="2026-01-31")
             desk_pages = console_pages(Staff(server, "privacy_officer"), staff)
+            chief, chief_pages = staff_pages(server)
             staff_link = invite_staff(server)["path"]
             for width, size in (("phone", PHONE), ("desktop", DESKTOP)):
                 for scheme, language in (("light", "en" if english else "sv"), ("dark", "en")):
@@ -127,6 +139,7 @@ def main():
                     outside = {"sign": "/portal/sign-in", "welcome": welcome, "desk-sign": "/console/sign-in",
                                "desk-welcome": staff_link}
                     for who, paths in ((None, outside), (person, pages), (staff, desk_pages),
+                                       (chief, chief_pages),
                                        (untrained, {"desk-untrained": "/console"})):
                         if who:
                             browser.become(who)

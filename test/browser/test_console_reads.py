@@ -153,7 +153,7 @@ def test_what_the_policy_no_longer_permits_is_a_page_and_spends_nothing(made, tm
         first, second = Staff(server, "admin", language="sv"), Staff(server, "admin")
         page = propose_read(first)
         assert approve(second, page).status_code == 303
-        lov("policy", "apply", tmp_path / "policy", "--dir", folder)
+        lov("policy", "apply", tmp_path / "policy", "--alone", "--dir", folder)
         answer = first.send(page + "/file")
         assert answer.status_code == 403 and WORDS["sv"]["reason_not_in_policy"] in answer.text
         assert answer.headers["Content-Type"].startswith("text/html") and "Content-Disposition" not in answer.headers

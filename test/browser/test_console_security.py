@@ -13,6 +13,7 @@ HOSTILE = "\"'><script>window.hit=1</script><img src=x onerror=window.hit=1>{{cs
 ALL = set(ROLES)
 READERS = {"admin", "privacy_officer", "auditor"}
 OFFICERS = {"admin", "privacy_officer"}
+ADMINS = {"admin"}
 NONE = "0" * 32
 
 # Each page and form, and who may have it.
@@ -25,6 +26,7 @@ PAGES = {
     "/console/reports/response-times": READERS, "/console/reports/processing?format=pdf": READERS,
     "/console/recipients": READERS, "/console/recipients/marketing": READERS,
     "/console/requests": READERS | {"support"}, f"/console/requests/{NONE}": READERS | {"support"},
+    "/console/staff": ADMINS, f"/console/staff/{NONE}": ADMINS,
 }
 FORMS = {
     f"/console/account/sessions/{NONE}/end": ALL, "/console/account/sessions/end-others": ALL,
@@ -35,6 +37,8 @@ FORMS = {
     f"/console/reads/{NONE}/file": OFFICERS,
     "/console/log": READERS, "/console/log/export": READERS,
     "/console/consumers": READERS | {"support"}, f"/console/requests/{NONE}/verify-identity": OFFICERS | {"support"},
+    "/console/staff": ADMINS, f"/console/staff/{NONE}/change": ADMINS, f"/console/staff/{NONE}/link": ADMINS,
+    f"/console/staff/{NONE}/disable": ADMINS,
 }
 
 

@@ -24,7 +24,8 @@ COMMANDS = [
     "policy apply", "policy show", "policy history", "import consents", "import consumers",
     "log show", "log verify", "log root", "log checkpoint", "log proof", "log audit", "key create",
     "key revoke", "key list", "key log", "key rotate", "consumer shred", "backup", "restore",
-    "staff invite", "staff link", "staff list", "staff training", "staff disable",
+    "staff invite", "staff link", "staff list", "staff change", "staff training",
+    "staff disable", "policy propose",
     "version", "help", "completion", "man",
 ]
 ASK = ["check", "--recipient", "marketing", "--purpose", "personal_offers",

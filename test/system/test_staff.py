@@ -31,7 +31,7 @@ def test_staff_are_invited_trained_and_disabled(shared):  # noqa: F811
     assert re.match(rf"{shared.url}/console/welcome/[\w-]{{43}}\n$", staff(folder, "link", made["id"], "--hours", "1"))
     assert "kept out" in staff(folder, "disable", made["id"])
     assert listed(folder)[made["id"]]["disabled_at"]
-    for args in (["disable"], ["link"], ["training", "--until", "2028-01-31"]):
+    for args in (["disable"], ["link"], ["training", "--until", "2028-01-31"], ["change", "--roles", "auditor"]):
         staff(folder, args[0], made["id"], *args[1:], code=1)
     kinds = [e["kind"] for e in shared.admin.get(shared.url + "/v1/events?limit=1000", timeout=20).json()["items"]
              if e.get("staff") == made["id"]]
@@ -68,9 +68,49 @@ def test_what_is_wrong_with_new_staff_is_said(shared, body, reason):  # noqa: F8
     assert shared.state() == before
 
 
+@pytest.mark.parametrize("body,reason", [
+    ({}, "missing_field"), ({"roles": None}, "missing_field"), ({"roles": []}, "invalid_field"),
+    ({"roles": ["king"]}, "unknown_role"), ({"roles": ["collector"]}, "unknown_role"),
+    ({"roles": ["auditor", "auditor"]}, "invalid_field"), ({"roles": "auditor"}, "invalid_field"),
+    ({"recipients": ["adnord"]}, "unknown_recipient"), ({"roles": ["auditor"], "recipients": ["nobody"]},
+                                                        "unknown_recipient"),
+    ({"trained_until": "2027-02-30"}, "invalid_field"), ({"name": "x"}, "unknown_field"),
+])
+def test_what_is_wrong_with_a_change_is_said_and_changes_nothing(shared, body, reason):  # noqa: F811
+    made = json.loads(staff(shared.folder, "invite", "Bo", "--roles", "support", "--for", "risk", "--json"))["id"]
+    before, was = shared.state(), listed(shared.folder)[made]
+    answer = shared.admin.post(f"{shared.url}/v1/staff/{made}/change", json=body, timeout=20)
+    assert answer.status_code in (400, 422) and answer.json()["reason"] == reason, answer.text
+    assert shared.state() == before and listed(shared.folder)[made] == was
+
+
+def test_roles_and_departments_are_changed(shared):  # noqa: F811
+    folder = shared.folder
+    made = json.loads(staff(folder, "invite", "Cid", "--roles", "support", "--for", "risk,customer_service", "--json"))
+    line = staff(folder, "change", made["id"], "--roles", "auditor,analyst")
+    assert "auditor,analyst for risk,customer_service" in line
+    answer = shared.admin.post(f"{shared.url}/v1/staff/{made['id']}/change", timeout=20,
+                               json={"recipients": ["risk"], "trained_until": "2029-01-31"}).json()
+    assert answer == shared.admin.get(f"{shared.url}/v1/staff/{made['id']}", timeout=20).json()
+    assert (answer["roles"], answer["recipients"], answer["trained_until"]) == (
+        ["auditor", "analyst"], ["risk"], "2029-01-31")
+    assert " for " not in staff(folder, "change", made["id"], "--for", "-")
+    said = [(e["kind"], e.get("roles"), e.get("departments")) for e in
+            shared.admin.get(shared.url + "/v1/events?limit=1000", timeout=20).json()["items"]
+            if e.get("staff") == made["id"]]
+    assert said[1:] == [("staff.change", ["auditor", "analyst"], ["risk", "customer_service"]),
+                        ("staff.change", ["auditor", "analyst"], ["risk"]),
+                        ("staff.change", ["auditor", "analyst"], [])]
+    for session in (shared.session("--staff", "privacy_officer"), shared.marketing):
+        assert session.post(f"{shared.url}/v1/staff/{made['id']}/change", json={"roles": ["admin"]},
+                            timeout=20).status_code == 403
+
+
 def test_staff_who_are_not_there_are_not_found(shared):  # noqa: F811
     for one in ("0" * 32, "x", "0" * 31):
-        for rest, body in (("invitations", {}), ("disable", {}), ("training", {"trained_until": "2027-01-01"})):
+        assert shared.admin.get(f"{shared.url}/v1/staff/{one}", timeout=20).status_code == 404
+        for rest, body in (("invitations", {}), ("disable", {}), ("training", {"trained_until": "2027-01-01"}),
+                           ("change", {"roles": ["auditor"]})):
             answer = shared.admin.post(f"{shared.url}/v1/staff/{one}/{rest}", json=body, timeout=20)
             assert answer.status_code == 404 and answer.json()["reason"] == "unknown_staff"
 

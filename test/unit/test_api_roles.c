@@ -33,14 +33,14 @@ static const struct {
     {"GET", "/v1/consumers/00001/history", NULL, "admin privacy_officer support auditor"},
     {"GET", "/v1/events", NULL, "admin privacy_officer auditor recipient"},
     {"GET", "/v1/policy", NULL,
-     "admin privacy_officer analyst support marketing auditor recipient"},
+     "admin privacy_officer analyst support marketing auditor deployer recipient"},
     {"GET", "/v1/policy/history", NULL,
-     "admin privacy_officer analyst support marketing auditor recipient"},
+     "admin privacy_officer analyst support marketing auditor deployer recipient"},
     {"POST", "/v1/policy", "{}", "admin privacy_officer"},
-    {"POST", "/v1/policy/check", "{}", "admin privacy_officer"},
-    {"POST", "/v1/policy/diff", "{}", "admin privacy_officer"},
+    {"POST", "/v1/policy/check", "{}", "admin privacy_officer deployer"},
+    {"POST", "/v1/policy/diff", "{}", "admin privacy_officer deployer"},
     {"GET", "/v1/notices/personal_offers", NULL,
-     "admin privacy_officer analyst support marketing auditor collector recipient"},
+     "admin privacy_officer analyst support marketing auditor collector deployer recipient"},
     {"POST", "/v1/accesses", "{}", "admin privacy_officer recipient"},
     {"POST", "/access/v1/evaluation", "{}",
      "admin privacy_officer analyst support marketing auditor recipient"},
@@ -61,9 +61,9 @@ static const struct {
     {"GET", "/v1/overview", NULL, "admin privacy_officer analyst support marketing auditor"},
     {"GET", "/v1/response-times", NULL, "admin privacy_officer support auditor"},
     {"GET", "/v1/uses", NULL, "admin privacy_officer auditor recipient"},
-    {"POST", "/v1/policy/proposals", "{}", "admin privacy_officer"},
-    {"GET", "/v1/policy/proposals", NULL, "admin privacy_officer auditor"},
-    {"GET", "/v1/policy/proposals/0", NULL, "admin privacy_officer auditor"},
+    {"POST", "/v1/policy/proposals", "{}", "admin privacy_officer deployer"},
+    {"GET", "/v1/policy/proposals", NULL, "admin privacy_officer auditor deployer"},
+    {"GET", "/v1/policy/proposals/0", NULL, "admin privacy_officer auditor deployer"},
     {"POST", "/v1/policy/proposals/0/approve", "{}", "admin privacy_officer"},
     {"POST", "/v1/policy/proposals/0/reject", NULL, "admin privacy_officer"},
     {"POST", "/v1/reads", "{}", "admin privacy_officer"},
@@ -75,12 +75,15 @@ static const struct {
     {"POST", "/v1/staff", "{}", "admin"},
     {"GET", "/v1/staff", NULL, "admin"},
     {"POST", "/v1/staff/0/invitations", NULL, "admin"},
+    {"GET", "/v1/staff/0", NULL, "admin"},
+    {"POST", "/v1/staff/0/change", "{}", "admin"},
     {"POST", "/v1/staff/0/training", "{}", "admin"},
     {"POST", "/v1/staff/0/disable", NULL, "admin"},
 };
 
-static const char *const roles[] = {"admin",     "privacy_officer", "analyst",   "support",
-                                    "marketing", "auditor",         "collector", "recipient"};
+static const char *const roles[] = {"admin",     "privacy_officer", "analyst",
+                                    "support",   "marketing",       "auditor",
+                                    "collector", "deployer",        "recipient"};
 
 static bool is_listed(const char *list, const char *role)
 {
