@@ -27,7 +27,8 @@ static int take_number(struct http_call *call, const char *name, int64_t *out, s
     return 0;
 }
 
-static int log_start(struct log_call *l, struct http_call *call, const char *const *names)
+/* Without waiting for the newest events. */
+static int log_start_rows(struct log_call *l, struct http_call *call, const char *const *names)
 {
     struct engine *e = api_of(call)->engine;
     int64_t shard = 0;
@@ -42,7 +43,22 @@ static int log_start(struct log_call *l, struct http_call *call, const char *con
         shard >= engine_shards(e))
         return err_reason(&l->err, LOV_ENOTFOUND, "unknown_shard", "there is no such shard");
     l->shard = (uint32_t)shard;
-    return db_pool_get(engine_lov(e), &l->db, &l->err);
+    return db_pool_get_rows(engine_lov(e), &l->db, &l->err);
+}
+
+/* Afterwards it sees every event that was acknowledged before. */
+static int log_settle(struct log_call *l)
+{
+    struct db_pool *pool = engine_lov(api_of(l->call)->engine);
+    db_pool_put(pool, l->db);
+    l->db = NULL;
+    return db_pool_get(pool, &l->db, &l->err);
+}
+
+static int log_start(struct log_call *l, struct http_call *call, const char *const *names)
+{
+    int rc = log_start_rows(l, call, names);
+    return rc ? rc : log_settle(l);
 }
 
 static int log_end(struct log_call *l, int rc)
@@ -108,12 +124,20 @@ static int tile(struct http_call *call, struct str path, bool entries)
     int level = 0;
     int64_t index = 0;
     unsigned width = 0;
-    int rc = log_start(&l, call, names);
+    int rc = log_start_rows(&l, call, names);
     /* A path that was encoded in another way comes to the open route: "entries%2F000". */
     if (rc == 0 && (!tiles_parse_path(path, &level, &index, &width) || entries != (level < 0)))
         rc = err_reason(&l.err, LOV_ENOTFOUND, "unknown_tile", "this is not the path of a tile");
-    if (rc == 0)
-        rc = answer_tile(&l, level, index, width);
+    if (rc)
+        return log_end(&l, rc);
+    rc = answer_tile(&l, level, index, width);
+    /* What there is of it never changes: only who asks for more waits. */
+    if (rc == LOV_ENOTFOUND) {
+        buf_clear(&call->out);
+        rc = log_settle(&l);
+        if (rc == 0)
+            rc = answer_tile(&l, level, index, width);
+    }
     return log_end(&l, rc);
 }
 

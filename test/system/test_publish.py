@@ -79,6 +79,19 @@ def test_tiles_that_there_are_not_are_404(server):  # noqa: F811
     assert get(server, "/log/0/checkpoint?size=x").status_code == 400
 
 
+def test_the_newest_event_has_an_entry_as_soon_as_it_is_acknowledged(server):  # noqa: F811
+    size = int(publish(server)["checkpoint"].split("\n")[1])
+    for n in range(20):
+        assert server.give(consumer=f"entry-{n}").status_code == 201
+        size += 2  # the consumer, and the consent
+        path = f"/log/0/tile/entries/{(size - 1) // 256:03}"
+        width = (size - 1) % 256 + 1
+        answer = server.admin.get(server.url + path + (f".p/{width}" if width < 256 else ""), timeout=20)
+        assert answer.status_code == 200 and b"consent.give" in answer.content
+        beyond = server.admin.get(server.url + f"/log/0/tile/entries/{size // 256:03}.p/{size % 256 + 1}", timeout=20)
+        assert beyond.status_code == 404
+
+
 def test_entries_are_for_those_who_may_read_events_unless_they_are_made_public(server):  # noqa: F811
     path = "/log/0/tile/entries/000.p/1"
     assert get(server, path).status_code == 401
