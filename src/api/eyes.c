@@ -158,12 +158,12 @@ static int report_keys(struct report *r, struct db *lov, struct err *err)
     return rc;
 }
 
-/* Versions that came into force by no approval. */
+/* Versions that came into force by no approval, but for those that a law's change made. */
 static int report_policies(struct report *r, struct db *lov, struct err *err)
 {
     static const char sql[] =
-        "select version, applied_at from policy p where applied_at >= $1 and not exists "
-        "(select 1 from policy_proposal q where q.version = p.version) order by version desc";
+        "select version, applied_at from policy p where applied_at >= $1 and actor <> 'lov' "
+        "and not exists (select 1 from policy_proposal q where q.version = p.version) order by version desc";
     struct db_stmt *s = db_use(lov, sql);
     int rc;
     db_bind_int(s, 1, r->from);
