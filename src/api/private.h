@@ -226,6 +226,8 @@ int second_list(struct http_call *call, const char *sql, second_row *row);
 struct read_ask {
     struct str recipient, purpose, category, format;
 };
+/* What an approval is bound to: all that is asked for, and why. */
+struct sha256 read_hash(const struct read_ask *ask, struct str why);
 /* Spends the approval with this id on the read that is asked for, and lets `then` go on when that
  * is in the ledger or refused (its work is the pending). `ask` lives as long as the call. */
 int read_use(struct http_call *call, struct str approval, const struct read_ask *ask,

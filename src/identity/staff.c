@@ -200,6 +200,21 @@ int staff_set_login(const struct identity *who, struct db *db, const struct uid 
     return db_run(s, err);
 }
 
+int staff_credentials(struct db *db, const struct uid *id, struct sha256 *out, struct err *err)
+{
+    static const char sql[] = "select login, password from staff where id = $1 and "
+                              "login is not null and password is not null";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, uid_str(id));
+    int rc = db_step(s, err);
+    if (rc != 1)
+        return rc;
+    struct str parts[] = {db_blob(s, 0), db_text(s, 1)};
+    *out = sha256_parts(parts, 2);
+    db_done(s);
+    return 1;
+}
+
 int staff_set_training(struct db *db, const struct uid *id, int64_t trained_until, struct err *err)
 {
     static const char sql[] = "update staff set trained_until = $2 where id = $1";

@@ -45,6 +45,8 @@ int staff_each(const struct identity *who, struct db *db, const struct uid *afte
 /* LOV_ECONFLICT (reason "name_taken") when somebody else signs in with that. */
 int staff_set_login(const struct identity *who, struct db *db, const struct uid *id,
                     struct str login, struct str password, struct err *err);
+/* The hash of what they sign in with, as it is stored: 1 and *out, or 0 where they have nothing. */
+int staff_credentials(struct db *db, const struct uid *id, struct sha256 *out, struct err *err);
 int staff_set_training(struct db *db, const struct uid *id, int64_t trained_until, struct err *err);
 /* For good: invitations and sessions go, too. */
 int staff_disable(struct db *db, const struct uid *id, int64_t now, struct err *err);
