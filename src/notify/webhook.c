@@ -84,7 +84,7 @@ bool webhook_wants(const struct webhook *h, const struct ledger_event *event)
         return true;
     /* Of its own activities, and what it is told of others' requests. */
     struct str activity = event->activity, recipient = str_cut(&activity, '/');
-    if (str_is(event->kind, "notification.make"))
+    if (str_starts(event->kind, STR("notification.")))
         return says(event, "recipient", h->recipient);
     return event->activity.n && str_eq(recipient, h->recipient);
 }
