@@ -107,4 +107,9 @@ http_handler console_consumers, console_look;
 http_handler console_recipients, console_recipient;
 http_handler console_requests, console_request_open, console_request, console_request_step;
 
+/* ---- console_diff.c ---- */
+
+/* The changes that the API tells of a proposal, in the language of the page. */
+void set_changes(struct visit *v, const json_t *answer);
+
 #endif
