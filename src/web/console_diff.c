@@ -12,14 +12,17 @@ static struct str known_word(const struct visit *v, const char *prefix, struct s
     return json_object_get(v->words, key.p) ? word(v, key.p) : name;
 }
 
-/* "1 months + 2 months" word by word. */
+/* "1 months + 2 months" word by word; of one there is a word of its own. */
 static struct str span_text(const struct visit *v, struct str span)
 {
     _cleanup_buf struct buf out = {0};
+    bool one = false;
     while (span.n) {
+        struct str token = str_cut(&span, ' ');
         if (out.n)
             buf_char(&out, ' ');
-        buf_str(&out, known_word(v, "unit_", str_cut(&span, ' ')));
+        buf_str(&out, known_word(v, one ? "unit_one_" : "unit_", token));
+        one = str_is(token, "1");
     }
     return arena_str(v->arena, buf_view(&out));
 }
@@ -65,6 +68,8 @@ static struct str name_text(const struct visit *v, struct str field, struct str 
         law = policy_law(v->policy, name);
     if (str_is(field, "category"))
         return category_label(v, name);
+    if (str_is(field, "deadline"))
+        return known_word(v, "right_", name);
     return law ? law->name : name;
 }
 
