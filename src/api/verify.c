@@ -104,7 +104,7 @@ static int check_events(struct checking *c)
         "kind in ('policy.propose', 'policy.approve', 'policy.reject', 'read.propose', "
         "'read.approve', 'read.reject', 'read.use', 'webhook.create', 'webhook.rotate', "
         "'webhook.replay', 'webhook.stop', 'webhook.revoke', 'staff.invite', 'staff.open', "
-        "'staff.training', 'staff.disable') order by seq desc";
+        "'staff.change', 'staff.training', 'staff.disable') order by seq desc";
     struct db_stmt *s = db_use(c->lov, sql);
     int rc;
     while ((rc = db_step(s, c->err)) == 1) {

@@ -89,9 +89,10 @@ static uint8_t tells(const struct said *e)
         return TOLD_END | TOLD_LOGIN;
     if (str_is(e->kind, "staff.training"))
         return TOLD_TRAINING;
-    if (said_member(e, "roles"))
-        return TOLD_MADE | TOLD_ROLES | TOLD_TRAINING | TOLD_END | TOLD_LOGIN;
-    return 0;
+    if (!said_member(e, "roles"))
+        return 0; /* another link */
+    return TOLD_ROLES | TOLD_TRAINING |
+           (str_is(e->kind, "staff.invite") ? TOLD_MADE | TOLD_END | TOLD_LOGIN : 0);
 }
 
 static int check_row(struct checking *c, struct db_stmt *row, const struct uid *id,

@@ -109,6 +109,15 @@ def change(folder, statement, store="lov"):
     db.close()
 
 
+def add(folder, table, where, store="lov", **other):
+    """Another row like the one that there is."""
+    with sqlite3.connect(folder / f"{store}.db") as db:
+        names = [row[1] for row in db.execute(f"pragma table_info({table})")]
+    db.close()
+    change(folder, f"insert into {table} select {', '.join(str(other.get(n, n)) for n in names)} from {table} "
+           f"where {where}", store)
+
+
 def ask(folder, sql):
     with sqlite3.connect(folder / "lov.db") as db:
         rows = db.execute(sql).fetchall()
@@ -148,8 +157,7 @@ def test_a_proposal_of_a_policy_that_was_deleted_is_named(folder):
 
 
 def test_a_proposal_of_a_policy_that_was_added_is_named(folder):
-    change(folder, "insert into policy_proposal select shard, 3, actor, proposed_at, expires_at, base_version, hash, "
-           "bundle, state, decided_by, decided_at, version from policy_proposal where state = 'applied'")
+    add(folder, "policy_proposal", "state = 'applied'", seq=3)
     assert named(folder) == 3
 
 
@@ -180,9 +188,7 @@ def test_a_read_that_was_deleted_is_named(folder):
 
 
 def test_a_read_that_was_added_is_named(folder):
-    change(folder, "insert into read_proposal select shard, 3, actor, proposed_at, expires_at, recipient, purpose, "
-           "category, format, why, hash, state, decided_by, decided_at, used_at from read_proposal "
-           "where state = 'approved'")
+    add(folder, "read_proposal", "state = 'approved'", seq=3)
     assert named(folder) == 3
 
 
@@ -209,8 +215,7 @@ def test_a_webhook_that_was_deleted_is_named(folder):
 
 
 def test_a_webhook_that_was_added_is_named(folder):
-    change(folder, "insert into webhook select 'ffffffffffffffff', recipient, url, kinds, created_at, revoked_at, "
-           "stopped_at, sealed, revision from webhook where url like '%/made?%'")
+    add(folder, "webhook", "url like '%/made?%'", id="'ffffffffffffffff'")
     named(folder)
 
 
@@ -247,6 +252,5 @@ def test_a_member_of_staff_who_was_deleted_is_named(folder):
 
 
 def test_a_member_of_staff_who_was_added_is_named(folder):
-    change(folder, "insert into staff select zeroblob(16), name, null, null, 'admin', '', trained_until, created_at, "
-           "null from staff where roles = 'admin'", "identity")
+    add(folder, "staff", "roles = 'admin'", "identity", id="zeroblob(16)", disabled_at="null")
     named(folder)
