@@ -72,6 +72,11 @@ struct api_row {
 };
 int api_read_row(const struct api *api, const struct api_row *row, struct arena *arena,
                  struct engine_write *w, struct err *err);
+/* Compares each row that people make - proposals of policies and of reads, webhooks, staff - with
+ * the events that tell of it. Of a ledger that ledger_verify() found right. Both connections read.
+ * While somebody writes, one store may be seen with what the other does not tell yet: ask again.
+ * identities NULL: staff are left out. */
+int people_verify(struct db *lov, struct db *identities, struct state_report *out, struct err *err);
 /* The server whose address and counters the metadata and /metrics tell; NULL takes it away again,
  * before the server is stopped. */
 void api_set_server(struct api *api, struct http_server *server);

@@ -262,6 +262,24 @@ void findings_write(const struct policy_findings *f, struct jw *w)
     jw_array_end(w);
 }
 
+static void detail_write(const struct policy_detail *d, struct jw *w)
+{
+    static const char *const kinds[] = {[POLICY_D_SET] = "set",
+                                        [POLICY_D_IS] = "is",
+                                        [POLICY_D_ADDED] = "added",
+                                        [POLICY_D_REMOVED] = "removed",
+                                        [POLICY_D_CHANGED] = "changed"};
+    jw_object_start(w);
+    jw_cstr_member(w, "kind", kinds[d->kind]);
+    jw_cstr_member(w, "field", d->field);
+    jw_optional_member(w, "part", d->part);
+    jw_optional_member(w, "name", d->name);
+    jw_optional_member(w, "before", d->before);
+    jw_optional_member(w, "after", d->after);
+    jw_optional_member(w, "unit", str_of(d->unit));
+    jw_object_end(w);
+}
+
 void change_write(const struct policy_change *c, const struct policy_effect *effect, struct jw *w)
 {
     static const char *const kinds[] = {
@@ -273,6 +291,10 @@ void change_write(const struct policy_change *c, const struct policy_effect *eff
     jw_optional_member(w, "recipient", c->recipient);
     jw_optional_member(w, "purpose", c->purpose);
     jw_str_member(w, "detail", c->detail);
+    jw_array_member(w, "details");
+    for (size_t i = 0; i < c->detail_count; i++)
+        detail_write(&c->details[i], w);
+    jw_array_end(w);
     jw_bool_member(w, "material", c->material);
     jw_int_member(w, "consumers", effect->consumers);
     jw_int_member(w, "consents", effect->consents);

@@ -247,6 +247,8 @@ struct read_ask {
 };
 /* What the read with this id asks for, into the arena; for staff. */
 int read_ask_find(struct http_call *call, struct str id, struct read_ask *out, struct err *err);
+/* What an approval is bound to: all that is asked for, and why. */
+struct sha256 read_hash(const struct read_ask *ask, struct str why);
 /* Spends the approval with this id on the read that is asked for, and lets `then` go on when that
  * is in the ledger or refused (its work is the pending). `ask` lives as long as the call. */
 int read_use(struct http_call *call, struct str approval, const struct read_ask *ask,

@@ -190,6 +190,7 @@ static int append_proposal(struct engine_write *w, struct write_scope *scope,
     jw_hex_member(&j, "hash", p->hash.b, sizeof p->hash.b);
     jw_int_member(&j, "base_version", p->base_version);
     jw_time_member(&j, "expires_at", p->expires_at);
+    jw_time_member(&j, "recorded_at", p->proposed_at);
     jw_object_end(&j);
     return engine_append(scope, "policy.propose", (struct str){0}, buf_view(&body), &w->out_seq,
                          err);
@@ -292,6 +293,7 @@ static int append_decision(struct engine_write *w, struct write_scope *scope,
     jw_hex_member(&j, "hash", d->proposal.hash.b, sizeof d->proposal.hash.b);
     if (d->approve)
         jw_int_member(&j, "policy_version", d->version);
+    jw_time_member(&j, "recorded_at", scope->now);
     jw_object_end(&j);
     return engine_append(scope, d->approve ? "policy.approve" : "policy.reject", (struct str){0},
                          buf_view(&body), &w->out_seq, err);

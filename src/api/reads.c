@@ -183,13 +183,13 @@ int reads_list(struct http_call *call)
 
 /* ---- what all writes share ---- */
 
-static struct sha256 hash_of(const struct read_proposal *r)
+struct sha256 read_hash(const struct read_ask *ask, struct str why)
 {
     _cleanup_buf struct buf text = {0};
     struct jw w = {.out = &text};
     jw_object_start(&w);
-    ask_write(&r->ask, &w);
-    jw_str_member(&w, "why", r->why);
+    ask_write(ask, &w);
+    jw_str_member(&w, "why", why);
     jw_object_end(&w);
     return sha256_of(buf_view(&text));
 }
@@ -207,6 +207,7 @@ static int append(struct engine_write *w, struct write_scope *scope, const char 
     people_write(r, &j);
     jw_hex_member(&j, "hash", r->hash.b, sizeof r->hash.b);
     jw_time_member(&j, "expires_at", r->expires_at);
+    jw_time_member(&j, "recorded_at", scope->now);
     jw_object_end(&j);
     return engine_append(scope, kind, (struct str){0}, buf_view(&body), &w->out_seq, err);
 }
@@ -219,7 +220,7 @@ static int find_in(struct write_scope *scope, const char *state, struct read_pro
     int rc = find(scope->lov, r->shard, r->seq, scope->arena, r, err);
     if (rc)
         return rc;
-    struct sha256 hash = hash_of(r);
+    struct sha256 hash = read_hash(&r->ask, r->why);
     if (memcmp(hash.b, r->hash.b, sizeof hash.b) != 0)
         return err_set(err, LOV_ECORRUPT, "a proposed read is not what was proposed");
     const char *now = state_of(r, scope->now);
@@ -313,7 +314,7 @@ static int take_proposal(struct http_call *call, struct read_proposal *r, struct
                 .format = arena_str(arena, in.format)},
         .why = arena_str(arena, in.why),
     };
-    r->hash = hash_of(r);
+    r->hash = read_hash(&r->ask, r->why);
     return 0;
 }
 

@@ -128,6 +128,7 @@ static int append(struct engine_write *w, struct write_scope *scope, const char 
     }
     if (s->trained_until != TIME_NONE)
         training_write(&j, s->trained_until);
+    jw_time_member(&j, "recorded_at", scope->now);
     jw_object_end(&j);
     return engine_append(scope, kind, (struct str){0}, buf_view(&body), &w->out_seq, err);
 }

@@ -8,6 +8,9 @@
 
 #include "base/str.h"
 
+#undef err_set
+#undef err_reason
+
 static void fill(struct err *err, int code, const char *reason, const char *format, va_list args)
 {
     if (!err)

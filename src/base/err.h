@@ -26,6 +26,12 @@ int err_set(struct err *err, int code, const char *format, ...)
 int err_reason(struct err *err, int code, const char *reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+#ifdef __clang_analyzer__
+/* It does not look into err.c: so that it knows that what is returned is no success. */
+#define err_set(err, code, ...) (err_set(err, code, __VA_ARGS__), (code))
+#define err_reason(err, code, ...) (err_reason(err, code, __VA_ARGS__), (code))
+#endif
+
 /* A broken invariant: says so on stderr and stops the process (a wrong answer is worse). */
 void bug(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn, cold));
 

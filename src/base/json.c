@@ -406,3 +406,17 @@ void jw_strs_member(struct jw *w, const char *name, const struct str *texts, siz
         jw_str(w, texts[i]);
     jw_array_end(w);
 }
+
+bool json_is_time(const json_t *json, int64_t at)
+{
+    _cleanup_buf struct buf text = {0};
+    time_format(at, &text);
+    return json_is_string(json) && str_eq(json_text(json), buf_view(&text));
+}
+
+bool json_is_hex(const json_t *json, const void *p, size_t n)
+{
+    _cleanup_buf struct buf text = {0};
+    hex_encode(p, n, &text);
+    return json_is_string(json) && str_eq(json_text(json), buf_view(&text));
+}

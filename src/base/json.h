@@ -66,6 +66,9 @@ int json_take(const json_t *object, const struct json_field *fields, size_t coun
 
 /* The text of a JSON string, borrowed. */
 struct str json_text(const json_t *string);
+/* Is it the text that jw_time(), jw_hex() write of this? */
+bool json_is_time(const json_t *json, int64_t at);
+bool json_is_hex(const json_t *json, const void *p, size_t n);
 /* Canonical text of any JSON value: members sorted by name, no white space. */
 void json_canonical(const json_t *json, struct buf *out);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/api.h"
 #include "cli/backup.h"
 #include "rights/rights.h"
 #include "vault/vault.h"
@@ -31,6 +32,8 @@ static int verify_shard(struct db *db, const char *path, uint32_t shard, struct 
         rc = vault_verify(db, shard, &state, err);
     if (rc == 0 && !state.wrong)
         rc = rights_verify(db, shard, &state, err);
+    if (rc == 0 && !state.wrong && shard == 0)
+        rc = people_verify(db, NULL, &state, err); /* the other store is copied at another moment */
     if (rc == 0 && state.wrong)
         return err_set(err, LOV_ECORRUPT, "%s: the state is not what event %lld says: %s", path,
                        (long long)state.seq, state.what);

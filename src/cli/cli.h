@@ -163,6 +163,11 @@ const char *json_cstr(const json_t *object, const char *member);
 int cli_link(struct cli *c, const char *target, struct str body);
 /* The answer's JSON on one line. */
 void cli_print_json(const struct cli_answer *a);
+/* With --json the answer's, otherwise what it means; returns CLI_YES. */
+int cli_say(const struct cli *c, const struct cli_answer *a, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* An item of a list, as JSON on one line. */
+void cli_print_item(struct cli *c, const json_t *item);
 /* Appends percent-encoded (RFC 3986 §2.1) for use as one segment or one query value. */
 void target_add(struct buf *target, struct str text);
 /* A JSON array of the names in a comma-separated list. */

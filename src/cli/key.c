@@ -15,13 +15,7 @@ static int run_create(struct cli *c)
     jw_str_member(&w, recipient.n ? "recipient" : "staff", recipient.n ? recipient : staff);
     jw_object_end(&w);
     int code = cli_ask(c, "POST", "/v1/keys", buf_view(&body), &a);
-    if (code)
-        return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s\n", json_cstr(a.json, "key"));
-    return CLI_YES;
+    return code ? code : cli_say(c, &a, "%s\n", json_cstr(a.json, "key"));
 }
 
 static const struct cli_option create_options[] = {
@@ -48,13 +42,7 @@ static int run_revoke(struct cli *c)
     buf_cstr(&target, "/v1/keys/");
     target_add(&target, str_of(c->args[0]));
     int code = cli_ask(c, "DELETE", target.p, (struct str){0}, &a);
-    if (code)
-        return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("key %s is revoked\n", c->args[0]);
-    return CLI_YES;
+    return code ? code : cli_say(c, &a, "key %s is revoked\n", c->args[0]);
 }
 
 const struct cli_command cmd_key_revoke = {

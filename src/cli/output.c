@@ -133,6 +133,28 @@ int cli_link(struct cli *c, const char *target, struct str body)
     return CLI_YES;
 }
 
+int cli_say(const struct cli *c, const struct cli_answer *a, const char *format, ...)
+{
+    va_list args;
+    if (c->json) {
+        cli_print_json(a);
+        return CLI_YES;
+    }
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    return CLI_YES;
+}
+
+void cli_print_item(struct cli *c, const json_t *item)
+{
+    (void)c;
+    char *text = json_dumps(item, JSON_COMPACT);
+    if (text)
+        puts(text);
+    free(text);
+}
+
 void target_add(struct buf *target, struct str text)
 {
     static const char digits[] = "0123456789ABCDEF";

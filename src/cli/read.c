@@ -1,16 +1,5 @@
 /* read.c - lov read. */
-#include <stdlib.h>
-
 #include "cli/cli.h"
-
-static void print_record(struct cli *c, const json_t *item)
-{
-    (void)c;
-    char *text = json_dumps(item, JSON_COMPACT);
-    if (text)
-        puts(text);
-    free(text);
-}
 
 /* Reads records for a purpose, as any recipient does. */
 static int run_read(struct cli *c)
@@ -28,7 +17,7 @@ static int run_read(struct cli *c)
     target_add(&target, cli_text(c, "purpose"));
     buf_cstr(&target, "&recipient=");
     target_add(&target, cli_text(c, "recipient"));
-    return cli_list(c, target.p, NULL, limit, print_record);
+    return cli_list(c, target.p, NULL, limit, cli_print_item);
 }
 
 static const struct cli_option read_options[] = {

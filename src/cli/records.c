@@ -1,5 +1,4 @@
 /* records.c - lov records list, change, delete: what is known about many records. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -18,15 +17,6 @@ static bool is_filtered(const struct cli *c)
 
 /* ---- list ---- */
 
-static void print_record(struct cli *c, const json_t *item)
-{
-    (void)c;
-    char *text = json_dumps(item, JSON_COMPACT);
-    if (text)
-        puts(text);
-    free(text);
-}
-
 static int run_list(struct cli *c)
 {
     struct err err = {0};
@@ -43,7 +33,7 @@ static int run_list(struct cli *c)
         target_add(&target, cli_text(c, filters[i]));
         sign = "&";
     }
-    return cli_list(c, target.p, NULL, limit, print_record);
+    return cli_list(c, target.p, NULL, limit, cli_print_item);
 }
 
 #define FILTERS                                                                                    \

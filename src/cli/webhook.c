@@ -26,11 +26,7 @@ static void print_webhook(struct cli *c, const json_t *h)
 
 static int print_secret(struct cli *c, const struct cli_answer *a)
 {
-    if (c->json)
-        cli_print_json(a);
-    else
-        printf("%s\n%s\n", json_cstr(a->json, "id"), json_cstr(a->json, "secret"));
-    return CLI_YES;
+    return cli_say(c, a, "%s\n%s\n", json_cstr(a->json, "id"), json_cstr(a->json, "secret"));
 }
 
 static void target_of(const struct cli *c, const char *more, struct buf *out)
@@ -142,13 +138,7 @@ static int run_revoke(struct cli *c)
     _cleanup_answer struct cli_answer a = {0};
     target_of(c, "", &target);
     int code = cli_ask(c, "DELETE", target.p, (struct str){0}, &a);
-    if (code)
-        return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("webhook %s is revoked\n", c->args[0]);
-    return CLI_YES;
+    return code ? code : cli_say(c, &a, "webhook %s is revoked\n", c->args[0]);
 }
 
 const struct cli_command cmd_webhook_revoke = {
@@ -209,14 +199,9 @@ static int run_replay(struct cli *c)
     else
         buf_printf(&body, "{\"from\":%lld}", (long long)from);
     int code = cli_ask(c, "POST", target.p, buf_view(&body), &a);
-    if (code)
-        return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%lld events are looked at again\n",
-               (long long)json_integer_value(json_object_get(a.json, "events")));
-    return CLI_YES;
+    return code ? code
+                : cli_say(c, &a, "%lld events are looked at again\n",
+                          (long long)json_integer_value(json_object_get(a.json, "events")));
 }
 
 static const struct cli_option replay_options[] = {

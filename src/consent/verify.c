@@ -275,15 +275,11 @@ enum { CONSUMER_MIGRATION = 6 }; /* lov_006.sql */
 /* A copy that an older version made lacks a column, and each of its consumers what it says. */
 static int fit_older(struct db *lov, struct err *err)
 {
-    static const char sql[] = "select count(*) from migration where number >= $1";
-    struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, CONSUMER_MIGRATION);
-    int rc = db_step(s, err);
-    if (rc != 1)
+    int64_t number;
+    int rc = db_migrated(lov, &number, err);
+    if (rc || number >= CONSUMER_MIGRATION)
         return rc;
-    bool older = db_int(s, 0) == 0;
-    db_done(s);
-    return older ? db_pretend(lov, "consumer", "0 as no_automated_decision", err) : 0;
+    return db_pretend(lov, "consumer", "0 as no_automated_decision", err);
 }
 
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)

@@ -11,19 +11,12 @@ struct seen {
     int64_t policies, notices, keys, revoked, last;
 };
 
-static bool is_hash(const json_t *hex, const struct sha256 *hash)
-{
-    _cleanup_buf struct buf text = {0};
-    hex_encode(hash->b, sizeof hash->b, &text);
-    return hex && str_eq(json_text(hex), buf_view(&text));
-}
-
 /* Is the column what the event says, and the hash of the text beside it? */
 static bool is_hashed(struct str column, struct str text, const json_t *said)
 {
     struct sha256 hash = sha256_of(text);
     return str_eq(column, (struct str){(const char *)hash.b, sizeof hash.b}) &&
-           is_hash(said, &hash);
+           json_is_hex(said, hash.b, sizeof hash.b);
 }
 
 /* ---- policies and notices ---- */
@@ -52,9 +45,10 @@ static int check_notice(struct checking *c, int64_t seq, int64_t policy, const j
     return 0;
 }
 
-static int check_policy(struct checking *c, int64_t seq, const json_t *said, struct seen *seen)
+static int check_policy(struct checking *c, int64_t seq, struct str actor, const json_t *said,
+                        struct seen *seen)
 {
-    static const char sql[] = "select hash, bundle from policy where version = $1";
+    static const char sql[] = "select hash, bundle, actor from policy where version = $1";
     int64_t version = json_integer_value(json_object_get(said, "version"));
     struct db_stmt *s = db_use(c->lov, sql);
     db_bind_int(s, 1, version);
@@ -63,7 +57,8 @@ static int check_policy(struct checking *c, int64_t seq, const json_t *said, str
         return rc;
     c->out->rows++;
     seen->policies++;
-    if (rc == 0 || !is_hashed(db_blob(s, 0), db_text(s, 1), json_object_get(said, "hash")))
+    if (rc == 0 || !is_hashed(db_blob(s, 0), db_text(s, 1), json_object_get(said, "hash")) ||
+        !str_eq(db_text(s, 2), actor))
         verify_wrong(c, seq, "the stored policy is not what this event applied");
     if (rc == 1)
         db_done(s);
@@ -76,15 +71,6 @@ static int check_policy(struct checking *c, int64_t seq, const json_t *said, str
 
 /* ---- keys ---- */
 
-static bool is_instant(const json_t *said, int64_t at)
-{
-    _cleanup_buf struct buf text = {0};
-    struct jw w = {.out = &text};
-    jw_time(&w, at);
-    struct str quoted = buf_view(&text), plain = json_text(said);
-    return quoted.n == plain.n + 2 && memcmp(quoted.p + 1, plain.p, plain.n) == 0;
-}
-
 /* What the event of a key's beginning or end says of its row. */
 static bool key_is(struct db_stmt *row, const json_t *said, bool end)
 {
@@ -96,9 +82,9 @@ static bool key_is(struct db_stmt *row, const json_t *said, bool end)
     memcpy(stored.b, hash.p, hash.n);
     return str_eq(db_text(row, 0), json_text(json_object_get(said, "holder"))) &&
            str_eq(db_text(row, 1), json_text(json_object_get(said, "subject"))) &&
-           (end ? !db_is_null(row, 3) && is_instant(at, db_int(row, 3))
-                : is_instant(at, db_int(row, 2)) &&
-                      is_hash(json_object_get(said, "secret_hash"), &stored));
+           (end ? !db_is_null(row, 3) && json_is_time(at, db_int(row, 3))
+                : json_is_time(at, db_int(row, 2)) &&
+                      json_is_hex(json_object_get(said, "secret_hash"), stored.b, sizeof stored.b));
 }
 
 static int check_key(struct checking *c, int64_t seq, bool end, const json_t *said,
@@ -137,7 +123,8 @@ static int check_event(struct checking *c, struct db_stmt *s, void *ctx)
         verify_wrong(c, seq, "the body of the event is not JSON");
         return 0;
     }
-    return policy ? check_policy(c, seq, said, seen) : check_key(c, seq, end, said, seen);
+    return policy ? check_policy(c, seq, db_text(s, 3), said, seen)
+                  : check_key(c, seq, end, said, seen);
 }
 
 static int check_counts(struct checking *c, const struct seen *seen)
@@ -162,7 +149,7 @@ static int check_counts(struct checking *c, const struct seen *seen)
 
 int verify_company(struct checking *c)
 {
-    static const char sql[] = "select seq, kind, body from event where shard = $1 "
+    static const char sql[] = "select seq, kind, body, actor from event where shard = $1 "
                               "and cid is null order by seq";
     struct seen seen = {0};
     int rc = verify_rows(c, sql, check_event, &seen);

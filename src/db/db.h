@@ -44,6 +44,9 @@ int db_migrate(struct db *db, const struct db_migration *list, size_t count, str
 /* The same with the built-in files schema/<store>_001.sql, _002.sql ... */
 int db_migrate_embedded(struct db *db, const char *store, struct err *err);
 
+/* The number of the last migration that the store has had; 0: none. */
+int db_migrated(struct db *db, int64_t *out, struct err *err);
+
 /* On a connection that reads: `table` has `columns` ("0 as x"), too, which a later migration adds.
  * For what reads a copy that an older version made; nothing is written to it. */
 int db_pretend(struct db *db, const char *table, const char *columns, struct err *err);

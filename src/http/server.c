@@ -41,6 +41,16 @@ static void add_option(struct option_list *list, enum MHD_OPTION option, intptr_
     list->items[list->count++] = (struct MHD_OptionItem){option, value, NULL};
 }
 
+/* Once the server stops, whoever comes is turned away. MHD_quiesce_daemon() would let them wait,
+ * but races with its own threads about the listening socket, and ends the process when it loses. */
+static enum MHD_Result admit(void *ctx, const struct sockaddr *address, socklen_t size)
+{
+    const struct door *door = ctx;
+    (void)address;
+    (void)size;
+    return atomic_load_explicit(&door->server->stopping, memory_order_relaxed) ? MHD_NO : MHD_YES;
+}
+
 static int start_daemon(struct door *door, const struct http_options *options, struct err *err)
 {
     struct http_server *s = door->server;
@@ -67,7 +77,7 @@ static int start_daemon(struct door *door, const struct http_options *options, s
     add_option(&list, MHD_OPTION_STRICT_FOR_CLIENT, 0);
     add_option(&list, MHD_OPTION_END, 0);
     door->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, exchange_handle, door, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin,
+        flags, 0, admit, door, exchange_handle, door, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin,
         door, MHD_OPTION_NOTIFY_COMPLETED, exchange_end, door, MHD_OPTION_NOTIFY_CONNECTION,
         connection_notify, door, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_ARRAY,
         list.items, MHD_OPTION_END);
@@ -211,17 +221,12 @@ static bool nobody_resuming(struct http_server *s)
     return atomic_load(&s->resumers) == 0;
 }
 
-static void quiesce(struct door *door)
-{
-    if (door->daemon)
-        MHD_quiesce_daemon(door->daemon);
-}
-
+/* A daemon closes the socket that it listens on. */
 static void close_door(struct door *door)
 {
     if (door->daemon)
         MHD_stop_daemon(door->daemon);
-    if (door->fd >= 0)
+    else if (door->fd >= 0)
         close(door->fd);
 }
 
@@ -231,8 +236,6 @@ void http_server_stop(struct http_server *s, unsigned seconds)
     if (!s)
         return;
     atomic_store(&s->stopping, true);
-    quiesce(&s->tcp);
-    quiesce(&s->unix_door);
     if (s->socket_path)
         unlink(s->socket_path);
     wait_until(s, nobody_busy, seconds * second);

@@ -184,6 +184,21 @@ int staff_set(struct db *db, const struct staff *v, struct err *err)
     return db_run(s, err);
 }
 
+int staff_credentials(struct db *db, const struct uid *id, struct sha256 *out, struct err *err)
+{
+    static const char sql[] = "select login, password from staff where id = $1 and "
+                              "login is not null and password is not null";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, uid_str(id));
+    int rc = db_step(s, err);
+    if (rc != 1)
+        return rc;
+    struct str parts[] = {db_blob(s, 0), db_text(s, 1)};
+    *out = sha256_parts(parts, 2);
+    db_done(s);
+    return 1;
+}
+
 static int run_at(struct db *db, const char *sql, const struct uid *id, int64_t at, struct err *err)
 {
     struct db_stmt *s = db_use(db, sql);

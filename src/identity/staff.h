@@ -47,6 +47,8 @@ int staff_each(const struct identity *who, struct db *db, const struct uid *afte
 /* LOV_ECONFLICT (reason "name_taken") when somebody else signs in with that. */
 int staff_set_login(const struct identity *who, struct db *db, const struct uid *id,
                     struct str login, struct str password, struct err *err);
+/* The hash of what they sign in with, as it is stored: 1 and *out, or 0 where they have nothing. */
+int staff_credentials(struct db *db, const struct uid *id, struct sha256 *out, struct err *err);
 /* Their roles, recipients, trained_until and approves_from become those of *s. */
 int staff_set(struct db *db, const struct staff *s, struct err *err);
 int staff_signed_in(struct db *db, const struct uid *id, int64_t now, struct err *err);

@@ -14,17 +14,13 @@ enum { FIRST_MIGRATION = 2 };
 
 int publish_check_store(struct db *lov, struct err *err)
 {
-    static const char sql[] = "select coalesce(max(number), 0) from migration";
-    struct db_stmt *s = db_use(lov, sql);
-    int rc = db_step(s, err);
-    if (rc < 0)
+    int64_t number;
+    int rc = db_migrated(lov, &number, err);
+    if (rc || number >= FIRST_MIGRATION)
         return rc;
-    bool old = db_int(s, 0) < FIRST_MIGRATION;
-    db_done(s);
-    return old ? err_set(err, LOV_EVERSION,
-                         "the store was written by an older Lov: lov log checkpoint brings it up "
-                         "to date")
-               : 0;
+    return err_set(err, LOV_EVERSION,
+                   "the store was written by an older Lov: lov log checkpoint brings it up to "
+                   "date");
 }
 
 /* ---- meta ---- */

@@ -75,6 +75,11 @@ struct webhook {
     struct str error;      /* of the last failure that is not made good; empty: none */
     int64_t status;        /* ... what HTTP answered, 0: nothing */
 };
+/* 1 and *out, texts from the arena, without what is told of its delivery; or 0. */
+int webhook_find(struct db *lov, struct str id, struct arena *arena, struct webhook *out,
+                 struct err *err);
+/* What stands in its row, secrets too: each event that changes one has this. */
+struct sha256 webhook_state(const struct webhook *h);
 /* In order of id, those behind `after`; stops when `row` returns non-zero, and returns that. */
 int webhook_list(struct engine *e, struct str after, int64_t limit, struct arena *arena,
                  int (*row)(void *ctx, const struct webhook *h), void *ctx, struct err *err);

@@ -63,14 +63,34 @@ static int keep(struct db *lov, const struct outcome *o, int64_t next_at, int64_
     return db_run(s, err);
 }
 
-static int stop_hook(struct db *lov, const struct outcome *o, int64_t now, struct err *err)
+static int stop_hook(struct deliverer *d, struct db *lov, const struct outcome *o, int64_t now,
+                     struct err *err)
 {
-    static const char sql[] = "update webhook set stopped_at = $2, revision = revision + 1 "
-                              "where id = $1 and stopped_at is null";
+    static const char sql[] = "update webhook set stopped_at = $2, revision = $3 where id = $1";
+    _cleanup_arena struct arena arena = {0};
+    _cleanup_buf struct buf body = {0};
+    struct webhook h;
+    int rc = webhook_find(lov, o->hook->row.id, &arena, &h, err);
+    if (rc <= 0 || h.revoked_at != TIME_NONE || h.stopped_at != TIME_NONE)
+        return rc < 0 ? rc : 0;
+    h.stopped_at = now;
+    h.revision++;
     struct db_stmt *s = db_use(lov, sql);
-    db_bind_text(s, 1, o->hook->row.id);
-    db_bind_int(s, 2, now);
-    return db_run(s, err);
+    db_bind_text(s, 1, h.id);
+    db_bind_int(s, 2, h.stopped_at);
+    db_bind_int(s, 3, h.revision);
+    rc = db_run(s, err);
+    if (rc)
+        return rc;
+    webhook_body(&h, &body);
+    struct ledger_event event = {
+        .prev = -1,
+        .at = now,
+        .kind = STR("webhook.stop"),
+        .actor = STR("lov"),
+        .body = buf_view(&body),
+    };
+    return ledger_append(engine_ledger(d->engine), lov, &event, err);
 }
 
 static bool is_last(const struct deliverer *d, const struct outcome *o)
@@ -87,7 +107,7 @@ static int save_outcome(struct deliverer *d, struct db *lov, const struct outcom
     if (wait < o->end.retry_after_ms)
         wait = o->end.retry_after_ms;
     int rc = keep(lov, o, is_last(d, o) ? TIME_NONE : now + wait, now, err);
-    return rc == 0 && o->end.gone ? stop_hook(lov, o, now, err) : rc;
+    return rc == 0 && o->end.gone ? stop_hook(d, lov, o, now, err) : rc;
 }
 
 /* What waits for an endpoint that answers again need not wait for its time. */

@@ -31,9 +31,8 @@ int webhook_unseal(const struct identity *who, const struct webhook *h, struct w
     "id, recipient, url, kinds, created_at, revoked_at, stopped_at, revision, sealed"
 /* Texts from the arena. */
 void webhook_from_row(struct db_stmt *s, struct arena *arena, struct webhook *out);
-/* 1 and *out, or 0. */
-int webhook_find(struct db *lov, struct str id, struct arena *arena, struct webhook *out,
-                 struct err *err);
+/* Appends the body of the event that leaves the row like this. */
+void webhook_body(const struct webhook *h, struct buf *out);
 /* Is the event one that goes there? */
 bool webhook_wants(const struct webhook *h, const struct ledger_event *event);
 

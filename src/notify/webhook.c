@@ -1,5 +1,7 @@
 /* webhook.c - webhooks as rows, and the writes that change them. Each change is an event of the
- * ledger, without the URL's secrets and without the signing ones. */
+ * ledger with the hash of the row: neither the URL's secrets nor the signing ones can be read
+ * there.
+ */
 #include "notify/private.h"
 
 #include <string.h>
@@ -82,7 +84,7 @@ bool webhook_wants(const struct webhook *h, const struct ledger_event *event)
         return true;
     /* Of its own activities, and what it is told of others' requests. */
     struct str activity = event->activity, recipient = str_cut(&activity, '/');
-    if (str_is(event->kind, "notification.make"))
+    if (str_starts(event->kind, STR("notification.")))
         return says(event, "recipient", h->recipient);
     return event->activity.n && str_eq(recipient, h->recipient);
 }
@@ -144,17 +146,41 @@ int webhook_find(struct db *lov, struct str id, struct arena *arena, struct webh
     return 1;
 }
 
+struct sha256 webhook_state(const struct webhook *h)
+{
+    _cleanup_buf struct buf text = {0};
+    struct jw j = {.out = &text};
+    jw_object_start(&j);
+    jw_str_member(&j, "url", h->url);
+    jw_str_member(&j, "kinds", h->kinds);
+    jw_optional_member(&j, "recipient", h->recipient);
+    jw_time_member(&j, "created_at", h->created_at);
+    jw_time_member(&j, "revoked_at", h->revoked_at);
+    jw_time_member(&j, "stopped_at", h->stopped_at);
+    jw_int_member(&j, "revision", h->revision);
+    jw_hex_member(&j, "sealed", h->sealed.p, h->sealed.n);
+    jw_object_end(&j);
+    return sha256_of(buf_view(&text));
+}
+
+void webhook_body(const struct webhook *h, struct buf *out)
+{
+    struct sha256 state = webhook_state(h);
+    struct jw j = {.out = out};
+    jw_object_start(&j);
+    jw_str_member(&j, "webhook", h->id);
+    jw_optional_member(&j, "recipient", h->recipient);
+    jw_hex_member(&j, "state_sha256", state.b, sizeof state.b);
+    jw_object_end(&j);
+}
+
 /* ---- writing ---- */
 
 static int append(struct write_scope *scope, const char *kind, const struct webhook *h,
                   int64_t *seq, struct err *err)
 {
     _cleanup_buf struct buf body = {0};
-    struct jw j = {.out = &body};
-    jw_object_start(&j);
-    jw_str_member(&j, "webhook", h->id);
-    jw_optional_member(&j, "recipient", h->recipient);
-    jw_object_end(&j);
+    webhook_body(h, &body);
     return engine_append(scope, kind, (struct str){0}, buf_view(&body), seq, err);
 }
 

@@ -364,6 +364,22 @@ int policy_compile(const struct policy_bundle *bundle, const struct policy_past_
                    size_t past_count, int64_t as_of, struct policy **out,
                    struct policy_findings *findings, struct err *err);
 
+/* SET: from one value to another; IS: of what is new or gone, the value that it has. */
+enum policy_detail_kind {
+    POLICY_D_SET,
+    POLICY_D_IS,
+    POLICY_D_ADDED,
+    POLICY_D_REMOVED,
+    POLICY_D_CHANGED
+};
+struct policy_detail {
+    enum policy_detail_kind kind;
+    const char *field;        /* "retention", "basis": a word of diff*.c */
+    struct str part;          /* of a category: the field of its records that it is of; or empty */
+    struct str name;          /* "gdpr" of a basis, "sv" of a text; or empty */
+    struct str before, after; /* before: of SET; empty: none */
+    const char *unit;         /* "days"; or "" */
+};
 enum policy_change_kind { POLICY_ADDED, POLICY_REMOVED, POLICY_CHANGED };
 struct policy_change {
     enum policy_change_kind kind;
@@ -371,8 +387,10 @@ struct policy_change {
         *what; /* "activity", "recipient", "purpose", "category", "law", "notice", "controller" */
     struct str id;
     struct str recipient, purpose; /* of an activity, and of each activity that a notice serves */
-    struct str detail;             /* "retention 365 -> 730 days; category contact added" */
-    bool material; /* of a notice: consents under the older version no longer hold */
+    const struct policy_detail *details;
+    size_t detail_count;
+    struct str detail; /* the same: "retention 365 -> 730 days; category contact added" */
+    bool material;     /* of a notice: consents under the older version no longer hold */
 };
 struct policy_diff {
     struct arena arena;

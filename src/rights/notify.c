@@ -199,8 +199,9 @@ static int note(struct write_scope *scope, const struct notification_key *key, s
     return db_run(s, err);
 }
 
-/* 1: it is there and open; 0: there, but acknowledged already. */
-static int find_open(struct write_scope *scope, const struct notification_key *key, struct err *err)
+/* 1: it is there and open, and *recipient is whose; 0: there, but acknowledged already. */
+static int find_open(struct write_scope *scope, const struct notification_key *key,
+                     struct str *recipient, struct err *err)
 {
     static const char sql[] =
         "select recipient, acknowledged_at from notification where shard = $1 and seq = $2";
@@ -212,6 +213,8 @@ static int find_open(struct write_scope *scope, const struct notification_key *k
         return rc;
     bool found = rc == 1 && (!key->recipient.n || str_eq(key->recipient, db_text(s, 0)));
     bool open = found && db_is_null(s, 1);
+    if (open)
+        *recipient = arena_str(scope->arena, db_text(s, 0));
     if (rc == 1)
         db_done(s);
     if (!found)
@@ -224,13 +227,15 @@ static int acknowledge(struct engine_write *w, struct write_scope *scope, struct
 {
     const struct notification_key *key = w->input;
     _cleanup_buf struct buf body = {0};
+    struct str recipient = {0};
     w->out_seq = key->seq;
-    int rc = find_open(scope, key, err);
+    int rc = find_open(scope, key, &recipient, err);
     if (rc != 1)
         return rc;
     struct jw j = {.out = &body};
     jw_object_start(&j);
     jw_int_member(&j, "notification", key->seq);
+    jw_str_member(&j, "recipient", recipient);
     jw_object_end(&j);
     rc = engine_append(scope, "notification.acknowledge", (struct str){0}, buf_view(&body),
                        &w->out_seq, err);

@@ -173,20 +173,6 @@ static int check_events(struct checking *c)
     return rc < 0 ? rc : 0;
 }
 
-/* A store from before there were requests has none; 1 or 0. */
-static int has_requests(struct db *lov, struct err *err)
-{
-    static const char sql[] = "select count(*) from migration where number >= $1";
-    struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, RIGHTS_MIGRATION);
-    int rc = db_step(s, err);
-    if (rc != 1)
-        return rc;
-    bool has = db_int(s, 0) > 0;
-    db_done(s);
-    return has;
-}
-
 int rights_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
 {
     static const char requests[] = "select " REQUEST_COLUMNS " from request where shard = $1";
@@ -198,8 +184,11 @@ int rights_verify(struct db *lov, uint32_t shard, struct state_report *out, stru
     int rc = db_begin_read(lov, err);
     if (rc)
         return rc;
-    int has = rc = has_requests(lov, err);
-    if (has == 1)
+    /* A store from before there were requests has none. */
+    int64_t number = 0;
+    rc = db_migrated(lov, &number, err);
+    bool has = number >= RIGHTS_MIGRATION;
+    if (rc == 0 && has)
         rc = check_rows(&c, requests, check_request);
     if (rc == 0 && has && !out->wrong)
         rc = check_rows(&c, holds, check_hold);

@@ -493,19 +493,6 @@ static int check_blocks(struct checking *c)
     return rc < 0 ? rc : 0;
 }
 
-/* The newest migration: a store, or a copy of one, that an older program made has no records. */
-static int newest(struct db *lov, int64_t *out, struct err *err)
-{
-    static const char sql[] = "select max(number) from migration";
-    struct db_stmt *s = db_use(lov, sql);
-    int rc = db_step(s, err);
-    if (rc != 1)
-        return rc;
-    *out = db_int(s, 0);
-    db_done(s);
-    return 0;
-}
-
 int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
 {
     struct checking c = {.lov = lov, .shard = shard, .out = out, .err = err};
@@ -514,8 +501,9 @@ int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
     int rc = db_begin_read(lov, err);
     if (rc)
         return rc;
+    /* A store, or a copy of one, that an older program made has no records. */
     int64_t number = 0;
-    rc = newest(lov, &number, err);
+    rc = db_migrated(lov, &number, err);
     c.has_issues = number >= ISSUE_MIGRATION;
     c.has_limits = number >= LIMITS_MIGRATION;
     if (rc == 0 && number >= RECORD_MIGRATION && !c.has_limits)

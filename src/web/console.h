@@ -111,4 +111,9 @@ http_handler console_reads, console_read_propose, console_read, console_read_app
     console_read_reject, console_read_file;
 http_handler console_requests, console_request_open, console_request, console_request_step;
 
+/* ---- console_diff.c ---- */
+
+/* The changes that the API tells of a proposal, in the language of the page. */
+void set_changes(struct visit *v, const json_t *answer);
+
 #endif

@@ -306,27 +306,6 @@ int console_propose(struct http_call *call)
 
 /* ---- one proposal ---- */
 
-static void set_changes(struct visit *v, const json_t *answer)
-{
-    const json_t *change;
-    size_t i;
-    json_t *list = json_array();
-    json_array_foreach(json_object_get(answer, "changes"), i, change) {
-        json_t *view = json_object();
-        set_text(view, "kind", word_of(v, "change_", member(change, "kind")));
-        set_text(view, "what", word_of(v, "what_", member(change, "what")));
-        set_text(view, "id", member(change, "id"));
-        set_text(view, "detail", member(change, "detail"));
-        set_true(view, "material", json_is_true(json_object_get(change, "material")));
-        set_int(view, "consumers", member_int(change, "consumers"));
-        set_int(view, "consents", member_int(change, "consents"));
-        set_int(view, "lost", member_int(change, "permits_lost"));
-        set_int(view, "won", member_int(change, "permits_won"));
-        json_array_append_new(list, view);
-    }
-    json_object_set_new(v->view, "changes", list);
-}
-
 static struct str proposal_target(struct visit *v, const char *rest)
 {
     _cleanup_buf struct buf target = {0};

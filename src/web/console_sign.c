@@ -340,6 +340,24 @@ int console_welcome_page(struct http_call *call)
     return rc ? welcome_form(&v, e, 200, NULL) : visit_trouble(&v, 410, "oops_invitation");
 }
 
+/* With the hash of what they sign in with: a password that somebody else puts there is noticed.
+ * Both parts of it are long and random, or made with a salt that is. */
+static int append_open(struct engine_write *w, struct write_scope *scope, const struct uid *id,
+                       struct err *err)
+{
+    _cleanup_buf struct buf body = {0};
+    struct jw j = {.out = &body};
+    struct sha256 hash;
+    int rc = staff_credentials(scope->identities, id, &hash, err);
+    if (rc <= 0)
+        return rc ? rc : err_set(err, LOV_ECORRUPT, "an account was not kept");
+    jw_object_start(&j);
+    jw_hex_member(&j, "staff", id->b, sizeof id->b);
+    jw_hex_member(&j, "credentials_sha256", hash.b, sizeof hash.b);
+    jw_object_end(&j);
+    return engine_append(scope, "staff.open", (struct str){0}, buf_view(&body), &w->out_seq, err);
+}
+
 /* Once: whoever comes second finds no link. A passkey that was there is asked for all the same: a
  * link alone does not stand in for both. */
 static int write_account(struct engine_write *w, struct write_scope *scope, struct err *err)
@@ -359,8 +377,7 @@ static int write_account(struct engine_write *w, struct write_scope *scope, stru
         rc = staff_invitation_end(scope->identities, &id, err);
     if (rc == 0)
         rc = staff_session_end_all(scope->identities, &id, NULL, err);
-    return rc ? rc
-              : engine_append(scope, "staff.open", (struct str){0}, STR("{}"), &w->out_seq, err);
+    return rc ? rc : append_open(w, scope, &id, err);
 }
 
 static int account_made(struct http_call *call)

@@ -199,7 +199,7 @@ int sign_in_passkey(struct http_call *call)
     int rc = passkey_find_for(&v, STR("sign-in"), &e->passkey, &e->count, &err);
     if (rc == 0)
         return sign_again(&v, 401, "sign_passkey_wrong");
-    if (rc < 0 || (rc = find_old(&v, e, &err)) < 0)
+    if (rc < 0 || find_old(&v, e, &err) < 0)
         return visit_error(&v, &err);
     new_session(&v, e, &e->passkey.cid);
     struct web_write *w = web_write_new(&v, WRITE_OTHER);

@@ -219,7 +219,7 @@ def test_a_policy_is_proposed_by_one_and_approved_by_another(server, open_browse
     browser.find("form.stack button").click()
     browser.wait(lambda b: "/console/policy/proposals/" in b.driver.current_url)
     here = browser.driver.current_url
-    assert f"-> {days} days" in browser.find(".change").text
+    assert f"→ {days} days" in browser.find(".change").text
     assert not browser.all("form[action$='/approve']") and browser.all("form[action$='/reject']")
     browser.become(two).open(here)
     assert "Ett Ombud" in browser.find(".facts").text
@@ -275,7 +275,35 @@ def test_the_files_in_force_are_downloaded_and_proposed_as_an_archive(server):
     answer = staff.post("/console/policy/propose", csrf=staff.token(),
                         files=[("files", ("policy.zip", changed.getvalue(), "application/zip"))])
     assert answer.status_code == 303, answer.text
-    assert "777 days" in staff.page(answer.headers["Location"]).replace("&gt;", ">")
+    assert "777 days" in staff.page(answer.headers["Location"])
+
+
+def test_what_a_proposal_changes_is_told_in_the_language_of_the_page(server):
+    staff = Staff(server, "privacy_officer", language="sv")
+    text = activities(555).replace("{gdpr: consent, ccpa: opt_out}", "{gdpr: consent, ccpa: consent}", 1)
+    answer = staff.post("/console/policy/propose", csrf=staff.token(),
+                        files=[("files", ("activities.yaml", text.encode(), "text/yaml"))])
+    assert answer.status_code == 303, answer.text
+    page = staff.page(answer.headers["Location"])
+    [activity] = re.findall(r"<article class=\"card change\"><h3>Ändrat: aktivitet.*?</article>", page, re.S)
+    told = [re.sub(r"<[^>]+>", "", one) for one in re.findall(r"<li>(.*?)</li>", activity, re.S)]
+    assert "Bevaras: 365 → 555 dagar" in told
+    assert any(one.startswith("Rättslig grund (") and one.endswith("Tillåtet tills någon säger nej → Samtycke")
+               for one in told), told
+    assert " -&gt; " not in page and " days" not in page and "retention" not in page
+
+
+def test_all_that_may_differ_has_a_word_in_each_language():
+    found = set()
+    for name in os.listdir(os.path.join(ROOT, "src", "policy")):
+        if name.startswith("diff"):
+            with open(os.path.join(ROOT, "src", "policy", name), encoding="utf-8") as source:
+                found |= set(re.findall(r'(?:diff_(?:str|int|bool|end|day|names|text)|detail_(?:set|is|is_int|add))\('
+                                        r'[^"();]*"([a-z_.]+)"', source.read()))
+    assert {"retention", "basis", "kept", "deadline", "range", "utc_offsets_west", "text"} <= found
+    for language in ("en", "sv"):
+        missing = [field for field in found if f"diff_{field}" not in WORDS[language]]
+        assert not missing, (language, missing)
 
 
 # ---- requests ----

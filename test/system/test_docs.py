@@ -166,7 +166,7 @@ def test_the_commands_of_the_backup_guide_run(tmp_path):
 def test_the_commands_about_the_ledger_run(tmp_path):
     make_demo(tmp_path)
     shown = blocks("docs/ledger.md")
-    assert len(shown) == 3
+    assert len(shown) == 4
     result = bash("\n".join(shown).replace("build/lov", LOV), tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "are those of the checkpoint" in result.stdout

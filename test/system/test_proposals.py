@@ -43,6 +43,9 @@ def test_a_policy_is_put_in_force_by_two(server):  # noqa: F811
     made = answer.json()
     assert made["state"] == "open" and made["own"] and made["base_version"] == before
     assert [c["detail"] for c in made["changes"] if c["what"] == "activity"] == ["retention 365 -> 400 days"]
+    assert [c["details"] for c in made["changes"] if c["what"] == "activity"] == [[
+        {"kind": "set", "field": "retention", "part": None, "name": None, "before": "365", "after": "400",
+         "unit": "days"}]]
     assert answer.headers["Location"] == f"/v1/policy/proposals/{made['id']}"
     assert version(server) == before
     refused = decide(server, one, made, "approve", hash=made["hash"])
@@ -119,3 +122,5 @@ def test_files_that_were_changed_in_the_store_are_not_approved(server):  # noqa:
         assert version(again) == made["base_version"]
     finally:
         again.stop()
+    with sqlite3.connect(os.path.join(server.folder, "lov.db")) as db:
+        db.execute("update policy_proposal set bundle = ?", (text,))

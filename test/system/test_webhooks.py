@@ -193,6 +193,12 @@ def test_a_recipient_gets_its_own_events_alone(server, endpoint):
     # Who was erased is named to the recipient that had their data, so that it can erase them too.
     told = until(lambda: endpoint.taken("notification.make"))[0]["data"]
     assert (told["right"], told["recipient"], told["consumer"]) == ("erasure", "marketing", "w-bo")
+    # ... and told that this is acknowledged, which another system of theirs may have done.
+    [open_one] = server.marketing.get(server.url + "/v1/notifications", timeout=20).json()["items"]
+    server.marketing.post(f"{server.url}/v1/notifications/{open_one['id']}/acknowledge", json={},
+                          timeout=20).raise_for_status()
+    done = until(lambda: endpoint.taken("notification.acknowledge"))[0]["data"]
+    assert (done["recipient"], done["consumer"]) == ("marketing", None)
     until(lambda: (len(endpoint.taken("consent.give")), len(endpoint.taken("consent.withdraw"))) == (2, 1))
     kinds = [e["type"] for e in endpoint.taken()]
     assert not [kind for kind in kinds if kind.startswith("lov.request.")]

@@ -148,6 +148,49 @@ static void test_stopping_races_with_resuming(void **state)
     }
 }
 
+struct knocker {
+    struct sockaddr_in at;
+    _Atomic bool gone;
+    _Atomic int knocks;
+};
+
+/* Comes and goes, as often as it can, until the server is gone. */
+static void *knock(void *ctx)
+{
+    struct knocker *k = ctx;
+    while (!k->gone) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)!connect(fd, (struct sockaddr *)&k->at, sizeof k->at);
+        close(fd);
+        k->knocks++;
+    }
+    return NULL;
+}
+
+static void test_stopping_races_with_clients_that_come(void **state)
+{
+    enum { ROUNDS = 150, CLIENTS = 3 };
+    struct world *world = *state;
+    world->options.threads = 4;
+    for (int i = 0; i < ROUNDS; i++) {
+        pthread_t clients[CLIENTS];
+        start(world);
+        int port = atoi(strrchr(http_server_address(world->server).p, ':') + 1);
+        struct knocker knocker = {.at = {.sin_family = AF_INET,
+                                         .sin_port = htons((uint16_t)port),
+                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+        for (int k = 0; k < CLIENTS; k++)
+            pthread_create(&clients[k], NULL, knock, &knocker);
+        while (knocker.knocks < 300 + i)
+            sched_yield();
+        http_server_stop(world->server, 0);
+        world->server = NULL;
+        knocker.gone = true;
+        for (int k = 0; k < CLIENTS; k++)
+            pthread_join(clients[k], NULL);
+    }
+}
+
 /* ---- TLS ---- */
 
 static void make_certificate(const struct world *world, const char *name)
@@ -258,6 +301,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_stop_that_waits_no_longer_lets_work_end_in_peace,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_stopping_races_with_resuming, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stopping_races_with_clients_that_come, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_tls_takes_new_certificates_and_keeps_good_ones, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(

@@ -191,6 +191,10 @@ static void test_a_webhook_gets_what_it_asked_for_and_may_know(void **state)
     assert_false(
         wants("risk", "notification", "notification.make", "", "{\"recipient\":\"marketing\"}"));
     assert_false(wants("risk", "notification", "notification.make", "", "[]"));
+    assert_true(wants("risk", "notification.acknowledge", "notification.acknowledge", "",
+                      "{\"recipient\":\"risk\"}"));
+    assert_false(
+        wants("risk", "notification", "notification.acknowledge", "", "{\"notification\":7}"));
     assert_true(wants("risk", "consent", "webhook.test", "", "{\"webhook\":\"0123456789abcdef\"}"));
     assert_false(wants("", "consent", "webhook.test", "", "{\"webhook\":\"1123456789abcdef\"}"));
     assert_true(webhook_kind_check(STR("consent")) && webhook_kind_check(STR("request.fulfil")));

@@ -106,6 +106,12 @@ static void test_a_change_of_an_activity_is_told_in_detail(void **state)
                                   "automated_decision forbidden -> allowed"));
     assert_true(str_is(c->recipient, "risk"));
     assert_true(str_is(c->purpose, "credit_scoring"));
+    assert_int_equal(c->detail_count, 3);
+    const struct policy_detail *first = &c->details[0];
+    assert_int_equal(first->kind, POLICY_D_SET);
+    assert_string_equal(first->field, "retention");
+    assert_true(str_is(first->before, "90") && str_is(first->after, "180"));
+    assert_string_equal(first->unit, "days");
     /* No other activity keeps credit details that long. */
     c = find_change(POLICY_CHANGED, "category", "credit");
     assert_non_null(c);
