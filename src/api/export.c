@@ -336,8 +336,12 @@ static json_t *page_fields(const struct policy *policy, const struct policy_cate
     const char *key;
     json_object_foreach((json_t *)data, key, value) {
         _cleanup_buf struct buf text = {0};
+        const json_t *amount = json_object_get(value, "amount");
+        const json_t *currency = json_object_get(value, "currency");
         if (json_is_string(value))
             buf_str(&text, json_text(value));
+        else if (json_is_string(amount) && json_is_string(currency))
+            buf_printf(&text, "%s %s", json_string_value(amount), json_string_value(currency));
         else
             json_canonical(value, &text);
         json_t *field = json_object();
@@ -349,6 +353,33 @@ static json_t *page_fields(const struct policy *policy, const struct policy_cate
         json_array_append_new(fields, field);
     }
     return fields;
+}
+
+/* "purposes": {"names": [labels]} and so on, of what narrows a record. */
+static void page_limits(const struct policy *policy, struct str lang, const json_t *limits,
+                        json_t *shown)
+{
+    const char *kind;
+    json_t *ids, *id;
+    json_object_foreach((json_t *)limits, kind, ids) {
+        json_t *names = json_array(), *view = json_object();
+        size_t i;
+        json_array_foreach(ids, i, id) {
+            struct str name = json_text(id);
+            const struct policy_text *label = NULL;
+            const struct policy_recipient *r = policy ? policy_recipient(policy, name) : NULL;
+            const struct policy_purpose *p = policy ? policy_purpose(policy, name) : NULL;
+            if (strcmp(kind, "recipients") == 0)
+                label = r ? &r->label : NULL;
+            else
+                label = p ? &p->label : NULL;
+            if (label)
+                name = policy_text_in(policy, label, lang);
+            json_array_append_new(names, json_stringn(name.p, name.n));
+        }
+        json_object_set_new(view, "names", names);
+        json_object_set_new(shown, kind, view);
+    }
 }
 
 static json_t *page_records(struct exporting *x, const struct policy *policy, struct str lang)
@@ -366,6 +397,7 @@ static json_t *page_records(struct exporting *x, const struct policy *policy, st
             json_object_set(shown, "source", json_object_get(item, "source"));
             json_object_set_new(shown, "fields",
                                 page_fields(policy, c, lang, json_object_get(item, "data")));
+            page_limits(policy, lang, json_object_get(item, "limits"), shown);
             json_array_append_new(list, shown);
         }
         json_object_set_new(group, "category", json_string(category));
