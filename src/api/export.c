@@ -189,6 +189,21 @@ static int read_lists(struct exporting *x)
     return rc;
 }
 
+/* The random number that receipts name them by: of an erasure, too, when nothing else is left. */
+static int add_number(struct exporting *x)
+{
+    struct identity_row who;
+    _cleanup_buf struct buf number = {0};
+    int rc = consumer_find(api_of(x->call)->engine, x->id, &who, x->err);
+    if (rc == 0)
+        return err_reason(x->err, LOV_ECONFLICT, "erased", "the consumer was erased");
+    if (rc < 0)
+        return rc;
+    hex_encode(who.cid.b, sizeof who.cid.b, &number);
+    json_object_set_new(x->consumer, "number", json_stringn(number.p, number.n));
+    return 0;
+}
+
 /* ---- records ---- */
 
 static int keep_record(void *ctx, const struct vault_item *item)
@@ -517,6 +532,8 @@ static int write_export(struct exporting *x, const struct engine_write *recorded
     int rc = engine_publish(api_of(x->call)->engine, x->err);
     if (rc == 0)
         rc = read_lists(x);
+    if (rc == 0)
+        rc = add_number(x);
     if (rc == 0)
         rc = add_json(x, "consumer.json", x->consumer);
     if (rc == 0)

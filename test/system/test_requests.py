@@ -182,6 +182,24 @@ def test_a_receipt_of_an_export_is_proven_by_lov_receipt_verify(server, tmp_path
     lov("receipt", "verify", str(path), "--key", key)
 
 
+def test_who_never_answered_anything_knows_the_receipt_of_their_erasure_by_their_export(server, tmp_path):
+    known(server, "r-silent", residence="SE")
+    request = opened(server, "r-silent", "access")
+    step(server, request, "verify-identity", note="BankID")
+    file = export(server, request)
+    number = json.loads(file.read("consumer.json"))["number"]
+    assert f"<dd>{number}</dd>" in file.read("index.html").decode()
+    assert not [name for name in file.namelist() if name.startswith("receipts/")]
+    request = opened(server, "r-silent", "erasure")
+    step(server, request, "verify-identity", note="BankID")
+    erased = step(server, request, "fulfil")["erasure"]
+    path = tmp_path / "erased.json"
+    path.write_text(lov("receipt", "erasure", erased, "--dir", server.folder))
+    key = server.admin.get(server.url + "/v1/log", timeout=20).json()["shards"][0]["key"]
+    assert json.loads(lov("receipt", "verify", path, "--key", key, "--json"))["consumer"] == number
+    assert f"the consumer of the number {number} was erased" in lov("receipt", "verify", path, "--key", key)
+
+
 def in_files(folder, text):
     found = subprocess.run(["grep", "-rlaF", "--exclude=permits*", text, str(folder)],
                            capture_output=True, text=True, check=False)
