@@ -189,6 +189,21 @@ static int read_lists(struct exporting *x)
     return rc;
 }
 
+/* The random number that receipts name them by: of an erasure, too, when nothing else is left. */
+static int add_number(struct exporting *x)
+{
+    struct identity_row who;
+    _cleanup_buf struct buf number = {0};
+    int rc = consumer_find(api_of(x->call)->engine, x->id, &who, x->err);
+    if (rc == 0)
+        return err_reason(x->err, LOV_ECONFLICT, "erased", "the consumer was erased");
+    if (rc < 0)
+        return rc;
+    hex_encode(who.cid.b, sizeof who.cid.b, &number);
+    json_object_set_new(x->consumer, "number", json_stringn(number.p, number.n));
+    return 0;
+}
+
 /* ---- records ---- */
 
 static int keep_record(void *ctx, const struct vault_item *item)
@@ -336,8 +351,12 @@ static json_t *page_fields(const struct policy *policy, const struct policy_cate
     const char *key;
     json_object_foreach((json_t *)data, key, value) {
         _cleanup_buf struct buf text = {0};
+        const json_t *amount = json_object_get(value, "amount");
+        const json_t *currency = json_object_get(value, "currency");
         if (json_is_string(value))
             buf_str(&text, json_text(value));
+        else if (json_is_string(amount) && json_is_string(currency))
+            buf_printf(&text, "%s %s", json_string_value(amount), json_string_value(currency));
         else
             json_canonical(value, &text);
         json_t *field = json_object();
@@ -349,6 +368,33 @@ static json_t *page_fields(const struct policy *policy, const struct policy_cate
         json_array_append_new(fields, field);
     }
     return fields;
+}
+
+/* "purposes": {"names": [labels]} and so on, of what narrows a record. */
+static void page_limits(const struct policy *policy, struct str lang, const json_t *limits,
+                        json_t *shown)
+{
+    const char *kind;
+    json_t *ids, *id;
+    json_object_foreach((json_t *)limits, kind, ids) {
+        json_t *names = json_array(), *view = json_object();
+        size_t i;
+        json_array_foreach(ids, i, id) {
+            struct str name = json_text(id);
+            const struct policy_text *label = NULL;
+            const struct policy_recipient *r = policy ? policy_recipient(policy, name) : NULL;
+            const struct policy_purpose *p = policy ? policy_purpose(policy, name) : NULL;
+            if (strcmp(kind, "recipients") == 0)
+                label = r ? &r->label : NULL;
+            else
+                label = p ? &p->label : NULL;
+            if (label)
+                name = policy_text_in(policy, label, lang);
+            json_array_append_new(names, json_stringn(name.p, name.n));
+        }
+        json_object_set_new(view, "names", names);
+        json_object_set_new(shown, kind, view);
+    }
 }
 
 static json_t *page_records(struct exporting *x, const struct policy *policy, struct str lang)
@@ -366,6 +412,7 @@ static json_t *page_records(struct exporting *x, const struct policy *policy, st
             json_object_set(shown, "source", json_object_get(item, "source"));
             json_object_set_new(shown, "fields",
                                 page_fields(policy, c, lang, json_object_get(item, "data")));
+            page_limits(policy, lang, json_object_get(item, "limits"), shown);
             json_array_append_new(list, shown);
         }
         json_object_set_new(group, "category", json_string(category));
@@ -485,6 +532,8 @@ static int write_export(struct exporting *x, const struct engine_write *recorded
     int rc = engine_publish(api_of(x->call)->engine, x->err);
     if (rc == 0)
         rc = read_lists(x);
+    if (rc == 0)
+        rc = add_number(x);
     if (rc == 0)
         rc = add_json(x, "consumer.json", x->consumer);
     if (rc == 0)

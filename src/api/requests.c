@@ -25,6 +25,7 @@ static const struct policy_refusal *refusal_of(const struct policy *p, const str
     return law ? law_refusal(law, r->right, r->reason) : NULL;
 }
 
+/* What people wrote is for those who may see evidence; what is to be erased, for all. */
 static int write_sealed(const struct request_writer *rw, const struct request *r, struct jw *w,
                         struct err *err)
 {
@@ -34,8 +35,9 @@ static int write_sealed(const struct request_writer *rw, const struct request *r
     if (rc < 0 || !text.n)
         return rc < 0 ? rc : 0;
     rc = json_read(buf_view(&text), &all, err);
-    static const char *const names[] = {"detail", "notes"};
-    for (size_t i = 0; rc == 0 && i < 2; i++) {
+    static const char *const names[] = {"categories", "detail", "notes"};
+    size_t count = rw->open_sealed ? 3 : 1;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
         const json_t *value = json_object_get(all, names[i]);
         _cleanup_buf struct buf part = {0};
         if (!value)
@@ -74,7 +76,7 @@ static int request_write(const struct request_writer *rw, const struct request *
     jw_int_member(w, "event", r->event);
     if (rw->erasure)
         jw_int_member(w, "erasure", rw->erasure);
-    if (rc == 0 && rw->open_sealed)
+    if (rc == 0)
         rc = write_sealed(rw, r, w, err);
     jw_object_end(w);
     rules_unref(rules);
@@ -140,6 +142,7 @@ int requests_get(struct http_call *call)
 struct create_request {
     struct str consumer, right, channel;
     int64_t received_at;
+    struct json_names categories;
     json_t *detail;
 };
 static const struct json_field create_fields[] = {
@@ -148,8 +151,18 @@ static const struct json_field create_fields[] = {
     {"right", JSON_K_NAME, offsetof(struct create_request, right), true, 0, 0},
     {"channel", JSON_K_NAME, offsetof(struct create_request, channel), true, 0, 0},
     {"received_at", JSON_K_TIME, offsetof(struct create_request, received_at), false, 0, 0},
+    {"categories", JSON_K_NAMES, offsetof(struct create_request, categories), false, 1, 64},
     {"detail", JSON_K_ANY, offsetof(struct create_request, detail), false, 0, 0},
 };
+
+static struct json_names names_of(struct http_call *call, const struct json_names *in)
+{
+    struct json_names out = {arena_array(&call->arena, in->count + 1, sizeof *out.items),
+                             in->count};
+    for (size_t i = 0; i < in->count; i++)
+        out.items[i] = arena_str(&call->arena, in->items[i]);
+    return out;
+}
 
 static int answer_create(struct http_call *call)
 {
@@ -181,6 +194,7 @@ int requests_create(struct http_call *call)
         .right = arena_str(&call->arena, in.right),
         .channel = arena_str(&call->arena, in.channel),
         .received_at = in.received_at,
+        .categories = names_of(call, &in.categories),
     };
     request_open(&p->writes[0], new);
     p->writes[0].consumer = in.consumer;
@@ -231,10 +245,10 @@ static int answer_step(struct http_call *call)
     bool clean;
     if (w->job.rc)
         return answer_problem(call, &w->job.err);
-    if (s->change.category_count)
+    if (s->change.categories.count)
         engine_unclean(api_of(call)->engine);
     if (w->kind == WRITE_ERASE ||
-        s->change.category_count) /* durable whatever becomes of this; housekeeping tries again */
+        s->change.categories.count) /* durable whatever becomes of this; housekeeping tries again */
         engine_scrub(api_of(call)->engine, 2000, &clean, &ignored);
     return answer_request(call, 200, s->request.shard, s->request.seq,
                           w->kind == WRITE_ERASE ? w->out_seq : 0);
@@ -248,7 +262,7 @@ static int submit_step(struct http_call *call, struct stepping *s)
     bool fulfil = s->change.step == STEP_FULFIL;
     p->more = s;
     w->consumer = s->consumer;
-    if (fulfil && str_is(s->request.right, "erasure") && !s->change.category_count)
+    if (fulfil && str_is(s->request.right, "erasure") && !s->change.categories.count)
         w->kind = WRITE_ERASE;
     else
         w->kind = WRITE_OTHER;
@@ -361,16 +375,6 @@ static int find_consumer(struct http_call *call, struct stepping *s, struct err 
     return rc < 0 ? rc : 0;
 }
 
-static void keep_categories(struct http_call *call, const struct json_names *in,
-                            struct request_change *change)
-{
-    struct str *names = arena_array(&call->arena, in->count + 1, sizeof *names);
-    for (size_t i = 0; i < in->count; i++)
-        names[i] = arena_str(&call->arena, in->items[i]);
-    change->categories = names;
-    change->category_count = in->count;
-}
-
 static int read_step(struct http_call *call, struct stepping *s, struct err *err)
 {
     struct step_request in = {0};
@@ -384,7 +388,7 @@ static int read_step(struct http_call *call, struct stepping *s, struct err *err
         rc = err_reason(err, LOV_EINVAL, "unknown_field",
                         "categories: of the fulfilment of an erasure only");
     if (rc == 0)
-        keep_categories(call, &in.categories, &s->change);
+        s->change.categories = names_of(call, &in.categories);
     if (rc == 0)
         rc = request_json(&call->arena, in.note, "note", true, EVIDENCE_MAX, &s->change.note, err);
     if (rc == 0)
@@ -408,6 +412,9 @@ int requests_step(struct http_call *call)
         rc = err_reason(&err, LOV_EFORBIDDEN, "forbidden", "this key may not erase consumers");
     if (rc == 0)
         rc = find_consumer(call, s, &err);
+    if (rc == 0 && fulfil && !s->change.categories.count)
+        rc = request_categories(api_of(call)->engine, &s->request, &call->arena,
+                                &s->change.categories, &err);
     if (rc == 0 && fulfil)
         rc = request_recipients(api_of(call)->engine, &s->who, &call->arena, &s->change.told, &err);
     bool objection = fulfil && str_is(s->request.right, "objection");

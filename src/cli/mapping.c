@@ -121,8 +121,14 @@ static const struct target consumer_targets[] = {
 };
 /* Then the fields of the record, as the mapping names them. */
 static const struct target record_targets[] = {
-    {"consumer", V_TEXT, true},     {"category", V_TEXT, true},       {"source", V_TEXT, false},
-    {"observed_at", V_TIME, false}, {"retention_end", V_TIME, false},
+    {"consumer", V_TEXT, true},
+    {"category", V_TEXT, true},
+    {"source", V_TEXT, false},
+    {"observed_at", V_TIME, false},
+    {"retention_end", V_TIME, false},
+    {"limits.purposes", V_LIST, false},
+    {"limits.objections", V_LIST, false},
+    {"limits.recipients", V_LIST, false},
 };
 enum { RECORD_TARGETS = sizeof record_targets / sizeof *record_targets, TARGETS_MAX = 70 };
 /* In place of a column's: the number of the row. */
@@ -535,27 +541,29 @@ static void write_value(const struct mapping *m, size_t i, struct str text, stru
     }
 }
 
-/* Opens and closes the object that "notice.id" is a member of, and names the member. */
-static void write_name(const char *name, bool *inside, struct jw *w)
+/* Opens and closes the object that "notice.id" is a member of, and names the member. *object is the
+ * one that is open, or empty. */
+static void write_name(const char *name, struct str *object, struct jw *w)
 {
     const char *dot = strchr(name, '.');
-    if (*inside && !dot)
+    struct str own = {name, dot ? (size_t)(dot - name) : 0};
+    bool same = str_eq(own, *object);
+    if (object->n && !same)
         jw_object_end(w);
-    if (dot && !*inside) {
-        char object[32];
-        snprintf(object, sizeof object, "%.*s", (int)(dot - name), name);
-        jw_key(w, object);
+    if (dot && !same) {
+        char key[32];
+        snprintf(key, sizeof key, "%.*s", STR_ARG(own));
+        jw_key(w, key);
         jw_object_start(w);
     }
-    *inside = dot != NULL;
+    *object = own;
     jw_key(w, dot ? dot + 1 : name);
 }
 
 static void write_item(const struct mapping *m, const struct str *values, struct arena *arena,
                        struct jw *w, struct import_item *item)
 {
-    bool inside = false;
-    struct str text;
+    struct str object = {0}, text;
     jw_object_start(w);
     for (size_t i = 0; i < m->target_count && !item->err.code; i++) {
         const struct target *t = &m->targets[i];
@@ -576,10 +584,10 @@ static void write_item(const struct mapping *m, const struct str *values, struct
             item->category = arena_str(arena, text);
             continue;
         }
-        write_name(t->name, &inside, w);
+        write_name(t->name, &object, w);
         write_value(m, i, text, w, item);
     }
-    if (inside)
+    if (object.n)
         jw_object_end(w);
     jw_object_end(w);
 }

@@ -25,6 +25,17 @@ static int print_answer(struct cli *c, const struct cli_answer *a)
     return CLI_YES;
 }
 
+static void write_categories(struct cli *c, struct jw *w)
+{
+    if (!cli_value(c, "categories"))
+        return;
+    struct str list = cli_text(c, "categories");
+    jw_array_member(w, "categories");
+    while (list.n)
+        jw_str(w, str_cut(&list, ','));
+    jw_array_end(w);
+}
+
 /* ---- open ---- */
 
 static int run_open(struct cli *c)
@@ -40,6 +51,7 @@ static int run_open(struct cli *c)
         jw_str_member(&w, "received_at", cli_text(c, "received"));
     if (cli_value(c, "detail"))
         jw_str_member(&w, "detail", cli_text(c, "detail"));
+    write_categories(c, &w);
     jw_object_end(&w);
     int code = cli_ask(c, "POST", "/v1/requests", buf_view(&body), &a);
     return code ? code : print_answer(c, &a);
@@ -54,6 +66,7 @@ static const struct cli_option open_options[] = {
     {"channel", "NAME", "how it came in; web when not given", NULL, false},
     {"received", "TIME", "when (RFC 3339); now when not given", NULL, false},
     {"detail", "TEXT", "what they wrote; kept under their key", NULL, false},
+    {"categories", "ID,...", "of an erasure: the records of these only", NULL, false},
 };
 const struct cli_command cmd_request_open = {
     .name = "request open",
@@ -123,7 +136,11 @@ static int run_show(struct cli *c)
     if (!c->json && *detail)
         printf("  %s\n", detail);
     size_t i;
-    json_t *note;
+    json_t *category, *note;
+    json_array_foreach(json_object_get(a.json, "categories"), i, category) {
+        if (!c->json)
+            printf("  only: %s\n", json_string_value(category));
+    }
     json_array_foreach(json_object_get(a.json, "notes"), i, note) {
         if (!c->json)
             printf("  %s  %s: %s\n", json_cstr(note, "at"), json_cstr(note, "step"),
@@ -139,7 +156,8 @@ const struct cli_command cmd_request_show = {
     .most = 1,
     .summary = "show a request with what was written about it",
     .text =
-        "The line of lov request list, then what the consumer wrote and the notes of each step.",
+        "The line of lov request list, then what the consumer wrote, the categories that alone\n"
+        "are to be erased, and the notes of each step.",
     .run = run_show,
 };
 
@@ -197,13 +215,8 @@ static int run_step(struct cli *c)
     jw_object_start(&w);
     if (cli_value(c, "note"))
         jw_str_member(&w, "note", cli_text(c, "note"));
-    if (c->command == &cmd_request_fulfil && cli_value(c, "categories")) {
-        struct str list = cli_text(c, "categories");
-        jw_array_member(&w, "categories");
-        while (list.n)
-            jw_str(&w, str_cut(&list, ','));
-        jw_array_end(&w);
-    }
+    if (c->command == &cmd_request_fulfil)
+        write_categories(c, &w);
     if (c->command == &cmd_request_refuse)
         jw_str_member(&w, "reason", cli_text(c, "reason"));
     jw_object_end(&w);
@@ -228,7 +241,9 @@ static const struct cli_option note_options[] = {
 };
 static const struct cli_option fulfil_options[] = {
     {"note", "TEXT", "kept with the request, under the consumer's key", NULL, false},
-    {"categories", "ID,...", "of an erasure: delete the records of these only", NULL, false},
+    {"categories", "ID,...",
+     "of an erasure: delete the records of these only; those asked for when not given", NULL,
+     false},
 };
 static const struct cli_option needed_options[] = {
     {"note", "TEXT", "kept with the request, under the consumer's key", NULL, true},

@@ -152,11 +152,12 @@ static int add_draft(struct batch *b, const struct uid *cid, uint32_t shard, str
 /* ---- a change of the policy ---- */
 
 struct news {
-    const char *what; /* "notice", "changed", "removed", "added" */
+    const char *what; /* "notice", "changed", "removed", "added", "taken_over" */
     struct str recipient, purpose, notice;
     int version;
     bool material;
-    bool applies; /* to the consumer at hand */
+    bool everybody; /* also to those who have never answered anything */
+    bool applies;   /* to the consumer at hand */
 };
 
 struct changes {
@@ -164,6 +165,7 @@ struct changes {
     struct policy_diff diff;
     struct news items[MOST_CHANGES];
     size_t count;
+    bool everybody; /* one of them is for everybody */
 };
 
 static void free_changes(struct changes *c)
@@ -171,6 +173,13 @@ static void free_changes(struct changes *c)
     policy_diff_free(&c->diff);
     policy_unref(c->before);
     policy_unref(c->after);
+}
+
+/* Whoever buys the business gets the data of all who do not say no. */
+static bool takes_over(const struct policy *p, struct str recipient)
+{
+    const struct policy_recipient *r = policy_recipient(p, recipient);
+    return r && r->kind == RECIPIENT_SUCCESSOR;
 }
 
 static void add_news(struct changes *c, const struct policy_change *change)
@@ -181,6 +190,10 @@ static void add_news(struct changes *c, const struct policy_change *change)
     struct news n = {.recipient = change->recipient, .purpose = change->purpose};
     if (strcmp(change->what, "activity") == 0) {
         n.what = activity[change->kind];
+        if (change->kind == POLICY_ADDED && takes_over(c->after, change->recipient)) {
+            n.what = "taken_over";
+            n.everybody = c->everybody = true;
+        }
     } else if (strcmp(change->what, "notice") == 0 && change->kind == POLICY_CHANGED) {
         const struct policy_notice *notice = policy_notice(c->after, change->id);
         n.what = "notice";
@@ -208,6 +221,12 @@ static int read_changes(struct db *lov, const struct round *r, struct changes *c
     return 0;
 }
 
+static void see_anybody(struct changes *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        c->items[i].applies = c->items[i].applies || c->items[i].everybody;
+}
+
 /* Of an answer that was given before: what changes for it. */
 static void see_answer(struct changes *c, struct str recipient, struct str purpose,
                        struct str status)
@@ -217,6 +236,8 @@ static void see_answer(struct changes *c, struct str recipient, struct str purpo
     for (size_t i = 0; i < c->count; i++) {
         struct news *n = &c->items[i];
         bool same = str_eq(n->purpose, purpose);
+        if (n->everybody)
+            continue;
         if (strcmp(n->what, "added") == 0)
             n->applies = n->applies || (same && str_is(status, "active"));
         else
@@ -271,13 +292,18 @@ static void forget_consumer(struct changes *c)
         c->items[i].applies = false;
 }
 
-/* The answers of whole consumers: the last one of a full page may have more on the next. */
+/* The answers of whole consumers: the last one of a full page may have more on the next. Whoever
+ * has given none is a row without an answer. */
 static int read_answers(struct batch *b, struct changes *c, struct err *err)
 {
-    static const char sql[] =
+    static const char answers[] =
         "select cid, recipient, purpose, status, given_at from consent where shard = $1 and "
         "cid > $2 order by cid, seq limit $3";
-    struct db_stmt *s = db_use(b->lov, sql);
+    static const char all[] =
+        "select p.cid, a.recipient, a.purpose, a.status, a.given_at from consumer p left join "
+        "consent a on a.shard = p.shard and a.cid = p.cid where p.shard = $1 and p.cid > $2 "
+        "order by p.cid, a.seq limit $3";
+    struct db_stmt *s = db_use(b->lov, c->everybody ? all : answers);
     struct uid cid = {0};
     int64_t rows = 0;
     int rc = 0;
@@ -295,7 +321,8 @@ static int read_answers(struct batch *b, struct changes *c, struct err *err)
         memcpy(cid.b, bytes.p, bytes.n);
         any = true;
         rows++;
-        if (db_int(s, 4) < b->round->begun_at)
+        see_anybody(c);
+        if (!db_is_null(s, 1) && db_int(s, 4) < b->round->begun_at)
             see_answer(c, db_text(s, 1), db_text(s, 2), db_text(s, 3));
     }
     db_done(s);

@@ -4,7 +4,6 @@
 #ifndef LOV_RIGHTS_PRIVATE_H
 #define LOV_RIGHTS_PRIVATE_H
 
-#include "base/json.h"
 #include "rights/rights.h"
 #include "vault/vault.h"
 
@@ -21,6 +20,9 @@ int request_row_get(struct db *lov, uint32_t shard, int64_t seq, struct arena *a
                     struct request *out, struct err *err);
 int request_row_put(struct db *lov, const struct request *r, struct err *err);
 void request_event_body(const struct request *r, struct buf *out);
+/* The categories in what is sealed with a request, once it is unsealed. */
+int categories_take(struct str sealed, struct arena *arena, struct json_names *out,
+                    struct err *err);
 
 #define HOLD_COLUMNS "cid, seq, event, category, reason, source, until, released"
 int hold_from_row(struct db_stmt *s, uint32_t shard, struct arena *arena, struct hold *out,

@@ -22,6 +22,33 @@ int request_unseal(struct engine *e, const struct request *r, struct buf *json, 
     return r->sealed.n ? consent_unseal(e, &c, json, err) : 0;
 }
 
+int categories_take(struct str sealed, struct arena *arena, struct json_names *out, struct err *err)
+{
+    static const struct json_field fields[] = {{"categories", JSON_K_NAMES, 0, false, 0, 64}};
+    _cleanup_json json_t *all = NULL;
+    *out = (struct json_names){0};
+    if (!sealed.n)
+        return 0;
+    int rc = json_read(sealed, &all, err);
+    if (rc == 0)
+        rc = json_take(all, fields, 1, JSON_IGNORE_UNKNOWN, "", arena, out, err);
+    for (size_t i = 0; rc == 0 && i < out->count; i++)
+        out->items[i] = arena_str(arena, out->items[i]);
+    return rc;
+}
+
+int request_categories(struct engine *e, const struct request *r, struct arena *arena,
+                       struct json_names *out, struct err *err)
+{
+    _cleanup_buf struct buf text = {0};
+    *out = (struct json_names){0};
+    int rc = request_unseal(e, r, &text, err);
+    if (rc >= 0)
+        rc = categories_take(buf_view(&text), arena, out, err);
+    secret_wipe_bytes(text.p, text.n);
+    return rc;
+}
+
 /* ---- lists ---- */
 
 static int each(struct db_stmt *s, struct arena *arena,

@@ -16,6 +16,7 @@
 #ifndef LOV_RIGHTS_RIGHTS_H
 #define LOV_RIGHTS_RIGHTS_H
 
+#include "base/json.h"
 #include "consent/consent.h"
 
 enum request_state {
@@ -94,9 +95,13 @@ struct request_filter {
 /* In order of seq. Stops when `row` returns non-zero and returns that. */
 int request_list(struct engine *e, const struct request_filter *filter, struct arena *arena,
                  int (*row)(void *ctx, const struct request *r), void *ctx, struct err *err);
-/* {"detail": ..., "identity": ..., "notes": [...]}, appended; nothing where there is nothing or the
- * consumer was erased. */
+/* {"categories": [...], "detail": ..., "notes": [...]}, appended; nothing where there is nothing or
+ * the consumer was erased. */
 int request_unseal(struct engine *e, const struct request *r, struct buf *json, struct err *err);
+/* The categories that an erasure was asked for, names from the arena: none where it is of all that
+ * there is, and once the consumer was erased. */
+int request_categories(struct engine *e, const struct request *r, struct arena *arena,
+                       struct json_names *out, struct err *err);
 
 /* ---- writes ---- */
 
@@ -104,10 +109,12 @@ struct request_new {
     struct str right, channel; /* web app phone paper email api: a name */
     int64_t received_at;       /* TIME_NONE: now; not in the future, at most a year ago */
     struct str detail;         /* JSON; may be empty */
+    /* Of an erasure: the records of these only; none: all that there is of them. */
+    struct json_names categories;
 };
 /* Makes *w the write (WRITE_OTHER) that opens a request; w->out_seq becomes its seq. Refusals:
  * unknown_consumer, erased, unknown_right, no_such_right (in the consumer's law),
- * time_out_of_range. */
+ * time_out_of_range, unknown_category, unknown_field (categories of another right). */
 void request_open(struct engine_write *w, const struct request_new *request);
 
 /* The recipients to whom data of a consumer was disclosed. */
@@ -128,13 +135,13 @@ struct request_change {
     struct recipients told;
     /* Fulfilment of an erasure: only the records of these categories are deleted, and the consumer
      * stays; none: all that there is of them. */
-    const struct str *categories;
-    size_t category_count;
+    struct json_names categories;
 };
 /* Makes *w take the step. w->kind stays where it is WRITE_CONSUMER or WRITE_ERASE: then both happen
  * or neither does. The write names the request's consumer. Refusals: unknown_request, wrong_state,
  * already_extended, too_late (to extend after the first period), unknown_reason, note_required,
- * erased, on_hold (erasure: says why), unknown_category. */
+ * erased, on_hold (erasure: says why), unknown_category, not_asked_for (an erasure of more than the
+ * categories that it was asked for). */
 void request_change(struct engine_write *w, const struct request_change *change);
 
 /* Makes a WRITE_ERASE, of no request, keep what has to be kept: refuses with on_hold, and closes

@@ -34,19 +34,38 @@ static int put(struct write_scope *scope, const char *kind, struct request *r, s
 
 /* ---- what people write ---- */
 
+static int open_sealed(struct write_scope *scope, const struct request *r, json_t **out,
+                       struct err *err)
+{
+    _cleanup_buf struct buf text = {0};
+    int rc = r->sealed.n ? scope_unseal(scope, r->sealed, &text, err) : 0;
+    if (rc == 0)
+        rc = json_read(text.n ? buf_view(&text) : STR("{}"), out, err);
+    secret_wipe_bytes(text.p, text.n);
+    return rc;
+}
+
+static int close_sealed(struct write_scope *scope, struct request *r, const json_t *all,
+                        struct err *err)
+{
+    _cleanup_buf struct buf text = {0};
+    json_canonical(all, &text);
+    if (text.n > SEALED_MAX)
+        return err_reason(err, LOV_EINVAL, "invalid_field",
+                          "what is kept with a request is at most %d bytes in all", SEALED_MAX);
+    int rc = scope_seal(scope, buf_view(&text), &r->sealed, err);
+    secret_wipe_bytes(text.p, text.n);
+    return rc;
+}
+
 /* Adds to what is sealed: "detail" once, then notes, each with its step and time. */
 static int add_note(struct write_scope *scope, struct request *r, const char *step, struct str note,
                     struct err *err)
 {
-    _cleanup_buf struct buf text = {0};
     _cleanup_json json_t *all = NULL, *value = NULL;
     if (!note.n)
         return 0;
-    int rc = r->sealed.n ? scope_unseal(scope, r->sealed, &text, err) : 0;
-    if (rc == 0)
-        rc = json_read(text.n ? buf_view(&text) : STR("{}"), &all, err);
-    secret_wipe_bytes(text.p, text.n);
-    buf_clear(&text);
+    int rc = open_sealed(scope, r, &all, err);
     /* What was checked is an object or a string, which alone is no document to json_read(). */
     if (rc == 0) {
         value = json_loadb(note.p, note.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
@@ -58,22 +77,86 @@ static int add_note(struct write_scope *scope, struct request *r, const char *st
     if (!step) {
         json_object_set(all, "detail", value);
     } else {
+        _cleanup_buf struct buf at = {0};
         json_t *notes = json_object_get(all, "notes"), *item = json_object();
         if (!notes)
             json_object_set_new(all, "notes", notes = json_array());
-        time_format(scope->now, &text);
+        time_format(scope->now, &at);
         json_object_set_new(item, "step", json_string(step));
-        json_object_set_new(item, "at", json_stringn(text.p, text.n));
+        json_object_set_new(item, "at", json_stringn(at.p, at.n));
         json_object_set(item, "note", value);
         json_array_append_new(notes, item);
-        buf_clear(&text);
     }
-    json_canonical(all, &text);
-    if (text.n > SEALED_MAX)
-        return err_reason(err, LOV_EINVAL, "invalid_field",
-                          "what is kept with a request is at most %d bytes in all", SEALED_MAX);
-    rc = scope_seal(scope, buf_view(&text), &r->sealed, err);
+    return close_sealed(scope, r, all, err);
+}
+
+/* ---- an erasure of some categories ---- */
+
+static int check_categories(const struct write_scope *scope, const struct json_names *names,
+                            struct err *err)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (!policy_category(scope->policy, names->items[i]))
+            return err_reason(err, LOV_EINVAL, "unknown_category",
+                              "the policy has no such category");
+    return 0;
+}
+
+static int keep_categories(struct write_scope *scope, struct request *r,
+                           const struct json_names *names, struct err *err)
+{
+    _cleanup_json json_t *all = NULL;
+    if (!names->count)
+        return 0;
+    if (!str_is(r->right, "erasure"))
+        return err_reason(err, LOV_EINVAL, "unknown_field", "categories: of an erasure only");
+    int rc = check_categories(scope, names, err);
+    if (rc == 0)
+        rc = open_sealed(scope, r, &all, err);
+    if (rc)
+        return rc;
+    json_t *list = json_array();
+    for (size_t i = 0; i < names->count; i++)
+        json_array_append_new(list, json_stringn(names->items[i].p, names->items[i].n));
+    json_object_set_new(all, "categories", list);
+    return close_sealed(scope, r, all, err);
+}
+
+static bool names_have(const struct json_names *names, struct str name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (str_eq(names->items[i], name))
+            return true;
+    return false;
+}
+
+/* Nothing goes that the consumer wants to stay. What they asked for may be gone from the policy. */
+static int check_asked_for(struct write_scope *scope, const struct request *r, bool everything,
+                           const struct json_names *names, struct err *err)
+{
+    _cleanup_buf struct buf text = {0};
+    struct json_names asked;
+    int rc = r->sealed.n ? scope_unseal(scope, r->sealed, &text, err) : 0;
+    if (rc == 0)
+        rc = categories_take(buf_view(&text), scope->arena, &asked, err);
     secret_wipe_bytes(text.p, text.n);
+    if (rc || !asked.count)
+        return rc ? rc : check_categories(scope, names, err);
+    bool fits = !everything;
+    for (size_t i = 0; i < names->count && fits; i++)
+        fits = names_have(&asked, names->items[i]);
+    return fits ? 0
+                : err_reason(err, LOV_ECONFLICT, "not_asked_for",
+                             "the consumer asked for the erasure of other categories only");
+}
+
+static int erase_categories(struct write_scope *scope, const struct json_names *names,
+                            struct err *err)
+{
+    int64_t erased;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < names->count; i++)
+        rc = vault_erase_category(scope, names->items[i], &erased, err);
     return rc;
 }
 
@@ -124,7 +207,9 @@ static int open_request(struct engine_write *w, struct write_scope *scope, struc
     if (rc)
         return rc;
     r.due_at = request_due(law, deadline, r.received_at, false);
-    rc = add_note(scope, &r, NULL, new->detail, err);
+    rc = keep_categories(scope, &r, &new->categories, err);
+    if (rc == 0)
+        rc = add_note(scope, &r, NULL, new->detail, err);
     if (rc == 0)
         rc = put(scope, "request.receive", &r, err);
     w->out_seq = r.seq;
@@ -254,21 +339,6 @@ static int close_others(struct write_scope *scope, int64_t but, struct err *err)
     return rc;
 }
 
-/* Of an erasure that is of some categories only. */
-static int erase_categories(struct write_scope *scope, const struct request_change *change,
-                            struct err *err)
-{
-    int64_t erased;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < change->category_count; i++) {
-        if (!policy_category(scope->policy, change->categories[i]))
-            return err_reason(err, LOV_EINVAL, "unknown_category",
-                              "the policy has no such category");
-        rc = vault_erase_category(scope, change->categories[i], &erased, err);
-    }
-    return rc;
-}
-
 static int step(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     const struct request_change *change = w->input;
@@ -283,10 +353,12 @@ static int step(struct engine_write *w, struct write_scope *scope, struct err *e
         rc = refuse(scope, &r, change, err);
     if (rc == 0 && change->step == STEP_VERIFY_IDENTITY)
         rc = need_note(change, "how the identity was established", err);
+    if (rc == 0 && change->step == STEP_FULFIL)
+        rc = check_asked_for(scope, &r, w->kind == WRITE_ERASE, &change->categories, err);
     if (rc == 0 && w->kind == WRITE_ERASE)
         rc = holds_check(scope, err);
     if (rc == 0)
-        rc = erase_categories(scope, change, err);
+        rc = erase_categories(scope, &change->categories, err);
     if (rc == 0)
         rc = add_note(scope, &r, request_step_name(change->step), change->note, err);
     if (rc)

@@ -136,6 +136,20 @@ int console_request_open(struct http_call *call)
 
 /* ---- one request ---- */
 
+/* Of an erasure of some categories: which. */
+static void set_categories(struct visit *v, json_t *view, const json_t *r)
+{
+    const json_t *category;
+    size_t i;
+    json_t *list = json_array();
+    json_array_foreach(json_object_get(r, "categories"), i, category) {
+        struct str label = category_label(v, json_text(category));
+        json_array_append_new(list, json_stringn(label.p, label.n));
+    }
+    set_true(view, "some", json_array_size(list) != 0);
+    json_object_set_new(view, "categories", list);
+}
+
 static void set_notes(struct visit *v, json_t *view, const json_t *r)
 {
     const json_t *note;
@@ -176,7 +190,10 @@ static void set_steps(struct visit *v, const json_t *r)
                                                 STEP_FULFIL,       STEP_EXTEND,
                                                 STEP_REFUSE,       STEP_WITHDRAW};
     enum request_state state = REQUEST_CLOSED, next;
-    bool erases = str_is(member(r, "right"), "erasure");
+    struct str right = member(r, "right");
+    bool erases = str_is(right, "erasure");
+    if (erases && json_object_get(r, "categories"))
+        right = STR("erasure_some");
     json_t *list = json_array();
     request_state_parse(member(r, "state"), &state);
     for (size_t i = 0; may(v, MAY_WRITE_REQUESTS) && i < sizeof offered / sizeof *offered; i++) {
@@ -188,7 +205,7 @@ static void set_steps(struct visit *v, const json_t *r)
         set_text(view, "step", name);
         set_text(view, "label", word_of(v, "step_do_", name));
         set_text(view, "help",
-                 offered[i] == STEP_FULFIL ? word_of(v, "fulfil_", member(r, "right"))
+                 offered[i] == STEP_FULFIL ? word_of(v, "fulfil_", right)
                                            : word_of(v, "step_help_", name));
         set_true(view, "final", offered[i] == STEP_FULFIL && erases);
         if (offered[i] == STEP_REFUSE)
@@ -296,6 +313,7 @@ static int show_request(struct visit *v, int status, struct str problem)
         return 0;
     json_t *view = json_object();
     set_request(v, view, answer);
+    set_categories(v, view, answer);
     set_notes(v, view, answer);
     json_object_set_new(v->view, "request", view);
     set_steps(v, answer);

@@ -17,16 +17,11 @@ static const struct policy_field *field_of(const struct visit *v, struct str cat
     return c ? policy_field(c, name) : NULL;
 }
 
-/* Where the policy has no label, the name as people write it: "order id". */
 static struct str field_label(const struct visit *v, const struct policy_field *f, struct str name)
 {
     if (f && f->label.in[0].n)
         return policy_text_in(v->policy, &f->label, v->language);
-    struct str out = arena_str(v->arena, name);
-    for (size_t i = 0; i < out.n; i++)
-        if (out.p[i] == '_')
-            ((char *)out.p)[i] = ' ';
-    return out;
+    return name_text(v, name);
 }
 
 static struct str value_text(const struct visit *v, const struct policy_field *f,
@@ -68,6 +63,35 @@ json_t *record_fields(const struct visit *v, struct str category, const json_t *
     return fields;
 }
 
+/* What the record may be used for, narrower than the policy says. */
+static int set_limits(const struct visit *v, struct str limits, json_t *view, struct err *err)
+{
+    static const struct {
+        const char *kind, *word;
+        struct str (*label)(const struct visit *v, struct str id);
+    } kinds[] = {{"purposes", "limit_purposes", purpose_label},
+                 {"objections", "limit_objections", purpose_label},
+                 {"recipients", "limit_recipients", recipient_label}};
+    _cleanup_json json_t *json = NULL;
+    int rc = limits.n ? json_read(limits, &json, err) : 0;
+    json_t *list = json_array(), *name;
+    json_object_set_new(view, "limits", list);
+    for (size_t i = 0; rc == 0 && i < sizeof kinds / sizeof *kinds; i++) {
+        size_t k;
+        json_t *limit = json_object(), *names = json_array();
+        json_array_foreach(json_object_get(json, kinds[i].kind), k, name) {
+            struct str label = kinds[i].label(v, json_text(name));
+            json_array_append_new(names, json_stringn(label.p, label.n));
+        }
+        set_text(limit, "what", word(v, kinds[i].word));
+        json_object_set_new(limit, "names", names);
+        if (json_array_size(names))
+            json_array_append(list, limit);
+        json_decref(limit);
+    }
+    return rc;
+}
+
 /* ---- records ---- */
 
 struct showing {
@@ -92,6 +116,7 @@ static void start_category(struct showing *s, struct str name)
     if (days)
         set_int(s->category, "kept", days);
     set_int(s->category, "count", 0);
+    set_true(s->category, "erasable", has_right(v, STR("erasure")));
     json_object_set_new(s->category, "records", json_array());
     json_array_append_new(s->categories, s->category);
 }
@@ -113,6 +138,7 @@ static int show_record(void *ctx, const struct vault_item *item)
     set_text(view, "source", item->source);
     set_moment(s->v, view, "observed", item->observed_at);
     json_object_set_new(view, "fields", record_fields(s->v, item->category, data));
+    rc = set_limits(s->v, item->limits, view, s->err);
     buf_printf(&seq, "%lld", (long long)item->seq);
     json_object_set(s->by_record, seq.p, view);
     json_array_insert_new(records, 0, view); /* newest first */
@@ -120,7 +146,7 @@ static int show_record(void *ctx, const struct vault_item *item)
         json_array_remove(records, SHOWN_OF_CATEGORY);
     if (count > SHOWN_OF_CATEGORY)
         set_int(s->category, "more", count - SHOWN_OF_CATEGORY);
-    return 0;
+    return rc;
 }
 
 /* ---- questions ---- */

@@ -62,7 +62,7 @@ static void set_change(struct visit *v, const json_t *change, json_t *view)
                  arena_printf(v->arena, "/portal/policies/%.*s?version=%lld", STR_ARG(notice),
                               (long long)json_integer_value(json_object_get(change, "version"))),
                  "change_read");
-    else if (str_is(what, "added"))
+    else if (str_is(what, "added") || str_is(what, "taken_over"))
         set_link(v, view, STR("/portal/choices"), "change_answer");
 }
 

@@ -175,6 +175,8 @@ struct str day_text(const struct visit *v, int32_t day);
 /* A word of the translations; its own name where it is missing. */
 struct str word(const struct visit *v, const char *name);
 struct str word_of(const struct visit *v, const char *prefix, struct str name);
+/* A name that has no label, as people write it: "order id". */
+struct str name_text(const struct visit *v, struct str name);
 /* Labels in the page's language; the name itself where the policy has no such. */
 struct str purpose_label(const struct visit *v, struct str id);
 struct str recipient_label(const struct visit *v, struct str id);
@@ -281,6 +283,8 @@ int signal_record(struct visit *v);
 
 /* ---- requests.c ---- */
 
+/* Does the consumer's law know it? */
+bool has_right(const struct visit *v, struct str right);
 /* Those of the rights (NULL ends) that the consumer's law knows, to ask for, into the view. */
 void set_rights(struct visit *v, const char *const *rights);
 

@@ -42,6 +42,24 @@ static int set_notes(struct visit *v, const struct request *r, json_t *view, str
     return 0;
 }
 
+/* Of an erasure of some categories: which. */
+static int set_categories(struct visit *v, const struct request *r, json_t *view, struct err *err)
+{
+    struct json_names names;
+    int rc = request_categories(v->engine, r, v->arena, &names, err);
+    if (rc || !names.count)
+        return rc;
+    json_t *list = json_array();
+    for (size_t i = 0; i < names.count; i++) {
+        struct str label = category_label(v, names.items[i]);
+        json_array_append_new(list, json_stringn(label.p, label.n));
+    }
+    set_true(view, "some", true);
+    json_object_set_new(view, "categories", list);
+    set_text(view, "right", word(v, "right_erasure_some"));
+    return 0;
+}
+
 static void set_refusal(struct visit *v, const struct request *r, json_t *view)
 {
     if (!r->reason.n)
@@ -79,6 +97,8 @@ static int request_row(void *ctx, const struct request *r)
     set_true(view, "file", export_allowed(r));
     set_refusal(v, r, view);
     int rc = set_notes(v, r, view, list->err);
+    if (rc == 0 && str_is(r->right, "erasure"))
+        rc = set_categories(v, r, view, list->err);
     json_array_insert_new(list->items, 0, view); /* newest first */
     if (json_array_size(list->items) > SHOWN_MOST)
         json_array_remove(list->items, SHOWN_MOST);
@@ -90,6 +110,12 @@ static int request_row(void *ctx, const struct request *r)
 static const struct policy_law *law_of(const struct visit *v)
 {
     return v->policy ? policy_law_of(v->policy, v->who.residence) : NULL;
+}
+
+bool has_right(const struct visit *v, struct str right)
+{
+    const struct policy_law *law = law_of(v);
+    return law && law_deadline(law, right);
 }
 
 void set_rights(struct visit *v, const char *const *rights)
@@ -132,42 +158,110 @@ int requests_page(struct http_call *call)
 
 /* ---- asking ---- */
 
+struct asking {
+    struct str right;
+    const struct policy_deadline *deadline;
+    struct str category; /* of an erasure: of this alone; empty: of everything */
+};
+
+static struct str page_of(const struct visit *v, const struct asking *ask)
+{
+    return arena_printf(v->arena, "/portal/ask/%.*s%s%.*s", STR_ARG(ask->right),
+                        ask->category.n ? "?category=" : "", STR_ARG(ask->category));
+}
+
 /* A right that the consumer's law knows; false with the answer filled for others, and for what
  * needs them to prove first who they are. */
-static bool take_right(struct visit *v, struct str *right, const struct policy_deadline **deadline)
+static bool take_right(struct visit *v, struct asking *out)
 {
     const struct policy_law *law = law_of(v);
-    *right = v->call->param[0];
-    *deadline = law ? law_deadline(law, *right) : NULL;
-    if (!*deadline) {
+    struct http_call *call = v->call;
+    *out = (struct asking){.right = call->param[0]};
+    out->deadline = law ? law_deadline(law, out->right) : NULL;
+    if (!http_form(call, "category", FIELD_MAX, &out->category))
+        http_query(call, "category", &out->category);
+    bool known = !out->category.n ||
+                 (str_is(out->right, "erasure") && policy_category(v->policy, out->category));
+    if (!out->deadline || !known) {
         visit_trouble(v, 404, "oops_missing");
         return false;
     }
-    return !request_needs_identity(*right) ||
-           visit_proved(v, arena_printf(v->arena, "/portal/ask/%.*s", STR_ARG(*right)).p);
+    return !request_needs_identity(out->right) || visit_proved(v, page_of(v, out).p);
 }
 
-static int ask_form(struct visit *v, struct str right, const struct policy_deadline *deadline,
-                    int status, const char *problem)
+/* ---- what has to be kept ---- */
+
+struct holding {
+    struct visit *v;
+    struct str category; /* empty: whatever is kept */
+    json_t *items;
+};
+
+/* Staff may name any reason; the usual ones have words. */
+static struct str hold_reason(const struct visit *v, struct str reason)
 {
-    set_text(v->view, "right", right);
-    set_text(v->view, "title", word_of(v, "right_", right));
-    set_text(v->view, "what", word_of(v, "right_what_", right));
-    set_text(v->view, "next", word_of(v, "right_next_", right));
+    const json_t *text =
+        json_object_get(v->words, arena_printf(v->arena, "hold_%.*s", STR_ARG(reason)).p);
+    return json_is_string(text) ? json_text(text) : name_text(v, reason);
+}
+
+static int hold_row(void *ctx, const struct hold *h)
+{
+    struct holding *list = ctx;
+    struct visit *v = list->v;
+    bool over = h->released || (h->until != TIME_NONE && h->until <= v->now);
+    if (over || (list->category.n && h->category.n && !str_eq(h->category, list->category)))
+        return 0;
+    json_t *view = json_object();
+    set_text(view, "reason", hold_reason(v, h->reason));
+    set_text(view, "source", h->source);
+    if (h->category.n)
+        set_text(view, "kept", category_label(v, h->category));
+    set_moment(v, view, "until", h->until);
+    json_array_append_new(list->items, view);
+    return 0;
+}
+
+static int set_holds(struct visit *v, struct str category, struct err *err)
+{
+    struct holding list = {v, category, json_array()};
+    int rc = hold_list(v->engine, &v->who.who, v->arena, hold_row, &list, err);
+    set_true(v->view, "held", json_array_size(list.items) != 0);
+    json_object_set_new(v->view, "holds", list.items);
+    return rc;
+}
+
+static int ask_form(struct visit *v, const struct asking *ask, int status, const char *problem)
+{
+    struct err err = {0};
+    bool some = ask->category.n != 0;
+    struct str name = some ? STR("erasure_some") : ask->right;
+    struct str title = word_of(v, "right_", name);
+    if (some)
+        title = arena_printf(v->arena, "%.*s: %.*s", STR_ARG(word(v, "data_erase")),
+                             STR_ARG(category_label(v, ask->category)));
+    set_text(v->view, "right", ask->right);
+    set_text(v->view, "category", ask->category);
+    set_text(v->view, "title", title);
+    set_text(v->view, "what", word_of(v, "right_what_", name));
+    set_text(v->view, "next", word_of(v, "right_next_", name));
     set_text(v->view, "problem", problem ? word(v, problem) : (struct str){0});
-    set_true(v->view, "final", str_is(right, "erasure"));
-    set_moment(v, v->view, "due", request_due(law_of(v), deadline, v->now, false));
+    if (str_is(ask->right, "erasure")) {
+        set_text(v->view, "final", word(v, some ? "ask_final_some" : "ask_final"));
+        if (set_holds(v, ask->category, &err) < 0)
+            return visit_error(v, &err);
+    }
+    set_moment(v, v->view, "due", request_due(law_of(v), ask->deadline, v->now, false));
     return visit_page(v, status, "ask.html", "requests");
 }
 
 int ask_page(struct http_call *call)
 {
     _cleanup_visit struct visit v = {0};
-    const struct policy_deadline *deadline;
-    struct str right;
-    if (!visit_begin(call, &v) || !take_right(&v, &right, &deadline))
+    struct asking ask;
+    if (!visit_begin(call, &v) || !take_right(&v, &ask))
         return 0;
-    return ask_form(&v, right, deadline, 200, NULL);
+    return ask_form(&v, &ask, 200, NULL);
 }
 
 static const char after_asking[] = "/portal/requests?done=asked";
@@ -203,23 +297,36 @@ static int asked(struct http_call *call)
     return web_submit(next, identified);
 }
 
-static int same_right(void *ctx, const struct request *r)
+struct waiting {
+    struct visit *v;
+    struct str category;
+    bool found;
+    struct err *err;
+};
+
+/* Of the same category, or of everything. */
+static int same_asked(void *ctx, const struct request *r)
 {
-    (void)r;
-    *(bool *)ctx = true;
-    return 1;
+    struct waiting *w = ctx;
+    struct json_names names;
+    int rc = request_categories(w->v->engine, r, w->v->arena, &names, w->err);
+    w->found = !names.count;
+    for (size_t i = 0; rc == 0 && i < names.count; i++)
+        w->found |= str_eq(names.items[i], w->category);
+    return rc ? rc : w->found;
 }
 
-static int is_waiting(struct visit *v, struct str right, bool *out, struct err *err)
+static int is_waiting(struct visit *v, const struct asking *ask, bool *out, struct err *err)
 {
+    struct waiting w = {v, ask->category, false, err};
     struct request_filter filter = {.consumer = &v->who.who,
-                                    .right = right,
+                                    .right = ask->right,
                                     .live = true,
                                     .due_before = TIME_NONE,
                                     .after = -1,
-                                    .limit = 1};
-    *out = false;
-    int rc = request_list(v->engine, &filter, v->arena, same_right, out, err);
+                                    .limit = INT64_MAX};
+    int rc = request_list(v->engine, &filter, v->arena, same_asked, &w, err);
+    *out = w.found;
     return rc < 0 ? rc : 0;
 }
 
@@ -227,16 +334,16 @@ int ask_post(struct http_call *call)
 {
     _cleanup_visit struct visit v = {0};
     _cleanup_buf struct buf detail = {0};
-    const struct policy_deadline *deadline;
+    struct asking ask;
     struct err err = {0};
-    struct str right, text = {0};
+    struct str text = {0};
     bool waiting;
-    if (!visit_post(call, &v) || !take_right(&v, &right, &deadline))
+    if (!visit_post(call, &v) || !take_right(&v, &ask))
         return 0;
-    if (is_waiting(&v, right, &waiting, &err))
+    if (is_waiting(&v, &ask, &waiting, &err))
         return visit_error(&v, &err);
     if (waiting)
-        return ask_form(&v, right, deadline, 409, "request_waiting");
+        return ask_form(&v, &ask, 409, "request_waiting");
     if (http_form(call, "text", FIELD_MAX, &text) && str_trim(text).n) {
         struct jw w = {.out = &detail};
         jw_str(&w, str_trim(text));
@@ -244,11 +351,15 @@ int ask_post(struct http_call *call)
     struct web_write *w = web_write_new(&v, WRITE_OTHER);
     struct request_new *new = arena_alloc(v.arena, sizeof *new);
     *new = (struct request_new){
-        .right = arena_str(v.arena, right),
+        .right = arena_str(v.arena, ask.right),
         .channel = STR("web"),
         .received_at = TIME_NONE,
         .detail = arena_str(v.arena, buf_view(&detail)),
     };
+    if (ask.category.n) {
+        new->categories = (struct json_names){arena_alloc(v.arena, sizeof(struct str)), 1};
+        new->categories.items[0] = arena_str(v.arena, ask.category);
+    }
     request_open(&w->w, new);
     return web_submit(w, asked);
 }

@@ -31,6 +31,15 @@ struct str word_of(const struct visit *v, const char *prefix, struct str name)
     return word(v, arena_printf(v->arena, "%s%.*s", prefix, STR_ARG(name)).p);
 }
 
+struct str name_text(const struct visit *v, struct str name)
+{
+    struct str out = arena_str(v->arena, name);
+    for (size_t i = 0; i < out.n; i++)
+        if (out.p[i] == '_')
+            ((char *)out.p)[i] = ' ';
+    return out;
+}
+
 /* ---- times ---- */
 
 struct str day_text(const struct visit *v, int32_t day)

@@ -309,9 +309,9 @@ def test_all_that_may_differ_has_a_word_in_each_language():
 # ---- requests ----
 
 
-def ask(server, consumer, right, detail="Please."):
+def ask(server, consumer, right, detail="Please.", **more):
     answer = server.admin.post(server.url + "/v1/requests", timeout=20, json={
-        "consumer": consumer, "right": right, "channel": "web", "detail": detail})
+        "consumer": consumer, "right": right, "channel": "web", "detail": detail, **more})
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]
 
@@ -389,6 +389,20 @@ def test_erasing_is_for_officers_and_tells_who_had_the_data(server, officer):
             if n["request"] == request][0]
     assert server.marketing.post(f"{server.url}/v1/notifications/{told['id']}/acknowledge", timeout=20).ok
     assert WORDS["en"]["heard_at"] in officer.page(f"/console/requests/{request}")
+
+
+def test_an_erasure_of_one_kind_of_data_says_which_and_takes_no_more(server, officer):
+    records = f"{server.url}/v1/consumers/00035/records/purchases"
+    request = ask(server, "00035", "erasure", categories=["purchases"])
+    assert officer.send(f"/console/requests/{request}/verify-identity", note="ok").status_code == 303
+    page = officer.page(f"/console/requests/{request}")
+    assert f"<dt>{WORDS['en']['request_only']}</dt><dd>Purchases" in page
+    assert WORDS["en"]["fulfil_erasure_some"] in page and WORDS["en"]["fulfil_erasure"] not in page
+    assert officer.send(f"/console/requests/{request}/fulfil").status_code == 303
+    page = officer.page(f"/console/requests/{request}")
+    assert WORDS["en"]["state_fulfilled"] in page and WORDS["en"]["consumer_gone"] not in page
+    query = {"purpose": "customer_support", "recipient": "customer_service"}
+    assert server.admin.get(records, params=query, timeout=20).json()["items"] == []
 
 
 def test_a_request_by_phone_is_recorded(server):

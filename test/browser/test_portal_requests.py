@@ -168,6 +168,12 @@ def test_who_wants_to_be_erased_has_just_proved_who_they_are(later):
     answer = person.post("/portal/ask/erasure", csrf=token(page), text="now")
     assert answer.status_code == 303 and "/portal/prove" in answer.headers["Location"]
     assert [r["right"] for r in requests_of(later.server, "00007")] == ["access"]
+    answer = person.get("/portal/ask/erasure?category=purchases")
+    assert answer.headers["Location"] == "/portal/prove?next=/portal/ask/erasure?category=purchases"
+    some = person.page(answer.headers["Location"])
+    assert 'value="/portal/ask/erasure?category=purchases"' in some
+    answer = person.post("/portal/ask/erasure", csrf=token(some), category="purchases")
+    assert answer.headers["Location"] == "/portal/prove?next=/portal/ask/erasure?category=purchases"
     prove = person.page("/portal/prove?next=/portal/ask/erasure")
     answer = person.post("/portal/prove", csrf=token(prove), password=PASSWORD, next="/portal/ask/erasure")
     assert answer.status_code == 303 and answer.headers["Location"] == "/portal/ask/erasure"

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import zipfile
 
@@ -113,6 +114,11 @@ def records_of(file):
     return [{k: v for k, v in r.items() if k != "id"} for r in told(file, "records/purchases.json")]
 
 
+def consumer_of(file):
+    """Each installation draws a number of its own."""
+    return {k: v for k, v in told(file, "consumer.json").items() if k != "number"}
+
+
 def decisions_of(file):
     return [{**d, "consent": d.get("consent") is not None} for d in told(file, "decisions.json")]
 
@@ -129,7 +135,9 @@ def test_an_export_goes_into_an_empty_lov_and_comes_out_the_same(original, tmp_p
         assert taken(path, other.folder, code=1)["reason"] == "consumer_exists"
     finally:
         other.stop()
-    assert told(again, "consumer.json") == told(original, "consumer.json")
+    assert consumer_of(again) == consumer_of(original)
+    numbers = {told(file, "consumer.json")["number"] for file in (again, original)}
+    assert len(numbers) == 2 and all(re.fullmatch("[0-9a-f]{32}", n) for n in numbers)
     assert records_of(again) == records_of(original)
     assert sum("retention_end" in r for r in records_of(again)) == 3
     assert consents_of(again) == consents_of(original)

@@ -71,6 +71,47 @@ def test_columns_become_records_and_what_is_wrong_is_a_reject(folder):
     lov("log", "verify", "--dir", folder / "lov")
 
 
+LIMITED = ("who;what;only;never;by\n"
+           "1;A;service;;\n"
+           "1;B;service,ads;ads;customer_service, marketing\n"
+           "1;C;;;\n"
+           "1;D;everything;;\n"
+           "1;E;;;nobody_known\n"
+           "1;F;ads;;\n")
+
+
+def test_a_mapping_says_what_each_record_may_be_used_for(folder):
+    words = [{"from": "service", "to": "customer_support"}, {"from": "ads", "to": "personal_offers"}]
+    (folder / "m.yaml").write_text(json.dumps({
+        "kind": "records", "format": "csv", "delimiter": ";", "members": [
+            {"member": "consumer", "column": "who"}, {"member": "category", "constant": "purchases"},
+            {"member": "limits.recipients", "column": "by"},
+            {"member": "data.order_id", "column": "what"}, {"member": "data.product", "constant": "kettle"},
+            {"member": "data.bought_at", "constant": "2026-11-20", "type": "time", "date": "YYYY-MM-DD"},
+            {"member": "data.amount", "constant": "12.50", "type": "amount", "currency": "SEK"},
+            {"member": "limits.purposes", "column": "only", "values": words},
+            {"member": "limits.objections", "column": "never", "values": words}]}))
+    (folder / "f.csv").write_text(LIMITED)
+    told = load(folder, "f.csv", folder / "m.yaml", "--rejects", folder / "rejects.csv", code=1)
+    assert (told["accepted"], told["rejected"]) == (4, 2)
+    assert [line.split(",")[2] for line in (folder / "rejects.csv").read_text().splitlines()[1:]] == [
+        "invalid_row", "unknown_recipient"]
+    listed = json.loads(lov("records", "list", "--dir", folder / "lov", "--json"))["items"]
+    assert [r["limits"] for r in listed] == [
+        {"purposes": ["customer_support"]},
+        {"objections": ["personal_offers"], "purposes": ["customer_support", "personal_offers"],
+         "recipients": ["customer_service", "marketing"]}, {}, {"purposes": ["personal_offers"]}]
+    assert [r["order_id"] for r in support(folder, "1", "purchases")] == ["A", "B", "C"]
+    lov("log", "verify", "--dir", folder / "lov")
+
+
+def test_the_example_is_imported_with_what_the_consumer_objects_to(folder):
+    assert load(folder, os.path.join(ROOT, "data", "records.example.csv"), "records.example.yaml")["accepted"] == 3
+    listed = json.loads(lov("records", "list", "--dir", folder / "lov", "--json"))["items"]
+    assert len(listed) == 3
+    assert [r["limits"] for r in listed if r["limits"]] == [{"objections": ["personal_offers"]}]
+
+
 def test_an_account_is_a_record_of_its_owner(folder):
     assert load(folder, "client.csv", "berka-clients.yaml")["accepted"] == 3
     told = load(folder, "account.csv", "berka-accounts.yaml", code=1)

@@ -94,6 +94,21 @@ def serve(demo, tmp_path):  # noqa: F811
     lov("log", "verify", "--dir", tmp_path / "lov")
 
 
+def sold(folder, name, begins):
+    """The demo's policy where the successor begins then; None: nobody takes over."""
+    policy = folder / name
+    shutil.copytree(os.path.join(ROOT, "policy"), policy)
+    file = policy / "recipients.yaml"
+    file.write_text(re.sub(r"from: 2026-11-01", f"from: {begins or '2026-11-01'}", file.read_text(encoding="utf-8")),
+                    encoding="utf-8")
+    if not begins:
+        file = policy / "activities.yaml"
+        text = file.read_text(encoding="utf-8")
+        file.write_text(re.sub(r"  - id: business_transfer_by_nyhandel\n.*?(?=\n  - id: )", "", text, flags=re.S),
+                        encoding="utf-8")
+    return policy
+
+
 def new_policy(folder, change):
     """The demo's policy with the next version of the notice about personal offers, or a new recipient."""
     policy = folder / f"policy-{change}"
@@ -136,6 +151,24 @@ def test_a_change_of_the_policy_is_told_to_whom_it_concerns_once(serve, tmp_path
     event = [e for e in server.admin.get(server.url + "/v1/events", params={"limit": 1000}, timeout=20).json()["items"]
              if e["kind"] == "message.round"]
     assert [e["told"] for e in event] == [asked]
+
+
+def test_a_new_owner_is_told_to_everybody(serve, tmp_path):
+    server = serve()
+    for who in ("m-quiet", "m-other"):
+        assert server.admin.put(f"{server.url}/v1/consumers/{who}", json={"residence": "SE"}, timeout=20).ok
+    quiet, busy = Person(server, "m-quiet"), Person(server, "00005")
+    lov("policy", "apply", sold(tmp_path, "before", None), "--dir", server.folder)
+    lov("policy", "apply", sold(tmp_path, "sold", "2099-01-01"), "--dir", server.folder)
+    until(lambda: rows(server, "select 1 from message_round where version = 3 and ended_at is not null"), 60)
+    everybody, = rows(server, "select count(*) from consumer")[0]
+    assert rows(server, "select told from message_round where version = 3") == [(everybody,)]
+    answered = "select count(distinct cid) from consent where purpose = 'business_transfer' and status <> 'superseded'"
+    assert rows(server, "select told from message_round where version = 2") == rows(server, answered)
+    for person in (quiet, busy):
+        await_title(person, "The policy has changed")
+        page = person.page(re.search(r"/portal/messages/event-\d+", person.page("/portal/messages"))[0])
+        assert "gets a new owner" in page and "Nyhandel" in page and 'href="/portal/choices"' in page
 
 
 def test_a_new_recipient_is_told_to_those_who_said_yes_to_the_purpose(serve, tmp_path):

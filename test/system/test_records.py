@@ -4,6 +4,7 @@ connection that a client may leave; what is due goes; sums by the server's own c
 import csv
 import io
 import json
+import re
 import socket
 import subprocess
 import threading
@@ -266,3 +267,45 @@ def test_many_records_are_listed_changed_and_deleted(server):
     refused = subprocess.run([LOV, "records", "delete", "--dir", server.folder], timeout=60,
                              capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and "name a --consumer" in refused.stderr
+
+
+def test_metrics_count_what_is_found_by_kind(demo, tmp_path):  # noqa: F811
+    subprocess.run(["cp", "-a", str(demo), str(tmp_path / "lov")], check=True)
+    server = Server(tmp_path / "lov")
+
+    def found():
+        text = server.admin.get(server.url + "/metrics", timeout=20).text
+        return {kind: int(n) for kind, n in re.findall(r'^lov_findings_total\{finding="(\w+)"\} (\d+)$', text, re.M)}
+
+    def bought(n, **changes):
+        return {**PURCHASE, "data": {**PURCHASE["data"], "order_id": f"M-{n}", **changes}}
+
+    def contact(email, **more):
+        return {"data": {"name": "Ada", "email": email}, **more}
+
+    def usual(count):
+        return {"records": [bought(n, amount={"amount": f"{300 + n}.00", "currency": "SEK"}) for n in range(count)]}
+
+    kinds = {
+        "out_of_range": [("f-range", "purchases", bought(1, quantity=5000))],
+        "rule_broken": [("f-rule", "profile", {"data": {"birth_date": "1999-05-01", "customer_since": "1990-05-01"}})],
+        "outlier": [("f-usual", "purchases", usual(120)),
+                    ("f-dear", "purchases", bought(2, amount={"amount": "900000.00", "currency": "SEK"}))],
+        "duplicate": [("f-twice", "purchases", bought(3)), ("f-twice", "purchases", bought(3))],
+        "likeness": [("f-ada", "contact", contact("a@example.com")), ("f-eve", "contact", contact("a@example.com"))],
+        "stale": [("f-old", "contact", contact("old@example.com", observed_at="2024-01-15T10:00:00Z"))],
+    }
+    try:
+        before = found()
+        assert before == {kind: 0 for kind in kinds}
+        for kind, records in kinds.items():
+            for consumer, category, body in records:
+                assert put(server, consumer, body, category).status_code == 201
+            expected = {**before, kind: before[kind] + 1}
+            deadline = time.monotonic() + 30
+            while found() != expected:  # what is stale is looked for by a job
+                assert kind == "stale" and time.monotonic() < deadline, (kind, found(), expected)
+                time.sleep(0.05)
+            before = expected
+    finally:
+        server.stop()

@@ -17,6 +17,8 @@ from test_http import LOV, ROOT, Server, demo, lov  # noqa: F401 (fixture)
 from test_openapi import CONTRACT, check
 
 SECRET = "Kungsgatan 17 tredje vaningen"
+BOUGHT = {"order_id": "E-1", "bought_at": "2026-11-20T10:15:30Z", "product": "kettle", "quantity": 1,
+          "amount": {"amount": "349.50", "currency": "SEK"}}
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +128,23 @@ def test_an_export_is_complete_and_its_hashes_and_schemas_are_right(server):
     kinds = [e["kind"] for e in json.loads(file.read("history.json"))]
     assert kinds.count("record.put") == 20 and kinds[-1] == "record.disclose"
     page = file.read("index.html").decode()
-    assert '<html lang="sv">' in page and "a &quot;kettle&quot;, red" in page
+    assert '<html lang="sv">' in page and "a &quot;kettle&quot;, red" in page and "<dd>349.50 SEK</dd>" in page
+    assert "Används" not in page
     assert '<html lang="en">' in export(server, request, language="en").read("index.html").decode()
+
+
+def test_the_page_of_an_export_says_what_each_record_may_be_used_for(server):
+    known(server, "r-limited", residence="SE")
+    answer = server.admin.post(server.url + "/v1/consumers/r-limited/records/purchases", timeout=20, json={
+        "data": BOUGHT, "limits": {"purposes": ["customer_support", "stock_planning"],
+                                   "objections": ["personal_offers"], "recipients": ["customer_service"]}})
+    assert answer.status_code == 201, answer.text
+    request = opened(server, "r-limited", "access")
+    step(server, request, "verify-identity", note="BankID")
+    page = export(server, request, language="sv").read("index.html").decode()
+    for shown in ("Används bara för</dt><dd>Kundtjänst</dd>\n<dd>Lagerplanering", "Används inte för</dt><dd>Personliga erbjudanden",
+                  "Används bara av</dt><dd>Nordhandels kundtjänst"):
+        assert shown in page
 
 
 def test_an_explanation_says_what_is_permitted_and_why(server):
@@ -165,6 +182,24 @@ def test_a_receipt_of_an_export_is_proven_by_lov_receipt_verify(server, tmp_path
     lov("receipt", "verify", str(path), "--key", key)
 
 
+def test_who_never_answered_anything_knows_the_receipt_of_their_erasure_by_their_export(server, tmp_path):
+    known(server, "r-silent", residence="SE")
+    request = opened(server, "r-silent", "access")
+    step(server, request, "verify-identity", note="BankID")
+    file = export(server, request)
+    number = json.loads(file.read("consumer.json"))["number"]
+    assert f"<dd>{number}</dd>" in file.read("index.html").decode()
+    assert not [name for name in file.namelist() if name.startswith("receipts/")]
+    request = opened(server, "r-silent", "erasure")
+    step(server, request, "verify-identity", note="BankID")
+    erased = step(server, request, "fulfil")["erasure"]
+    path = tmp_path / "erased.json"
+    path.write_text(lov("receipt", "erasure", erased, "--dir", server.folder))
+    key = server.admin.get(server.url + "/v1/log", timeout=20).json()["shards"][0]["key"]
+    assert json.loads(lov("receipt", "verify", path, "--key", key, "--json"))["consumer"] == number
+    assert f"the consumer of the number {number} was erased" in lov("receipt", "verify", path, "--key", key)
+
+
 def in_files(folder, text):
     found = subprocess.run(["grep", "-rlaF", "--exclude=permits*", text, str(folder)],
                            capture_output=True, text=True, check=False)
@@ -195,6 +230,73 @@ def test_an_erasure_leaves_nothing_in_any_file_and_recipients_acknowledge(server
     while in_files(server.folder, SECRET) or in_files(server.folder, name):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def with_records(server, consumer):
+    known(server, consumer, residence="SE")
+    assert server.give(consumer=consumer).status_code == 201
+    for category, data in (("purchases", BOUGHT), ("profile", {"birth_date": "1980-02-03"})):
+        answer = server.admin.post(f"{server.url}/v1/consumers/{consumer}/records/{category}",
+                                   json={"data": data}, timeout=20)
+        assert answer.status_code == 201, answer.text
+
+
+def held_of(server, consumer):
+    items = server.admin.get(f"{server.url}/v1/records?consumer={consumer}", timeout=20).json()["items"]
+    return sorted(r["category"] for r in items)
+
+
+def test_an_erasure_of_one_category_takes_that_and_nothing_else(server):
+    with_records(server, "r-part")
+    request = opened(server, "r-part", "erasure", categories=["purchases"], detail=SECRET)
+    assert request["categories"] == ["purchases"] and request["detail"] == SECRET
+    other = opened(server, "r-part", "access")
+    step(server, request, "verify-identity", note="BankID")
+    for wrong in (["profile"], ["purchases", "profile"]):
+        assert step(server, request, "fulfil", 409, categories=wrong)["reason"] == "not_asked_for"
+    assert held_of(server, "r-part") == ["profile", "purchases"]
+    hold = server.admin.post(f"{server.url}/v1/consumers/r-part/holds", timeout=20, json={
+        "reason": "bookkeeping", "source": "BFL 7 kap. 2 §", "category": "purchases"}).json()
+    assert step(server, request, "fulfil", 409)["reason"] == "on_hold"
+    assert held_of(server, "r-part") == ["profile", "purchases"]
+    assert server.admin.delete(f"{server.url}/v1/consumers/r-part/holds/{hold['id']}", timeout=20).ok
+    done = step(server, request, "fulfil", note="done")
+    assert done["state"] == "fulfilled" and done["consumer"] == "r-part" and "erasure" not in done
+    assert done["categories"] == ["purchases"]
+    assert held_of(server, "r-part") == ["profile"]
+    assert server.reason("r-part") == "permitted"
+    assert call(server, "get", f"/v1/requests/{other['id']}", pattern="/v1/requests/{id}").json()["state"] == "received"
+    # All of it is still to be had.
+    request = opened(server, "r-part", "erasure")
+    assert "categories" not in request
+    step(server, request, "verify-identity", note="BankID")
+    assert step(server, request, "fulfil")["consumer"] is None
+
+
+def test_only_an_erasure_is_of_categories_and_of_those_that_there_are(server):
+    known(server, "r-wrong", residence="SE")
+
+    def refused(right, categories, status):
+        return call(server, "post", "/v1/requests", status, json={
+            "consumer": "r-wrong", "right": right, "channel": "web", "categories": categories}).json()["reason"]
+
+    assert refused("access", ["purchases"], 400) == "unknown_field"
+    assert refused("erasure", ["shoe_sizes"], 422) == "unknown_category"
+    assert refused("erasure", [], 400) == "invalid_field"
+    assert refused("erasure", ["purchases", "purchases"], 400) == "invalid_field"
+    listed = call(server, "get", "/v1/consumers/r-wrong/requests", pattern="/v1/consumers/{consumer}/requests")
+    assert listed.json()["items"] == []
+
+
+def test_an_erasure_of_categories_is_asked_for_by_command(server):
+    with_records(server, "r-partly")
+    at = ["--dir", str(server.folder)]
+    request = lov("request", "open", "--consumer", "r-partly", "--right", "erasure", "--categories",
+                  "profile,purchases", *at).split()[0]
+    assert "only: profile\n  only: purchases" in lov("request", "show", request, *at)
+    lov("request", "verify-identity", request, "--note", "BankID", *at)
+    lov("request", "fulfil", request, "--categories", "profile", *at)
+    assert held_of(server, "r-partly") == ["purchases"]
 
 
 def test_the_header_of_a_browser_is_honoured(server):

@@ -1,6 +1,7 @@
 """What each kind of recipient may get of one consumer's data, asked for with its own key: a department, a
 processor, an advertiser, an affiliate, a broker and a successor."""
 
+import json
 import subprocess
 import time
 
@@ -82,6 +83,11 @@ def test_an_advertiser_gets_sums_and_no_row(server):
     for category in activity["categories"]:
         answer = adnord.read(activity["purpose"], category)
         assert answer.status_code == 403 and answer.json()["reason"] == "aggregate_only", answer.text
+    # One yes is no crowd: there is no group of it.
+    answer = adnord.session.post(server.url + "/v1/aggregates", timeout=30, json={
+        "purpose": activity["purpose"], "category": "purchases", "group_by": ["department"]})
+    check(CONTRACT["paths"]["/v1/aggregates"]["post"], answer)
+    assert answer.status_code == 200 and answer.json()["groups"] == [], answer.text
 
 
 def test_an_affiliate_is_outside_and_asks_like_anybody(server):
@@ -92,6 +98,11 @@ def test_an_affiliate_is_outside_and_asks_like_anybody(server):
     for category in activity["categories"]:
         assert nordbank.read(activity["purpose"], category).json()["reason"] == "no_consent"
     assert nordbank.read("personal_offers", "contact").json()["reason"] == "not_in_policy"
+    answer_notice(server, "give", activity["purpose"], "nordbank", ["purchases"])
+    item = nordbank.read(activity["purpose"], "purchases").json()["items"][0]
+    assert item["data"] == {"bought_at": "2026-11", "amount": PURCHASE["amount"]}
+    assert item["consumer"] != "new01"  # a code that is nordbank's alone
+    assert nordbank.read(activity["purpose"], "loyalty").json()["reason"] == "no_consent"
 
 
 def test_a_broker_gets_what_may_be_sold_with_its_provenance_until_the_consumer_opts_out(server):
@@ -138,3 +149,35 @@ def test_a_successor_gets_what_was_not_refused_and_the_switch_is_recorded(server
     assert len(begun) == 1
     assert begun[0]["recipient"] == "nyhandel" and begun[0]["begins"] == "2026-11-01T00:00:00Z"
     assert {p["category"] for p in begun[0]["permitted"]} == {"contact", "purchases"}
+
+
+def test_a_successor_waits_while_consumers_choose_and_the_switch_is_proven_by_command(server, tmp_path):
+    from test_messages import sold
+    nyhandel, at = Recipient(server, "nyhandel"), ["--dir", server.folder]
+
+    def events():
+        return json.loads(lov("log", "show", "--json", *at))["items"]
+
+    def begun():
+        return [e for e in events() if e["kind"] == "transfer.begin"]
+
+    seen = len(begun())
+    lov("policy", "apply", sold(tmp_path, "sold", "2099-01-01"), *at)
+    assert nyhandel.read("business_transfer", "contact").json()["reason"] == "recipient_not_begun"
+    recipient, = [r for r in server.admin.get(server.url + "/v1/policy", timeout=30).json()["recipients"]
+                  if r["id"] == "nyhandel"]
+    assert (recipient["transfer_announced"][:10], recipient["transfer_begins"][:10]) == ("2026-09-01", "2099-01-01")
+    consent = lov("consent", "refuse", "--consumer", "new01", "--purpose", "business_transfer", "--recipient", "nyhandel",
+                  "--categories", "contact,purchases", "--notice", "business_transfer@1", "--language", "sv", *at)
+    assert consent and len(begun()) == seen
+    lov("policy", "apply", sold(tmp_path, "begun", "2026-10-31"), *at)
+    assert nyhandel.read("business_transfer", "contact").json()["reason"] == "objected"
+    deadline = time.time() + 20
+    while len(begun()) == seen:
+        assert time.time() < deadline
+        time.sleep(0.2)
+    switch = begun()[-1]
+    assert switch["begins"] == "2026-10-31T00:00:00Z"
+    lov("log", "checkpoint", *at)
+    proof = json.loads(lov("log", "proof", "inclusion", "--seq", switch["seq"], "--json", *at))
+    assert proof["seq"] == switch["seq"]
