@@ -61,7 +61,7 @@ static struct str value_text(const struct visit *v, struct str field, struct str
 }
 
 /* What in the thing the difference is of: laws and categories by their names. */
-static struct str name_text(const struct visit *v, struct str field, struct str name)
+static struct str named_text(const struct visit *v, struct str field, struct str name)
 {
     const struct policy_law *law = NULL;
     if (str_is(field, "basis") && v->policy)
@@ -81,7 +81,7 @@ static json_t *detail_view(const struct visit *v, const json_t *detail)
     json_t *view = json_object();
     set_text(view, "part", member(detail, "part"));
     set_text(view, "field", word_of(v, "diff_", field));
-    set_text(view, "name", name_text(v, field, member(detail, "name")));
+    set_text(view, "name", named_text(v, field, member(detail, "name")));
     if (set)
         set_text(view, "before", value_text(v, field, member(detail, "before")));
     set_text(view, "after",
