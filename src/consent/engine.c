@@ -230,8 +230,7 @@ void engine_close(struct engine *e)
     tail_free(e->tail);
     db_pool_free(e->lov);
     db_pool_free(e->identities);
-    free(e->changed.items);
-    free(e->changed_kept.items);
+    free(e->changed);
     buf_free(&e->keys);
     rules_retire(e);
     cipher_block_free(e->ids);

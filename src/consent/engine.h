@@ -29,18 +29,6 @@ struct shard_audit {
     int64_t older;       /* size of the checkpoint that was looked at last */
 };
 
-struct changed_list {
-    struct hash128 *items;
-    size_t count, cap;
-};
-
-/* Of a shard's ledger. */
-struct shard_end {
-    int64_t size;
-    struct sha256 leaf; /* of the last event ... */
-    bool has_leaf;      /* ... where it is known */
-};
-
 struct engine {
     int lock_fd;
     char *dir;
@@ -60,12 +48,15 @@ struct engine {
     struct writer *writer;
     struct db_pool *lov, *identities;
     struct index *index;
-    struct shard_end committed[PERMIT_SHARDS], kept[PERMIT_SHARDS]; /* the writer's thread */
+    int64_t committed[PERMIT_SHARDS];    /* events of each shard; the writer's thread */
+    struct sha256 leaves[PERMIT_SHARDS]; /* of the last of them ... */
+    bool has_leaf[PERMIT_SHARDS];        /* ... where it is known */
     struct cipher_block *ids;
     _Atomic uint64_t rules; /* in force; see rules.c */
-    /* Consumers whom the batch under way has changed, and one that is kept and not durable yet: the
-     * index does not show it; the writer's thread only. */
-    struct changed_list changed, changed_kept;
+    /* Consumers whom the batch under way has changed, and the index does not show yet; the writer's
+     * thread only. */
+    struct hash128 *changed;
+    size_t changed_count, changed_cap;
     struct buf
         keys; /* of idempotency, of the batch under way: for the journal; the writer's thread */
     int64_t key_count;
@@ -234,9 +225,7 @@ int engine_load_index(struct engine *e, const char *dir, struct db *identities, 
                       struct err *err);
 /* Closes it; `started`: the writer ran, and ended with everything taken in. */
 void engine_close_index(struct engine *e, bool started);
-/* A batch is kept: where the ledger ends now. */
-void engine_index_kept(struct engine *e);
-/* It is durable: what it wrote is about to be taken in by the index. */
+/* A batch is committed: what it wrote is about to be taken in by the index. */
 void engine_index_committed(struct engine *e);
 /* Tells the index that it has taken in every batch so far. */
 int engine_index_applied(struct engine *e, struct db *lov, struct err *err);

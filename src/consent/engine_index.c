@@ -294,9 +294,9 @@ static int bring_up(struct loading *l, enum index_found found)
     struct engine *e = l->e;
     int rc = 0, ours = found != INDEX_EMPTY;
     for (uint32_t i = 0; rc == 0 && i < e->shards; i++) {
-        rc = ledger_head(l->lov, i, &e->committed[i].size, &root, l->err);
+        rc = ledger_head(l->lov, i, &e->committed[i], &root, l->err);
         if (rc == 0 && ours > 0)
-            ours = belongs(l, i, e->committed[i].size);
+            ours = belongs(l, i, e->committed[i]);
     }
     if (rc || ours < 0)
         return rc ? rc : ours;
@@ -305,7 +305,7 @@ static int bring_up(struct loading *l, enum index_found found)
         return rc ? rc : load_all(l);
     }
     for (uint32_t i = 0; rc == 0 && i < e->shards; i++)
-        rc = catch_up(l, i, e->committed[i].size);
+        rc = catch_up(l, i, e->committed[i]);
     return rc;
 }
 
@@ -363,34 +363,27 @@ int engine_load_index(struct engine *e, const char *dir, struct db *identities, 
 
 /* ---- while it runs ---- */
 
-void engine_index_kept(struct engine *e)
-{
-    for (uint32_t i = 0; i < e->shards; i++) {
-        struct shard_end *end = &e->kept[i];
-        end->size = ledger_next(e->ledger, i);
-        end->has_leaf = ledger_last_leaf(e->ledger, i, &end->leaf);
-    }
-}
-
 void engine_index_committed(struct engine *e)
 {
-    memcpy(e->committed, e->kept, e->shards * sizeof *e->committed);
+    for (uint32_t i = 0; i < e->shards; i++) {
+        e->committed[i] = ledger_next(e->ledger, i);
+        e->has_leaf[i] = ledger_last_leaf(e->ledger, i, &e->leaves[i]);
+    }
 }
 
 int engine_index_applied(struct engine *e, struct db *lov, struct err *err)
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < e->shards; i++) {
-        const struct shard_end *end = &e->committed[i];
-        struct sha256 leaf = end->leaf;
-        if (index_applied(e->index, i) == end->size)
+        struct sha256 leaf = e->leaves[i];
+        if (index_applied(e->index, i) == e->committed[i])
             continue;
-        if (!end->has_leaf)
-            rc = leaf_of_last(lov, i, end->size, &leaf, err);
+        if (!e->has_leaf[i])
+            rc = leaf_of_last(lov, i, e->committed[i], &leaf, err);
         if (rc)
             break;
         index_write_lock(e->index);
-        index_set_applied(e->index, i, end->size, &leaf);
+        index_set_applied(e->index, i, e->committed[i], &leaf);
         index_write_unlock(e->index);
     }
     return rc;

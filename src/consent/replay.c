@@ -27,12 +27,6 @@ static int read_applied(struct db *lov, uint32_t shard, int64_t *out, struct err
     return 0;
 }
 
-static void settle(struct tail *t)
-{
-    tail_keep(t);
-    tail_commit(t, clock_now());
-}
-
 /* Of many dead consents most are in the tables (person_put); holding them all would take long. */
 static int drop_buried(struct replay *r, struct person *p, const struct consent *c,
                        struct arena *arena)
@@ -92,7 +86,7 @@ static int replay_event(void *ctx, const struct ledger_event *event)
     if (rc == 0)
         tail_put(r->tail, &p);
     if (++r->count % EVENTS_PER_COMMIT == 0)
-        settle(r->tail);
+        tail_commit(r->tail, clock_now());
     return rc;
 }
 
@@ -104,6 +98,6 @@ int tail_replay(struct tail *t, struct db *lov, uint32_t shard, struct err *err)
     filter.after--;
     if (rc == 0)
         rc = ledger_read(lov, &filter, replay_event, &r, NULL, err);
-    settle(t);
+    tail_commit(t, clock_now());
     return rc;
 }

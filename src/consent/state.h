@@ -92,9 +92,9 @@ struct tail;
 struct tail *tail_new(void);
 void tail_free(struct tail *t);
 
-/* The writer's thread, and those who have the tail to themselves. A batch sees its own changes and
- * those that are kept; others see them when they are committed. What is borrowed from the tail
- * lives until the batch after this one commits. */
+/* The writer's thread, and those who have the tail to themselves. A batch sees its own changes;
+ * others see them when it is committed. What is borrowed from the tail lives until the batch after
+ * this one commits. */
 
 /* NULL: not held, ask the tables. */
 const struct person *tail_find(const struct tail *t, const struct uid *cid);
@@ -102,9 +102,7 @@ const struct person *tail_find(const struct tail *t, const struct uid *cid);
 void tail_put(struct tail *t, const struct person *p);
 /* Of one who was erased, whose rows are gone. */
 void tail_drop(struct tail *t, const struct uid *cid);
-/* The batch stays; another may begin. */
-void tail_keep(struct tail *t);
-/* What was kept is durable, which its readers see from now on. */
+/* The batch is durable, which its readers see from now on. */
 void tail_commit(struct tail *t, int64_t now);
 /* The tables are committed: those whose rows are written are held no longer. */
 void tail_stored(struct tail *t, int64_t now);

@@ -1,10 +1,9 @@
 /* tail.c - the consumers whose rows are yet to be written. See state.h.
  *
- * Three open-addressing tables keyed by cid: what is committed, which readers look into under the
- * lock; what a batch has put there that is kept and not durable yet; and what the batch under way
- * has, both the writer's alone. A person is one block of memory that never changes; putting it
- * again puts a new one. Blocks that a batch replaced live on until the next one commits, since the
- * jobs of the batch still point into them. */
+ * Two open-addressing tables keyed by cid: what is committed, which readers look into under the
+ * lock, and what the batch under way has put there, which is the writer's alone. A person is one
+ * block of memory that never changes; putting it again puts a new one. Blocks that were replaced
+ * live on until the next batch commits, since the jobs of this one still point into them. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +25,9 @@ struct map {
 
 struct tail {
     pthread_mutex_t lock; /* guards `settled` against readers */
-    struct map settled, kept, batch;
+    struct map settled, batch;
     struct held *replaced; /* by the batch under way */
-    struct held *waiting;  /* by the one that is kept */
-    struct held *old;      /* by the one before that */
+    struct held *old;      /* by the one before it */
     size_t bytes;          /* of settled */
     int64_t since;         /* of settled */
     /* The sweep: cids in order; those before `next` are written, those from `begun` on by the
@@ -228,29 +226,25 @@ void tail_free(struct tail *t)
     if (!t)
         return;
     free_list(&t->replaced);
-    free_list(&t->waiting);
     free_list(&t->old);
     free_all(&t->settled);
-    free_all(&t->kept);
     free_all(&t->batch);
     free(t->order);
     pthread_mutex_destroy(&t->lock);
     free(t);
 }
 
-static void replace(struct held **list, struct held *h)
+static void replace(struct tail *t, struct held *h)
 {
     if (!h)
         return;
-    h->next = *list;
-    *list = h;
+    h->next = t->replaced;
+    t->replaced = h;
 }
 
 static struct held *find(const struct tail *t, const struct uid *cid)
 {
     struct held *h = map_get(&t->batch, cid);
-    if (!h)
-        h = map_get(&t->kept, cid);
     if (!h)
         h = map_get(&t->settled, cid);
     return h && !h->gone ? h : NULL;
@@ -264,7 +258,7 @@ const struct person *tail_find(const struct tail *t, const struct uid *cid)
 
 void tail_put(struct tail *t, const struct person *p)
 {
-    replace(&t->replaced, map_put(&t->batch, held_new(p)));
+    replace(t, map_put(&t->batch, held_new(p)));
 }
 
 void tail_drop(struct tail *t, const struct uid *cid)
@@ -272,52 +266,41 @@ void tail_drop(struct tail *t, const struct uid *cid)
     struct person nobody = {.row.cid = *cid};
     struct held *h = held_new(&nobody);
     h->gone = true;
-    replace(&t->replaced, map_put(&t->batch, h));
+    replace(t, map_put(&t->batch, h));
 }
 
-static void forget(struct tail *t, struct held **list, struct held *h)
+static void forget(struct tail *t, struct held *h)
 {
     if (h)
         t->bytes -= h->bytes;
-    replace(list, h);
+    replace(t, h);
 }
 
 static void settle(struct tail *t, struct held *h, int64_t now)
 {
     if (h->gone) {
-        forget(t, &t->waiting, map_remove(&t->settled, &h->person.row.cid));
-        replace(&t->waiting, h);
+        forget(t, map_remove(&t->settled, &h->person.row.cid));
+        replace(t, h);
         return;
     }
     if (t->settled.count == 0)
         t->since = now;
-    forget(t, &t->waiting, map_put(&t->settled, h));
+    forget(t, map_put(&t->settled, h));
     t->bytes += h->bytes;
-}
-
-void tail_keep(struct tail *t)
-{
-    struct map empty = t->kept;
-    if (empty.count)
-        bug("a batch is kept before the one before it is committed");
-    t->kept = t->batch;
-    t->batch = empty;
-    t->waiting = t->replaced;
-    t->replaced = NULL;
-    t->swept = t->next;
 }
 
 void tail_commit(struct tail *t, int64_t now)
 {
     free_list(&t->old);
     pthread_mutex_lock(&t->lock);
-    for (size_t i = 0; t->kept.count && i < t->kept.cap; i++)
-        if (t->kept.slots[i])
-            settle(t, t->kept.slots[i], now);
+    for (size_t i = 0; t->batch.count && i < t->batch.cap; i++)
+        if (t->batch.slots[i])
+            settle(t, t->batch.slots[i], now);
     pthread_mutex_unlock(&t->lock);
-    map_empty(&t->kept);
-    t->old = t->waiting;
-    t->waiting = NULL;
+    map_empty(&t->batch);
+    t->old = t->replaced;
+    t->replaced = NULL;
+    t->swept = t->next;
 }
 
 void tail_stored(struct tail *t, int64_t now)
@@ -326,7 +309,7 @@ void tail_stored(struct tail *t, int64_t now)
     for (; t->begun < t->swept; t->begun++) {
         const struct held *h = map_get(&t->settled, &t->order[t->begun]);
         if (h && h->written) /* and nothing newer was put since */
-            forget(t, &t->replaced, map_remove(&t->settled, &t->order[t->begun]));
+            forget(t, map_remove(&t->settled, &t->order[t->begun]));
     }
     pthread_mutex_unlock(&t->lock);
     if (t->order && t->begun == t->count) {
@@ -340,7 +323,7 @@ void tail_stored(struct tail *t, int64_t now)
 void tail_roll_back(struct tail *t)
 {
     for (size_t i = 0; t->batch.count && i < t->batch.cap; i++)
-        replace(&t->replaced, t->batch.slots[i]);
+        replace(t, t->batch.slots[i]);
     map_empty(&t->batch);
     for (; t->next > t->swept; t->next--) {
         struct held *h = map_get(&t->settled, &t->order[t->next - 1]);
@@ -448,7 +431,7 @@ int tail_flush(struct tail *t, struct db *lov, struct err *err)
         rc = write_person(lov, &all[i]->person, err);
     /* Not before all are written: a batch that fails is rolled back with everybody in it. */
     for (size_t i = 0; rc == 0 && i < count; i++)
-        replace(&t->replaced, map_remove(&t->batch, &all[i]->person.row.cid));
+        replace(t, map_remove(&t->batch, &all[i]->person.row.cid));
     free(all);
     return rc;
 }

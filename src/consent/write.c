@@ -114,30 +114,19 @@ int engine_recover_other(struct db *lov, struct str entry, struct err *err)
 
 static void forget_batch(struct engine *e)
 {
-    e->changed.count = 0;
+    e->changed_count = 0;
     e->bulk = false;
     buf_clear(&e->keys);
     e->key_count = 0;
 }
 
-static void batch_kept(void *ctx)
-{
-    struct engine *e = ctx;
-    struct changed_list changed = e->changed;
-    e->changed = e->changed_kept;
-    e->changed_kept = changed;
-    forget_batch(e);
-    tail_keep(e->tail);
-    struct write_observer ledger = ledger_observer(e->ledger);
-    ledger.kept(ledger.ctx);
-    engine_index_kept(e);
-}
-
 static void batch_committed(void *ctx)
 {
     struct engine *e = ctx;
-    e->changed_kept.count = 0;
+    forget_batch(e);
     tail_commit(e->tail, clock_now());
+    struct write_observer ledger = ledger_observer(e->ledger);
+    ledger.committed(ledger.ctx);
     engine_index_committed(e);
 }
 
@@ -186,41 +175,30 @@ static void batch_stored(void *ctx)
 struct write_observer engine_observer(struct engine *e)
 {
     return (struct write_observer){
-        .ctx = e,
-        .before_commit = batch_before_commit,
-        .kept = batch_kept,
-        .committed = batch_committed,
-        .rolled_back = batch_rolled_back,
-        .idle = batch_idle,
-        .journal = batch_journal,
-        .stored = batch_stored,
-    };
-}
-
-static bool has_changed(const struct changed_list *list, const struct hash128 *lookup)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (memcmp(list->items[i].b, lookup->b, sizeof lookup->b) == 0)
-            return true;
-    return false;
+        e,          batch_before_commit, batch_committed, batch_rolled_back,
+        batch_idle, batch_journal,       batch_stored};
 }
 
 bool engine_changed(const struct engine *e, const struct hash128 *lookup)
 {
-    return e->bulk || has_changed(&e->changed, lookup) || has_changed(&e->changed_kept, lookup);
+    if (e->bulk)
+        return true;
+    for (size_t i = 0; i < e->changed_count; i++)
+        if (memcmp(e->changed[i].b, lookup->b, sizeof lookup->b) == 0)
+            return true;
+    return false;
 }
 
 static void note_change(struct engine *e, const struct engine_change *change)
 {
-    struct changed_list *list = &e->changed;
     bool says_something = change->attributes || change->erase || change->consent_count > 0;
     if (!change->has_who || !says_something)
         return;
-    if (list->count == list->cap) {
-        list->cap = list->cap ? list->cap * 2 : 64;
-        list->items = mem_grow(list->items, list->cap, sizeof *list->items);
+    if (e->changed_count == e->changed_cap) {
+        e->changed_cap = e->changed_cap ? e->changed_cap * 2 : 64;
+        e->changed = mem_grow(e->changed, e->changed_cap, sizeof *e->changed);
     }
-    list->items[list->count++] = change->who.lookup;
+    e->changed[e->changed_count++] = change->who.lookup;
 }
 
 /* ---- running ---- */

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,15 +28,6 @@ struct journal {
     uint64_t generation, place;
     int64_t at;
     struct buf frame; /* reused */
-    /* What is sent, by the thread, which the first one starts. */
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool started;
-    bool sent, closing; /* under the lock */
-    journal_landed *landed;
-    void *ctx;
-    int result; /* the thread's until `landed`, then the caller's */
 };
 
 static size_t blocks(size_t n)
@@ -145,8 +135,6 @@ int journal_open(const char *path, struct journal **out, struct err *err)
         return err_set(err, LOV_EIO, "cannot open %s: %s", path, strerror(errno));
     struct journal *j = mem_zero(sizeof *j);
     j->fd = fd;
-    pthread_mutex_init(&j->lock, NULL);
-    pthread_cond_init(&j->wake, NULL);
     if (read_frame(fd, 0, &head, &payload))
         j->generation = head.generation;
     journal_restart(j);
@@ -154,24 +142,10 @@ int journal_open(const char *path, struct journal **out, struct err *err)
     return 0;
 }
 
-static void stop_thread(struct journal *j)
-{
-    if (!j->started)
-        return;
-    pthread_mutex_lock(&j->lock);
-    j->closing = true;
-    pthread_cond_signal(&j->wake);
-    pthread_mutex_unlock(&j->lock);
-    pthread_join(j->thread, NULL);
-}
-
 void journal_close(struct journal *j)
 {
     if (!j)
         return;
-    stop_thread(j);
-    pthread_mutex_destroy(&j->lock);
-    pthread_cond_destroy(&j->wake);
     /* Nothing in it is needed: what it held does not lie there longer than it must. */
     if (journal_is_empty(j) && ftruncate(j->fd, 0) != 0)
         j->dead = true;
@@ -198,8 +172,7 @@ static int write_all(int fd, struct str bytes, int64_t at)
     return fdatasync(fd) == 0 ? 0 : -errno;
 }
 
-/* Makes the frame; it is written at j->at. */
-static int prepare(struct journal *j, struct str payload, struct err *err)
+int journal_append(struct journal *j, struct str payload, struct err *err)
 {
     struct frame head = {
         .version = VERSION, .generation = j->generation, .place = j->place, .length = payload.n};
@@ -215,72 +188,14 @@ static int prepare(struct journal *j, struct str payload, struct err *err)
     buf_str(&j->frame, payload);
     size_t rest = bytes - j->frame.n;
     memset(room(&j->frame, rest), 0, rest);
-    return 0;
-}
-
-static int finish(struct journal *j, int rc, struct err *err)
-{
+    int rc = write_all(j->fd, buf_view(&j->frame), j->at);
     if (rc) {
         j->dead = true;
         return err_set(err, LOV_EIO, "cannot write the journal: %s", strerror(-rc));
     }
-    j->at += (int64_t)j->frame.n;
+    j->at += (int64_t)bytes;
     j->place++;
     return 0;
-}
-
-int journal_append(struct journal *j, struct str payload, struct err *err)
-{
-    int rc = prepare(j, payload, err);
-    return rc ? rc : finish(j, write_all(j->fd, buf_view(&j->frame), j->at), err);
-}
-
-/* ---- the thread ---- */
-
-static bool wait_until_sent(struct journal *j)
-{
-    pthread_mutex_lock(&j->lock);
-    while (!j->sent && !j->closing)
-        pthread_cond_wait(&j->wake, &j->lock);
-    bool sent = j->sent;
-    j->sent = false;
-    pthread_mutex_unlock(&j->lock);
-    return sent;
-}
-
-static void *journal_main(void *arg)
-{
-    struct journal *j = arg;
-    while (wait_until_sent(j)) {
-        j->result = write_all(j->fd, buf_view(&j->frame), j->at);
-        j->landed(j->ctx);
-    }
-    return NULL;
-}
-
-int journal_send(struct journal *j, struct str payload, journal_landed *landed, void *ctx,
-                 struct err *err)
-{
-    if (!j->started && pthread_create(&j->thread, NULL, journal_main, j) != 0)
-        return err_set(err, LOV_EIO, "cannot start the journal's thread");
-    if (!j->started)
-        pthread_setname_np(j->thread, "lov-journal");
-    j->started = true;
-    int rc = prepare(j, payload, err);
-    if (rc)
-        return rc;
-    pthread_mutex_lock(&j->lock);
-    j->landed = landed;
-    j->ctx = ctx;
-    j->sent = true;
-    pthread_cond_signal(&j->wake);
-    pthread_mutex_unlock(&j->lock);
-    return 0;
-}
-
-int journal_land(struct journal *j, struct err *err)
-{
-    return finish(j, j->result, err);
 }
 
 void journal_restart(struct journal *j)

@@ -43,14 +43,6 @@ void journal_entry_add(struct buf *payload, struct str entry);
  * takes no more until it is opened again - but for LOV_ELIMIT, where only the room was too little.
  */
 int journal_append(struct journal *j, struct str payload, struct err *err);
-/* The same in two steps, so that the caller can go on meanwhile: a thread of the journal's own
- * writes the frame and then calls `landed`, and journal_land, called after that, says how it went.
- * Between the two nothing else is done with the journal. Where journal_send fails, `landed` is not
- * called. */
-typedef void journal_landed(void *ctx);
-int journal_send(struct journal *j, struct str payload, journal_landed *landed, void *ctx,
-                 struct err *err);
-int journal_land(struct journal *j, struct err *err);
 /* Everything is in the store, durably: starts over. */
 void journal_restart(struct journal *j);
 bool journal_is_empty(const struct journal *j);

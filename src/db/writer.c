@@ -4,11 +4,7 @@
  * hold batches that are durable in the journal already. When a job fails after it wrote, its writes
  * can't be told apart from its neighbours', so the batch is undone, that job is marked, and the
  * rest run again; this is rare, so no job pays for a savepoint of its own. When the commit itself
- * fails the disk can't be trusted any more: the batch fails, and so does everything after it.
- *
- * Where jobs wait already, a batch is sent to the journal: while it is on its way to the disk (in
- * flight), the next one runs. One is in flight at most, and nothing is written behind it before it
- * has landed and its callers were told. */
+ * fails the disk can't be trusted any more: the batch fails, and so does everything after it. */
 #include "db/writer.h"
 
 #include <pthread.h>
@@ -26,17 +22,10 @@ enum {
     MS_NS = 1000000,
 };
 
-/* A batch that stays in the transaction, and whose callers are not told yet: it is on its way to
- * the journal, or there only. */
-struct kept {
-    enum { KEPT_NONE, KEPT_FLYING, KEPT_HERE } where;
-    struct write_job *jobs;
-};
-
 struct writer {
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t wake, settled, landing;
+    pthread_cond_t wake, settled;
     struct write_job *head, **tail; /* under lock */
     bool stopping;                  /* under lock */
     bool wanted;                    /* under lock: somebody waits to be settled */
@@ -45,9 +34,6 @@ struct writer {
     uint64_t durable, stored; /* under lock: batches in the journal so far, and in the stores */
     bool broken;              /* the writer's thread only; published by counts */
     bool open;                /* a transaction is; the writer's thread only */
-    struct kept kept;         /* the writer's thread only */
-    _Atomic bool landed;      /* set under lock; acquired by those who look without it */
-    bool journal_failed;      /* the writer's thread only */
     int64_t open_since;       /* ms, of its first batch in the journal; 0: none is */
     struct journal *journal;
     struct buf payload; /* reused */
@@ -144,6 +130,22 @@ static struct changes changes(const struct writer *w)
     return (struct changes){db_changes(w->stores.identity), db_changes(w->stores.lov)};
 }
 
+/* Runs each job that has not failed. Returns the job that failed after writing, if any. */
+static struct write_job *run_jobs(struct writer *w, struct write_job *batch)
+{
+    for (struct write_job *job = batch; job; job = job->next) {
+        if (job->rc < 0)
+            continue;
+        struct changes before = changes(w);
+        job->err = (struct err){0};
+        job->rc = job->run(job, &w->stores, &job->err);
+        struct changes after = changes(w);
+        if (job->rc < 0 && (after.identity != before.identity || after.lov != before.lov))
+            return job;
+    }
+    return NULL;
+}
+
 static void fail_all(struct write_job *batch, int rc, const struct err *err)
 {
     for (struct write_job *job = batch; job; job = job->next) {
@@ -152,6 +154,100 @@ static void fail_all(struct write_job *batch, int rc, const struct err *err)
             job->err = *err;
         }
     }
+}
+
+/* Makes the batch durable in the journal, where that can hold what its jobs have written. */
+static bool write_journal(struct writer *w, struct changes before, struct changes after)
+{
+    struct err err = {0};
+    if (!w->journal || !w->observer.journal || before.identity != after.identity)
+        return false;
+    buf_clear(&w->payload);
+    if (w->observer.journal(w->observer.ctx, &w->payload) != after.lov - before.lov)
+        return false;
+    if (w->payload.n == 0)
+        return true;
+    int rc = journal_append(w->journal, buf_view(&w->payload), &err);
+    if (rc && rc != LOV_ELIMIT)
+        log_printf(w->log, LOG_ERROR, "%s", err.text);
+    if (rc)
+        return false;
+    pthread_mutex_lock(&w->lock);
+    w->durable++;
+    pthread_mutex_unlock(&w->lock);
+    if (w->open_since == 0)
+        w->open_since = clock_monotonic() / MS_NS;
+    atomic_store_explicit(&w->behind, true, memory_order_release);
+    return true;
+}
+
+/* `store`: the journal is not enough. */
+static int make_durable(struct writer *w, struct changes before, bool store, struct err *err)
+{
+    struct changes after = changes(w);
+    int rc = w->observer.before_commit(w->observer.ctx, &w->stores, err);
+    if (rc == 0 && !store && write_journal(w, before, after)) {
+        rc = keep_batch(w, err);
+        if (rc == 0)
+            w->observer.committed(w->observer.ctx);
+        return rc;
+    }
+    if (rc == 0)
+        rc = commit_both(w, err);
+    if (rc)
+        return rc;
+    w->observer.committed(w->observer.ctx);
+    if (w->observer.stored)
+        w->observer.stored(w->observer.ctx);
+    tell_settled(w);
+    checkpoint_after_commit(w->of_identity);
+    checkpoint_after_commit(w->of_lov);
+    return 0;
+}
+
+static void stop_writing(struct writer *w, struct write_job *batch, int rc, const struct err *err)
+{
+    undo_all(w);
+    fail_all(batch, rc, err);
+    w->broken = true;
+    atomic_store_explicit(&w->stopped_by_error, true, memory_order_relaxed);
+    tell_settled(w);
+    log_printf(w->log, LOG_ERROR, "commit failed, nothing more is acknowledged: %s", err->text);
+}
+
+static void run_batch(struct writer *w, struct write_job *batch, bool store)
+{
+    struct err err = {0};
+    int64_t now = clock_now();
+    if (now > w->stores.now)
+        w->stores.now = now;
+    for (struct write_job *job = batch; job; job = job->next)
+        job->rc = 0;
+    if (w->broken) {
+        int rc = err_set(&err, LOV_EUNAVAILABLE,
+                         "an earlier write to disk failed: nothing is written until "
+                         "the disk is mended and Lov is started again");
+        fail_all(batch, rc, &err);
+        return;
+    }
+    int rc;
+    struct changes before;
+    for (;;) {
+        rc = begin_batch(w, &err);
+        before = changes(w);
+        if (rc || !run_jobs(w, batch) || (rc = undo_batch(w, &err)) != 0)
+            break;
+    }
+    if (rc && !w->open) { /* nothing was begun: another may be */
+        fail_all(batch, rc, &err);
+        return;
+    }
+    if (rc == 0)
+        rc = make_durable(w, before, store, &err);
+    if (rc)
+        stop_writing(w, batch, rc, &err);
+    else
+        atomic_fetch_add_explicit(&w->commits, 1, memory_order_relaxed);
 }
 
 static void finish_batch(struct writer *w, struct write_job *batch)
@@ -170,237 +266,6 @@ static void finish_batch(struct writer *w, struct write_job *batch)
     }
     atomic_fetch_add_explicit(&w->jobs, jobs, memory_order_relaxed);
     atomic_fetch_add_explicit(&w->failures, failures, memory_order_relaxed);
-}
-
-/* ---- the journal ---- */
-
-static void note_landing(void *ctx)
-{
-    struct writer *w = ctx;
-    pthread_mutex_lock(&w->lock);
-    atomic_store_explicit(&w->landed, true, memory_order_release);
-    pthread_cond_signal(&w->landing);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static bool jobs_wait(struct writer *w)
-{
-    pthread_mutex_lock(&w->lock);
-    bool some = w->head != NULL;
-    pthread_mutex_unlock(&w->lock);
-    return some;
-}
-
-/* A batch is in the journal, and its transaction is open. */
-static void note_durable(struct writer *w)
-{
-    pthread_mutex_lock(&w->lock);
-    w->durable++;
-    pthread_mutex_unlock(&w->lock);
-    if (w->open_since == 0)
-        w->open_since = clock_monotonic() / MS_NS;
-    atomic_store_explicit(&w->behind, true, memory_order_release);
-}
-
-static void give_up_journal(struct writer *w, const struct err *err)
-{
-    w->journal_failed = true;
-    log_printf(w->log, LOG_ERROR, "%s: each batch is committed to the stores", err->text);
-}
-
-enum journaled { JOURNAL_CANNOT, JOURNAL_HAS, JOURNAL_SENT };
-
-/* Makes the batch durable in the journal, or sends it there, where that can hold what its jobs have
- * written. */
-static enum journaled write_journal(struct writer *w, struct changes before, struct changes after)
-{
-    struct err err = {0};
-    if (!w->journal || w->journal_failed || !w->observer.journal ||
-        before.identity != after.identity)
-        return JOURNAL_CANNOT;
-    buf_clear(&w->payload);
-    if (w->observer.journal(w->observer.ctx, &w->payload) != after.lov - before.lov)
-        return JOURNAL_CANNOT;
-    if (w->payload.n == 0)
-        return JOURNAL_HAS;
-    bool send = jobs_wait(w);
-    atomic_store_explicit(&w->landed, false, memory_order_relaxed);
-    int rc = send ? journal_send(w->journal, buf_view(&w->payload), note_landing, w, &err)
-                  : journal_append(w->journal, buf_view(&w->payload), &err);
-    if (rc && rc != LOV_ELIMIT)
-        give_up_journal(w, &err);
-    if (rc)
-        return JOURNAL_CANNOT;
-    if (!send)
-        note_durable(w);
-    return send ? JOURNAL_SENT : JOURNAL_HAS;
-}
-
-static void tell_kept(struct writer *w)
-{
-    struct write_job *jobs = w->kept.jobs;
-    w->kept = (struct kept){0};
-    finish_batch(w, jobs);
-}
-
-static void acknowledge(struct writer *w)
-{
-    atomic_fetch_add_explicit(&w->commits, 1, memory_order_relaxed);
-    w->observer.committed(w->observer.ctx);
-    tell_kept(w);
-}
-
-static void see_landing(struct writer *w)
-{
-    struct err err = {0};
-    if (journal_land(w->journal, &err)) {
-        w->kept.where = KEPT_HERE;
-        give_up_journal(w, &err);
-        return;
-    }
-    note_durable(w);
-    acknowledge(w);
-}
-
-/* Between two jobs of the next batch: who has waited long enough is told. */
-static void look_out(struct writer *w)
-{
-    if (w->kept.where == KEPT_FLYING && atomic_load_explicit(&w->landed, memory_order_acquire))
-        see_landing(w);
-}
-
-/* Afterwards nothing is in flight. */
-static void land(struct writer *w)
-{
-    if (w->kept.where != KEPT_FLYING)
-        return;
-    pthread_mutex_lock(&w->lock);
-    while (!atomic_load_explicit(&w->landed, memory_order_relaxed))
-        pthread_cond_wait(&w->landing, &w->lock);
-    pthread_mutex_unlock(&w->lock);
-    see_landing(w);
-}
-
-/* ---- a batch ---- */
-
-struct batch {
-    struct write_job *jobs; /* NULL: others tell their callers */
-    bool store;             /* to the stores: the journal is not enough */
-    struct changes before;
-};
-
-/* Runs each job that has not failed. Returns the job that failed after writing, if any. */
-static struct write_job *run_jobs(struct writer *w, struct write_job *jobs)
-{
-    for (struct write_job *job = jobs; job; job = job->next) {
-        if (job->rc < 0)
-            continue;
-        struct changes before = changes(w);
-        job->err = (struct err){0};
-        job->rc = job->run(job, &w->stores, &job->err);
-        struct changes after = changes(w);
-        if (job->rc < 0 && (after.identity != before.identity || after.lov != before.lov))
-            return job;
-        look_out(w);
-    }
-    return NULL;
-}
-
-/* Commits all that the transaction holds. */
-static int store(struct writer *w, struct err *err)
-{
-    int rc = commit_both(w, err);
-    if (rc)
-        return rc;
-    atomic_fetch_add_explicit(&w->commits, 1, memory_order_relaxed);
-    w->observer.committed(w->observer.ctx);
-    if (w->observer.stored)
-        w->observer.stored(w->observer.ctx);
-    tell_settled(w);
-    checkpoint_after_commit(w->of_identity);
-    checkpoint_after_commit(w->of_lov);
-    tell_kept(w);
-    return 0;
-}
-
-/* Until every job has run that does not fail, and nothing is in flight. */
-static int run_all(struct writer *w, struct batch *b, struct err *err)
-{
-    for (;;) {
-        int rc = begin_batch(w, err);
-        if (rc)
-            return rc;
-        b->before = changes(w);
-        bool failed = run_jobs(w, b->jobs) != NULL;
-        land(w);
-        bool lost = w->kept.where == KEPT_HERE;
-        if (!failed && !lost)
-            return 0;
-        rc = undo_batch(w, err);
-        if (rc == 0 && lost)
-            rc = store(w, err);
-        if (rc)
-            return rc;
-    }
-}
-
-static int make_durable(struct writer *w, struct batch *b, struct err *err)
-{
-    struct changes after = changes(w);
-    int rc = w->observer.before_commit(w->observer.ctx, &w->stores, err);
-    if (rc == 0)
-        rc = keep_batch(w, err);
-    if (rc)
-        return rc;
-    enum journaled how = b->store ? JOURNAL_CANNOT : write_journal(w, b->before, after);
-    if (w->observer.kept)
-        w->observer.kept(w->observer.ctx);
-    w->kept = (struct kept){how == JOURNAL_SENT ? KEPT_FLYING : KEPT_HERE, b->jobs};
-    b->jobs = NULL;
-    if (how == JOURNAL_CANNOT)
-        return store(w, err);
-    if (how == JOURNAL_HAS)
-        acknowledge(w);
-    return 0;
-}
-
-static void stop_writing(struct writer *w, struct write_job *batch, int rc, const struct err *err)
-{
-    land(w);
-    undo_all(w);
-    fail_all(batch, rc, err);
-    fail_all(w->kept.jobs, rc, err);
-    w->broken = true;
-    atomic_store_explicit(&w->stopped_by_error, true, memory_order_relaxed);
-    tell_settled(w);
-    log_printf(w->log, LOG_ERROR, "commit failed, nothing more is acknowledged: %s", err->text);
-    tell_kept(w);
-}
-
-static void run_batch(struct writer *w, struct batch *b)
-{
-    struct err err = {0};
-    int64_t now = clock_now();
-    if (now > w->stores.now)
-        w->stores.now = now;
-    for (struct write_job *job = b->jobs; job; job = job->next)
-        job->rc = 0;
-    if (w->broken) {
-        int rc = err_set(&err, LOV_EUNAVAILABLE,
-                         "an earlier write to disk failed: nothing is written until "
-                         "the disk is mended and Lov is started again");
-        fail_all(b->jobs, rc, &err);
-        return;
-    }
-    int rc = run_all(w, b, &err);
-    if (rc && !w->open) { /* nothing was begun: another may be */
-        fail_all(b->jobs, rc, &err);
-        return;
-    }
-    if (rc == 0)
-        rc = make_durable(w, b, &err);
-    if (rc)
-        stop_writing(w, b->jobs, rc, &err);
 }
 
 /* Waits for jobs until there are some, or the writer stops, or `ms` have passed (negative: any
@@ -438,8 +303,8 @@ static int64_t sooner(int64_t a, int64_t b)
 }
 
 /* Takes what waits, at most LARGEST_BATCH. False when there is nothing to do any more; true with an
- * empty batch when it is time for work that could wait. */
-static bool take_batch(struct writer *w, struct batch *out)
+ * empty batch when it is time for work that could wait. *store: the stores are to be written. */
+static bool take_batch(struct writer *w, struct write_job **batch, bool *store)
 {
     pthread_mutex_lock(&w->lock);
     wait_for_jobs(w, sooner(idle(w, w->stopping), w->open ? QUIET_MS : -1));
@@ -452,9 +317,10 @@ static bool take_batch(struct writer *w, struct batch *out)
     }
     if (!w->head)
         w->tail = &w->head;
-    *out = (struct batch){.jobs = first, .store = !first || w->wanted || w->holders || is_due(w)};
+    *store = !first || w->wanted || w->holders || is_due(w);
     bool more = first || !w->stopping || w->open || idle(w, true) >= 0;
     pthread_mutex_unlock(&w->lock);
+    *batch = first;
     return more;
 }
 
@@ -474,10 +340,11 @@ static void give_way(struct writer *w)
 static void *writer_main(void *arg)
 {
     struct writer *w = arg;
-    struct batch b;
-    while (take_batch(w, &b)) {
-        run_batch(w, &b);
-        finish_batch(w, b.jobs);
+    struct write_job *batch;
+    bool store;
+    while (take_batch(w, &batch, &store)) {
+        run_batch(w, batch, store);
+        finish_batch(w, batch);
         if (!w->open)
             give_way(w);
     }
@@ -537,7 +404,6 @@ int writer_start(struct db *identity, struct db *lov, struct journal *journal,
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&w->wake, &attributes);
     pthread_cond_init(&w->settled, NULL);
-    pthread_cond_init(&w->landing, NULL);
     pthread_condattr_destroy(&attributes);
     int rc = checkpoint_start(identity, &w->of_identity, err);
     if (rc == 0)
@@ -571,7 +437,6 @@ void writer_stop(struct writer *w)
     buf_free(&w->payload);
     pthread_cond_destroy(&w->wake);
     pthread_cond_destroy(&w->settled);
-    pthread_cond_destroy(&w->landing);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }

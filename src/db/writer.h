@@ -46,19 +46,16 @@ struct write_job {
 };
 
 /* What lives in memory beside the database and must follow it (the ledger's head). Called on the
- * writer's thread. before_commit writes what is pending; then kept (may be NULL: the batch is in
- * the transaction to stay, and jobs of the next one may run on top of it) and committed (it is
- * durable, and its callers are told behind that), or rolled_back. At most one batch is kept and not
- * committed; what rolled_back undoes is the one behind it. journal (may be NULL) appends the
- * batch's entries for the journal and returns how many rows of the lov store they stand for: where
- * its jobs have changed others too, or it is negative, the batch is committed. stored (may be
- * NULL): everything so far is committed to the stores. Work that can wait rides on the commits of
- * others; when none comes, idle says in how many milliseconds it wants one of its own (negative, or
- * no such function: there is none). Once the writer is stopping it is asked until there is none. */
+ * writer's thread. before_commit writes what is pending; committed (the batch is durable) or
+ * rolled_back tells how it ended. journal (may be NULL) appends the batch's entries for the journal
+ * and returns how many rows of the lov store they stand for: where its jobs have changed others
+ * too, or it is negative, the batch is committed. stored (may be NULL): everything so far is
+ * committed to the stores. Work that can wait rides on the commits of others; when none comes, idle
+ * says in how many milliseconds it wants one of its own (negative, or no such function: there is
+ * none). Once the writer is stopping it is asked until there is none. */
 struct write_observer {
     void *ctx;
     int (*before_commit)(void *ctx, struct write_stores *stores, struct err *err);
-    void (*kept)(void *ctx);
     void (*committed)(void *ctx);
     void (*rolled_back)(void *ctx);
     int64_t (*idle)(void *ctx, bool stopping);

@@ -1,5 +1,5 @@
 /* ledger.c - appending. The heads in memory run ahead of the database inside a transaction; the
- * observer writes them once per commit, or goes back to those that a batch has kept. */
+ * observer writes them once per commit, or goes back to the last committed ones. */
 #include "ledger/ledger.h"
 
 #include <stdlib.h>
@@ -12,9 +12,9 @@ struct head {
     uint32_t shard;
     bool changed, has_leaf;
     struct sha256 leaf; /* the last one's */
-    int64_t last_at, kept_at;
-    int64_t applied, kept_applied, marked;
-    struct tree tree, kept;
+    int64_t last_at, committed_at;
+    int64_t applied, committed_applied, marked;
+    struct tree tree, committed;
 };
 
 struct ledger {
@@ -50,15 +50,15 @@ int ledger_open(struct db *lov, struct ledger **out, struct err *err)
     int rc;
     while ((rc = db_step(s, err)) == 1) {
         struct head *h = add_head(ledger, (uint32_t)db_int(s, 0));
-        h->last_at = h->kept_at = db_int(s, 3);
-        h->applied = h->kept_applied = db_int(s, 4);
+        h->last_at = h->committed_at = db_int(s, 3);
+        h->applied = h->committed_applied = db_int(s, 4);
         if (!event_read_frontier(db_int(s, 1), db_blob(s, 2), &h->tree)) {
             db_done(s);
             ledger_close(ledger);
             return err_set(err, LOV_ECORRUPT,
                            "the head of ledger %u is damaged: run lov log verify", h->shard);
         }
-        h->kept = h->tree;
+        h->committed = h->tree;
     }
     if (rc) {
         ledger_close(ledger);
@@ -116,7 +116,7 @@ static int64_t journal(void *ctx, struct buf *payload)
     return ledger->entry_count;
 }
 
-static void kept(void *ctx)
+static void committed(void *ctx)
 {
     struct ledger *ledger = ctx;
     forget_entries(ledger);
@@ -124,9 +124,9 @@ static void kept(void *ctx)
         struct head *h = &ledger->heads[i];
         if (!h->changed)
             continue;
-        h->kept = h->tree;
-        h->kept_at = h->last_at;
-        h->kept_applied = h->applied;
+        h->committed = h->tree;
+        h->committed_at = h->last_at;
+        h->committed_applied = h->applied;
         h->changed = false;
     }
 }
@@ -137,9 +137,9 @@ static void rolled_back(void *ctx)
     forget_entries(ledger);
     for (size_t i = 0; i < ledger->count; i++) {
         struct head *h = &ledger->heads[i];
-        h->tree = h->kept;
-        h->last_at = h->kept_at;
-        h->applied = h->kept_applied;
+        h->tree = h->committed;
+        h->last_at = h->committed_at;
+        h->applied = h->committed_applied;
         h->changed = h->has_leaf = false;
     }
 }
@@ -148,7 +148,7 @@ struct write_observer ledger_observer(struct ledger *ledger)
 {
     return (struct write_observer){.ctx = ledger,
                                    .before_commit = before_commit,
-                                   .kept = kept,
+                                   .committed = committed,
                                    .rolled_back = rolled_back,
                                    .journal = journal};
 }
@@ -156,7 +156,7 @@ struct write_observer ledger_observer(struct ledger *ledger)
 bool ledger_is_applied(const struct ledger *ledger)
 {
     for (size_t i = 0; i < ledger->count; i++)
-        if (ledger->heads[i].applied != (int64_t)ledger->heads[i].kept.size)
+        if (ledger->heads[i].applied != (int64_t)ledger->heads[i].committed.size)
             return false;
     return true;
 }
@@ -164,7 +164,7 @@ bool ledger_is_applied(const struct ledger *ledger)
 void ledger_mark(struct ledger *ledger)
 {
     for (size_t i = 0; i < ledger->count; i++)
-        ledger->heads[i].marked = (int64_t)ledger->heads[i].kept.size;
+        ledger->heads[i].marked = (int64_t)ledger->heads[i].committed.size;
 }
 
 void ledger_applied(struct ledger *ledger)

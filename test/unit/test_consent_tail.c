@@ -54,17 +54,10 @@ static void check_tail(struct tail *t, const struct naive *naive)
     assert_int_equal(tail_size(t).persons, count);
 }
 
-static void commit(struct tail *t, int64_t now)
-{
-    tail_keep(t);
-    tail_commit(t, now);
-}
-
 static void test_the_tail_holds_what_was_committed_and_nothing_else(void **state)
 {
     (void)state;
-    struct naive committed[PERSONS] = {0}, kept[PERSONS] = {0}, batch[PERSONS];
-    bool pending = false; /* what is kept is not committed */
+    struct naive committed[PERSONS] = {0}, batch[PERSONS];
     struct tail *t = tail_new();
     struct str categories[] = {STR("purchases"), STR("contact")};
     struct consent c = {.categories = categories, .category_count = 2, .purpose = STR("p")};
@@ -83,20 +76,14 @@ static void test_the_tail_holds_what_was_committed_and_nothing_else(void **state
             tail_put(t, &p);
         const struct person *found = tail_find(t, &cid);
         assert_int_equal(found != NULL && found->row.last_event == n, !drop);
-        if (pending && seed_below(&seed, 3) == 0) {
+        if (seed_below(&seed, 5) == 0) {
             tail_commit(t, n);
-            memcpy(committed, kept, sizeof kept);
-            pending = false;
-        }
-        if (!pending && seed_below(&seed, 5) == 0) {
-            tail_keep(t);
-            memcpy(kept, batch, sizeof batch);
-            pending = true;
+            memcpy(committed, batch, sizeof batch);
         } else if (seed_below(&seed, 20) == 0) {
             tail_roll_back(t);
-            memcpy(batch, kept, sizeof batch);
+            memcpy(batch, committed, sizeof batch);
         }
-        if (n % 100 == 0)
+        if (n % 500 == 0)
             check_tail(t, committed);
     }
     check_tail(t, committed);
@@ -141,19 +128,19 @@ static void test_whose_rows_are_not_committed_in_their_newest_form_stays_held(vo
     struct tail *t = tail_new();
     for (size_t i = UNDONE; i <= WRITTEN; i++)
         put(t, i, 10);
-    commit(t, 1);
+    tail_commit(t, 1);
     assert_int_equal(db_begin(lov, &err), 0);
     tail_sweep_start(t);
     assert_int_equal(tail_sweep(t, lov, SIZE_MAX, &err), 0);
     tail_roll_back(t);
     assert_false(tail_swept(t));
-    commit(t, 2);
+    tail_commit(t, 2);
     tail_stored(t, 2);
     assert_int_equal(tail_size(t).persons, 3);
     assert_int_equal(tail_sweep(t, lov, SIZE_MAX, &err), 0);
-    commit(t, 3);
+    tail_commit(t, 3);
     put(t, CHANGED, 20);
-    commit(t, 4);
+    tail_commit(t, 4);
     assert_int_equal(tail_size(t).persons, 3);
     assert_int_equal(db_commit(lov, &err), 0);
     tail_stored(t, 5);
@@ -183,10 +170,10 @@ static void test_a_flush_forgets_those_alone_whose_rows_say_the_newest(void **st
     assert_int_equal(db_open(path, DB_WRITE, &lov, &err), 0);
     struct tail *t = tail_new();
     put(t, SWEPT, 10);
-    commit(t, 1);
+    tail_commit(t, 1);
     tail_sweep_start(t);
     put(t, BETWEEN, 11);
-    commit(t, 2);
+    tail_commit(t, 2);
     put(t, SWEPT, 20);
     put(t, BETWEEN, 21);
     put(t, NEW, 22);
@@ -194,7 +181,7 @@ static void test_a_flush_forgets_those_alone_whose_rows_say_the_newest(void **st
     assert_int_equal(tail_sweep(t, lov, SIZE_MAX, &err), 0);
     assert_int_equal(tail_flush(t, lov, &err), 0);
     assert_int_equal(db_commit(lov, &err), 0);
-    commit(t, 3);
+    tail_commit(t, 3);
     assert_int_equal(held_of(t, SWEPT), 20);
     tail_stored(t, 3);
     assert_int_equal(row_of(lov, SWEPT), 20);

@@ -169,8 +169,6 @@ struct log_of_items {
     int64_t rows;
     bool fail_before_commit;
     int stored;
-    bool is_kept; /* a batch is that is not committed */
-    int flights;  /* jobs that ran on top of one before it was durable */
 };
 
 static void forget(void *ctx)
@@ -180,26 +178,10 @@ static void forget(void *ctx)
     l->rows = 0;
 }
 
-static void kept(void *ctx)
-{
-    struct log_of_items *l = ctx;
-    assert_false(l->is_kept);
-    l->is_kept = true;
-    forget(l);
-}
-
-static void committed(void *ctx)
-{
-    struct log_of_items *l = ctx;
-    assert_true(l->is_kept);
-    l->is_kept = false;
-}
-
 static int before_commit(void *ctx, struct write_stores *stores, struct err *err)
 {
     struct log_of_items *l = ctx;
     (void)stores;
-    assert_false(l->is_kept);
     return l->fail_before_commit ? err_set(err, LOV_EIO, "no disk") : 0;
 }
 
@@ -227,8 +209,7 @@ static void start(const struct fixture *f, struct log_of_items *l)
     assert_int_equal(db_migrate(lov, schema, 1, &err), 0);
     struct write_observer o = {.ctx = l,
                                .before_commit = before_commit,
-                               .kept = kept,
-                               .committed = committed,
+                               .committed = forget,
                                .rolled_back = forget,
                                .journal = journal_rows,
                                .stored = stored};
@@ -249,10 +230,7 @@ struct item {
     bool appended;    /* it is in the journal's entries */
     bool of_identity; /* another store is changed, too */
     bool fail;        /* after it wrote */
-    bool slow;
 };
-
-static const struct timespec moment = {.tv_nsec = 20000000};
 
 static int insert_into(struct db *db, int64_t n, struct err *err)
 {
@@ -265,9 +243,6 @@ static int insert_into(struct db *db, int64_t n, struct err *err)
 static int run_item(struct write_job *job, struct write_stores *stores, struct err *err)
 {
     struct item *i = (struct item *)job;
-    i->log->flights += i->log->is_kept;
-    if (i->slow)
-        nanosleep(&moment, NULL);
     int rc = insert_into(stores->lov, i->n, err);
     if (rc == 0 && i->of_identity)
         rc = insert_into(stores->identity, i->n, err);
@@ -379,167 +354,6 @@ static void test_a_writer_that_is_never_idle_gives_way_and_goes_on(void **state)
     stop(&l);
 }
 
-enum { WRITERS = 6, ITEMS = 300 };
-
-struct crowd {
-    const struct fixture *f;
-    struct log_of_items *log;
-    int64_t first;
-    int64_t acknowledged; /* a sum */
-    int lost;             /* of them, found nowhere */
-};
-
-static int find_entry(void *ctx, struct str entry)
-{
-    return str_eq(entry, *(const struct str *)ctx);
-}
-
-/* In the journal, or else, looked up after that, in the store. */
-static bool is_durable(const struct fixture *f, struct db *lov, int64_t n)
-{
-    static const char sql[] = "select 1 from item where n = $1";
-    struct err err = {0};
-    char text[24];
-    snprintf(text, sizeof text, "%lld", (long long)n);
-    struct str entry = str_of(text);
-    if (journal_read(f->path, find_entry, &entry, &err) == 1)
-        return true;
-    struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, n);
-    int rc = db_step(s, &err);
-    db_done(s);
-    return rc == 1;
-}
-
-static void *write_many_kinds(void *arg)
-{
-    struct crowd *c = arg;
-    struct db *lov;
-    struct err err = {0};
-    assert_int_equal(db_open(c->f->lov, DB_READ, &lov, &err), 0);
-    for (int64_t n = c->first; n < c->first + ITEMS; n++) {
-        struct item i = {.n = n};
-        i.fail = n % 11 == 3;
-        i.of_identity = n % 37 == 5;
-        i.appended = n % 23 != 7;
-        assert_int_equal(write_item(c->log, i), i.fail ? LOV_EINVAL : 0);
-        c->lost += !i.fail && !is_durable(c->f, lov, n);
-        c->acknowledged += i.fail ? 0 : n;
-    }
-    db_close(lov);
-    return NULL;
-}
-
-static int64_t sum_of_items(const struct fixture *f)
-{
-    static const char sql[] = "select coalesce(sum(n), 0) from item";
-    struct db *db;
-    struct err err = {0};
-    assert_int_equal(db_open(f->lov, DB_READ, &db, &err), 0);
-    struct db_stmt *s = db_use(db, sql);
-    assert_int_equal(db_step(s, &err), 1);
-    int64_t n = db_int(s, 0);
-    db_done(s);
-    db_close(db);
-    return n;
-}
-
-/* Returns the sum of what was acknowledged. */
-static int64_t write_at_once(const struct fixture *f, struct log_of_items *l)
-{
-    pthread_t threads[WRITERS];
-    struct crowd crowd[WRITERS];
-    int64_t sum = 0;
-    for (int i = 0; i < WRITERS; i++) {
-        crowd[i] = (struct crowd){.f = f, .log = l, .first = i * 10000 + 1};
-        assert_int_equal(pthread_create(&threads[i], NULL, write_many_kinds, &crowd[i]), 0);
-    }
-    for (int i = 0; i < WRITERS; i++) {
-        pthread_join(threads[i], NULL);
-        assert_int_equal(crowd[i].lost, 0);
-        sum += crowd[i].acknowledged;
-    }
-    return sum;
-}
-
-static void test_batches_run_while_others_are_on_their_way(void **state)
-{
-    struct fixture *f = *state;
-    struct log_of_items l = {0};
-    start(f, &l);
-    int64_t acknowledged = write_at_once(f, &l);
-    assert_true(l.flights > 0);
-    writer_settle(l.writer);
-    assert_int_equal(sum_of_items(f), acknowledged);
-    stop(&l);
-    assert_int_equal(sum_of_items(f), acknowledged);
-}
-
-/* The journal's file takes nothing any more, as on a disk that is full. */
-static void fill_the_disk(const struct fixture *f)
-{
-    int full = open("/dev/full", O_RDWR);
-    assert_true(full >= 0);
-    for (int fd = 3; fd < 1000; fd++) {
-        char link[32], path[128];
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        ssize_t n = readlink(link, path, sizeof path - 1);
-        if (n > 0 && strlen(f->path) == (size_t)n && memcmp(path, f->path, (size_t)n) == 0)
-            assert_int_equal(dup2(full, fd), fd);
-    }
-    close(full);
-}
-
-struct told {
-    struct item item; /* first */
-    const struct fixture *f;
-    struct db *lov;
-    bool durable;
-    _Atomic bool done;
-};
-
-static void see_whether_durable(struct write_job *job)
-{
-    struct told *t = (struct told *)job;
-    t->durable = job->rc == 0 && is_durable(t->f, t->lov, t->item.n);
-    t->done = true;
-}
-
-static void test_what_a_failing_journal_loses_on_the_way_is_committed(void **state)
-{
-    struct fixture *f = *state;
-    struct log_of_items l = {0};
-    struct err err = {0};
-    struct db *lov;
-    struct told told[4];
-    start(f, &l);
-    assert_int_equal(db_open(f->lov, DB_READ, &lov, &err), 0);
-    fill_the_disk(f);
-    /* While the first one runs the others come: it is sent, and they run before it has landed. */
-    for (int i = 0; i < 4; i++) {
-        told[i] = (struct told){.item = {.job = {.run = run_item, .done = see_whether_durable},
-                                         .log = &l,
-                                         .n = i + 1,
-                                         .appended = true,
-                                         .slow = i < 2},
-                                .f = f,
-                                .lov = lov};
-        writer_submit(l.writer, &told[i].item.job);
-        if (i == 0)
-            usleep(5000);
-    }
-    for (int i = 0; i < 4; i++) {
-        while (!told[i].done)
-            nanosleep(&moment, NULL);
-        assert_true(told[i].durable);
-    }
-    assert_true(l.flights > 0);
-    assert_false(writer_counts(l.writer).stopped_by_error);
-    db_close(lov);
-    stop(&l);
-    assert_int_equal(sum_of_items(f), 1 + 2 + 3 + 4);
-}
-
 static void test_after_a_failed_commit_the_journal_has_what_was_acknowledged(void **state)
 {
     struct fixture *f = *state;
@@ -578,10 +392,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_batch_that_is_undone_leaves_those_before_it,
                                         open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_a_writer_that_is_never_idle_gives_way_and_goes_on,
-                                        open_fixture, close_fixture),
-        cmocka_unit_test_setup_teardown(test_batches_run_while_others_are_on_their_way,
-                                        open_fixture, close_fixture),
-        cmocka_unit_test_setup_teardown(test_what_a_failing_journal_loses_on_the_way_is_committed,
                                         open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(
             test_after_a_failed_commit_the_journal_has_what_was_acknowledged, open_fixture,

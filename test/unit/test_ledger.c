@@ -154,7 +154,7 @@ static void commit(struct fixture *f)
     struct err err = {0};
     assert_int_equal(f->observer.before_commit(f->observer.ctx, &f->stores, &err), 0);
     assert_int_equal(db_commit(f->db, &err), 0);
-    f->observer.kept(f->observer.ctx);
+    f->observer.committed(f->observer.ctx);
 }
 
 static void append_many(struct fixture *f, int count)

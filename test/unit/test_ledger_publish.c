@@ -94,7 +94,7 @@ static void append_many(struct fixture *f, int count)
     }
     assert_int_equal(o.before_commit(o.ctx, &f->stores, &err), 0);
     assert_int_equal(db_commit(f->db, &err), 0);
-    o.kept(o.ctx);
+    o.committed(o.ctx);
 }
 
 static int publish(struct fixture *f, struct err *err)
@@ -313,7 +313,7 @@ static void test_an_event_that_no_bundle_can_hold_is_refused(void **state)
     struct write_observer o = ledger_observer(f->ledger);
     assert_int_equal(o.before_commit(o.ctx, &f->stores, &err), 0);
     assert_int_equal(db_commit(f->db, &err), 0);
-    o.kept(o.ctx);
+    o.committed(o.ctx);
     _cleanup_buf struct buf out = {0};
     assert_int_equal(tiles_entries(f->db, 0, 0, 1, &out, &err), 0);
     assert_int_equal(out.n, LEDGER_EVENT_MAX + 2);
