@@ -20,12 +20,13 @@ bool eyes_power(struct str roles)
     return false;
 }
 
-int eyes_note(struct write_scope *scope, const struct uid *staff, struct err *err)
+int eyes_note(struct write_scope *scope, const struct uid *staff, bool *power, struct err *err)
 {
     struct staff found;
     int rc = staff_get(engine_identity(scope->engine), scope->identities, staff, scope->arena,
                        &found, err);
-    if (rc != 1 || !found.password.n || !eyes_power(found.roles))
+    *power = rc == 1 && found.password.n && eyes_power(found.roles);
+    if (!*power)
         return rc < 0 ? rc : 0;
     return staff_set_power(scope->identities, staff, scope->now, err);
 }

@@ -18,7 +18,7 @@ enum { EYES_WAIT_DAYS = 7 };
 /* Has one of the roles, apart by spaces, power over the rules? */
 bool eyes_power(struct str roles);
 /* In a write that gave one of the staff an account or roles: notes that they have power, where they
- * do. */
-int eyes_note(struct write_scope *scope, const struct uid *staff, struct err *err);
+ * do, and says so for the event. */
+int eyes_note(struct write_scope *scope, const struct uid *staff, bool *power, struct err *err);
 
 #endif

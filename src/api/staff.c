@@ -47,6 +47,7 @@ struct staffing {
     int64_t hours, expires_at;
     bool machine, key;              /* that asks for it; otherwise staff does */
     bool has_roles, has_recipients; /* change */
+    bool power;                     /* they have, as a change leaves them */
 };
 
 static struct staffing *staffing_new(struct http_call *call)
@@ -128,6 +129,10 @@ static int append(struct engine_write *w, struct write_scope *scope, const char 
     }
     if (s->trained_until != TIME_NONE)
         training_write(&j, s->trained_until);
+    if (s->approves_from)
+        jw_time_member(&j, "approves_from", s->approves_from);
+    if (staffing_of(w)->power)
+        jw_bool_member(&j, "power", true);
     jw_time_member(&j, "recorded_at", scope->now);
     jw_object_end(&j);
     return engine_append(scope, kind, (struct str){0}, buf_view(&body), &w->out_seq, err);
@@ -351,7 +356,7 @@ static int write_link(struct engine_write *w, struct write_scope *scope, struct 
         rc = may_give(s, scope, now.roles, err);
     if (rc)
         return rc;
-    now.approves_from = approves_from(s, scope);
+    s->staff.approves_from = now.approves_from = approves_from(s, scope);
     rc = staff_set(scope->identities, &now, err);
     if (rc == 0)
         rc = put_link(s, scope, err);
@@ -506,7 +511,7 @@ static int write_change(struct engine_write *w, struct write_scope *scope, struc
     if (rc == 0 && !str_eq(now.roles, then.roles))
         rc = staff_session_end_all(scope->identities, &then.id, NULL, err);
     if (rc == 0)
-        rc = eyes_note(scope, &then.id, err);
+        rc = eyes_note(scope, &then.id, &s->power, err);
     return rc ? rc : append(w, scope, "staff.change", &then, err);
 }
 

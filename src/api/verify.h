@@ -15,6 +15,7 @@ enum told {
     TOLD_TRAINING = 16,
     TOLD_END = 32,
     TOLD_LOGIN = 64,
+    TOLD_APPROVAL = 128,
 };
 
 struct known {

@@ -91,8 +91,17 @@ enum {
     R_STATE,
     R_BY,
     R_AT,
-    R_USED
+    R_USED,
+    R_PEOPLE
 };
+
+/* Null, too, in an event from before reads were counted. */
+static bool is_for(struct db_stmt *row, const json_t *people)
+{
+    return json_is_integer(people)
+               ? !db_is_null(row, R_PEOPLE) && db_int(row, R_PEOPLE) == json_integer_value(people)
+               : db_is_null(row, R_PEOPLE);
+}
 
 static bool is_asked(struct db_stmt *row, const struct said *e, uint8_t told)
 {
@@ -109,7 +118,7 @@ static bool is_asked(struct db_stmt *row, const struct said *e, uint8_t told)
     return is_by(row, R_ACTOR, R_PROPOSED, e) && is_hash(db_blob(row, R_HASH), hash) &&
            json_is_hex(hash, all.b, sizeof all.b) &&
            json_is_time(said_member(e, "expires_at"), db_int(row, R_EXPIRES)) &&
-           ((told & TOLD_STATE) || open);
+           is_for(row, said_member(e, "people")) && ((told & TOLD_STATE) || open);
 }
 
 static bool is_used(struct db_stmt *row, const struct said *e)
@@ -131,7 +140,7 @@ int check_read_said(struct checking *c, const struct said *e)
 {
     static const char sql[] =
         "select actor, proposed_at, expires_at, recipient, purpose, category, format, why, hash, "
-        "state, decided_by, decided_at, used_at from read_proposal where shard = 0 and seq = $1";
+        "state, decided_by, decided_at, used_at, people from read_proposal where shard = 0 and seq = $1";
     bool made = str_is(e->kind, "read.propose"), used = str_is(e->kind, "read.use");
     int64_t seq = made ? e->seq : proposal_of(e);
     uint8_t *told = check_known_seq(c, THING_READ, seq);

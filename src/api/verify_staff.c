@@ -40,7 +40,17 @@ int check_webhook_said(struct checking *c, const struct said *e)
 
 /* ---- staff ---- */
 
-enum { S_ROLES, S_DEPARTMENTS, S_TRAINED, S_CREATED, S_DISABLED, S_LOGIN, S_PASSWORD };
+enum {
+    S_ROLES,
+    S_DEPARTMENTS,
+    S_TRAINED,
+    S_CREATED,
+    S_DISABLED,
+    S_LOGIN,
+    S_PASSWORD,
+    S_APPROVES,
+    S_POWER,
+};
 
 static bool is_list(struct str list, const json_t *said)
 {
@@ -89,9 +99,10 @@ static uint8_t tells(const struct said *e)
         return TOLD_END | TOLD_LOGIN;
     if (str_is(e->kind, "staff.training"))
         return TOLD_TRAINING;
+    uint8_t approval = said_member(e, "approves_from") ? TOLD_APPROVAL : 0;
     if (!said_member(e, "roles"))
-        return 0; /* another link */
-    return TOLD_ROLES | TOLD_TRAINING |
+        return approval; /* another link */
+    return approval | TOLD_ROLES | TOLD_TRAINING |
            (str_is(e->kind, "staff.invite") ? TOLD_MADE | TOLD_END | TOLD_LOGIN : 0);
 }
 
@@ -110,6 +121,11 @@ static int check_row(struct checking *c, struct db_stmt *row, const struct uid *
     if ((told & TOLD_END) && !(str_is(e->kind, "staff.disable") ? is_instant(row, S_DISABLED, e)
                                                                 : db_is_null(row, S_DISABLED)))
         check_wrong(c, e->seq, "a member of staff is, or is not, disabled against this event");
+    if ((told & TOLD_APPROVAL) &&
+        !json_is_time(said_member(e, "approves_from"), db_int(row, S_APPROVES)))
+        check_wrong(c, e->seq, "a member of staff approves from another day than this event says");
+    if (json_is_true(said_member(e, "power")) && db_is_null(row, S_POWER))
+        check_wrong(c, e->seq, "a member of staff who had power is not counted for four eyes");
     if ((told & TOLD_LOGIN) && !is_signing_in(c, row, id, e, &rc))
         check_wrong(c, e->seq, "a member of staff signs in otherwise than this event tells");
     return rc < 0 ? rc : 0;
@@ -129,7 +145,7 @@ static bool staff_of(const struct said *e, struct uid *out)
 int check_staff_said(struct checking *c, const struct said *e)
 {
     static const char sql[] = "select roles, recipients, trained_until, created_at, disabled_at, "
-                              "login, password from staff where id = $1";
+                              "login, password, approves_from, power_at from staff where id = $1";
     struct uid id;
     if (!c->identities)
         return 0;

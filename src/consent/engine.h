@@ -16,6 +16,8 @@ struct sweep_limits {
     size_t after_bytes; /* ... or that large */
     size_t per_commit;  /* persons, and twice as many as the batch adds */
     size_t when_idle;   /* persons, in a commit of its own */
+    int64_t
+        unchanged_ms; /* one that so long nobody was added to is written too; 0: does not count */
 };
 struct sweep_limits sweep_defaults(void);
 /* engine_open() with other limits. */

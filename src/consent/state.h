@@ -112,7 +112,7 @@ int tail_each(const struct tail *t, int (*row)(void *ctx, const struct person *p
 
 struct tail_size {
     size_t persons, bytes;
-    int64_t since; /* when the first of them came, ms */
+    int64_t since, latest; /* when the first of them came, and the last one, ms */
 };
 struct tail_size tail_size(const struct tail *t);
 /* Begins to write those who are held now (without the batch under way); no other sweep is on. */

@@ -2,7 +2,8 @@
  * the tail is old or large; more when nobody waits; all of it before the writer stops.
  *
  * Age and size bound what has to be read again after a crash, and the memory. The longer it takes,
- * the more changes of one consumer are written as one, and the more rows share a page. */
+ * the more changes of one consumer are written as one, and the more rows share a page; so where
+ * nothing changes any more there is nothing to wait for. */
 #include "base/clock.h"
 #include "consent/engine.h"
 
@@ -12,17 +13,32 @@ enum { QUIET_MS = 5 };
 struct sweep_limits sweep_defaults(void)
 {
     return (struct sweep_limits){
-        .after_ms = 10000, .after_bytes = 64 << 20, .per_commit = 4, .when_idle = 256};
+        .after_ms = 60000,
+        .after_bytes = 112 << 20,
+        .per_commit = 4,
+        .when_idle = 256,
+        .unchanged_ms = 5000,
+    };
+}
+
+/* ms until `ms` after `since`; a clock that was set back must not put it off for ever. */
+static int64_t left_of(int64_t since, int64_t ms, int64_t now)
+{
+    int64_t left = since + ms - now;
+    return left <= 0 || left > ms ? 0 : left;
 }
 
 static int64_t due_in(const struct engine *e)
 {
     struct tail_size size = tail_size(e->tail);
+    int64_t now = clock_now();
     if (size.persons == 0)
         return -1;
-    int64_t most = e->sweep.after_ms, left = size.since + most - clock_now();
-    /* A clock that was set back must not put it off for ever. */
-    return left <= 0 || left > most || size.bytes >= e->sweep.after_bytes ? 0 : left;
+    if (size.bytes >= e->sweep.after_bytes)
+        return 0;
+    int64_t left = left_of(size.since, e->sweep.after_ms, now);
+    int64_t unchanged = left_of(size.latest, e->sweep.unchanged_ms, now);
+    return e->sweep.unchanged_ms && unchanged < left ? unchanged : left;
 }
 
 int64_t sweep_wait(struct engine *e, bool stopping)

@@ -29,7 +29,7 @@ struct tail {
     struct held *replaced; /* by the batch under way */
     struct held *old;      /* by the one before it */
     size_t bytes;          /* of settled */
-    int64_t since;         /* of settled */
+    int64_t since, latest; /* of settled */
     /* The sweep: cids in order; those before `next` are written, those from `begun` on by the
      * transaction under way, and of them those from `swept` on by the batch under way. */
     struct uid *order;
@@ -285,6 +285,7 @@ static void settle(struct tail *t, struct held *h, int64_t now)
     }
     if (t->settled.count == 0)
         t->since = now;
+    t->latest = now;
     forget(t, map_put(&t->settled, h));
     t->bytes += h->bytes;
 }
@@ -357,7 +358,7 @@ int tail_each(const struct tail *t, int (*row)(void *ctx, const struct person *p
 
 struct tail_size tail_size(const struct tail *t)
 {
-    return (struct tail_size){t->settled.count, t->bytes, t->since};
+    return (struct tail_size){t->settled.count, t->bytes, t->since, t->latest};
 }
 
 static int by_cid(const void *a, const void *b)

@@ -88,7 +88,8 @@ struct ledger_filter {
     uint32_t shard;
     int64_t after; /* events with seq > after; -1: from the first */
     int64_t limit;
-    struct str recipient; /* of the activity; empty: all */
+    struct str recipient;          /* of the activity; empty: all */
+    bool (*kind)(struct str kind); /* which ones; NULL: all */
 };
 typedef int ledger_row(void *ctx, const struct ledger_event *event);
 /* In order of seq. Stops when `row` returns non-zero and returns that. *scanned_to (may be NULL) is

@@ -90,12 +90,14 @@ int ledger_read(struct db *lov, const struct ledger_filter *filter, ledger_row *
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, filter->shard);
     db_bind_int(s, 2, filter->after);
-    db_bind_int(s, 3, filter->recipient.n ? MOST_SCANNED : filter->limit);
+    bool all = !filter->recipient.n && !filter->kind;
+    db_bind_int(s, 3, all ? filter->limit : MOST_SCANNED);
     int64_t left = filter->limit, last = filter->after;
     int rc = 0;
     while (left > 0 && (rc = db_step(s, err)) == 1) {
         last = db_int(s, 1);
-        if (!is_of(db_text(s, 7), filter->recipient))
+        if ((filter->kind && !filter->kind(db_text(s, 4))) ||
+            !is_of(db_text(s, 7), filter->recipient))
             continue;
         rc = call_row(s, row, ctx, err);
         if (rc)

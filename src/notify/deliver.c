@@ -402,7 +402,7 @@ static int work(struct deliverer *d, struct err *err)
     struct db *lov;
     int rc = save(d, false, err);
     if (rc == 0)
-        rc = db_pool_get(engine_lov(d->engine), &lov, err);
+        rc = db_pool_get_rows(engine_lov(d->engine), &lov, err);
     if (rc)
         return rc;
     rc = work_with(d, lov, err);
@@ -443,7 +443,7 @@ static int read_origin(struct deliverer *d)
 {
     struct err err = {0};
     struct db *lov;
-    int rc = db_pool_get(engine_lov(d->engine), &lov, &err);
+    int rc = db_pool_get_rows(engine_lov(d->engine), &lov, &err);
     if (rc)
         return rc;
     rc = publish_origin(lov, &d->origin, &err);

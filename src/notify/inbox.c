@@ -1,7 +1,9 @@
 /* inbox.c - the thread that makes messages of events: it reads the ledger from a cursor on, and
  * writes what it made of a part together with the cursor, in one transaction. What many are told is
  * a round (round.c), of which it takes a step in between. Nothing that a consumer was told of
- * before the cursor began is told again: an installation begins where its ledger is. */
+ * before the cursor began is told again: an installation begins where its ledger is. A cursor that
+ * only passed by events is written now and then: what is read again after a crash tells nobody
+ * twice. */
 #include "notify/private.h"
 
 #include <errno.h>
@@ -9,7 +11,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { READ_AT_ONCE = 500, LOOK_MS = 500, MESSAGES_AT_ONCE = 200 };
+enum { READ_AT_ONCE = 500, LOOK_MS = 500, SAVE_MS = 5000, MESSAGES_AT_ONCE = 200 };
+
+/* Of a shard's ledger: up to where it is read, and what the cursor says. */
+struct position {
+    bool known;
+    int64_t next, saved, saved_at;
+};
 
 struct inbox {
     struct engine *engine;
@@ -18,7 +26,8 @@ struct inbox {
     pthread_cond_t wake;
     bool stopping; /* under lock */
     bool fails;
-    _Atomic uint64_t messages; /* relaxed */
+    struct position *positions; /* by shard; its thread only */
+    _Atomic uint64_t messages;  /* relaxed */
 };
 
 /* ---- what an event says to its consumer ---- */
@@ -93,7 +102,7 @@ struct part {
     struct arena *arena;
     struct db *identities;
     uint32_t shard;
-    int64_t from, next;
+    int64_t next;
     struct draft drafts[MESSAGES_AT_ONCE];
     size_t draft_count;
     struct uid erased[MESSAGES_AT_ONCE];
@@ -229,41 +238,81 @@ static int read_cursor(struct db *lov, uint32_t shard, int64_t *out, struct err 
     return 1;
 }
 
-static int read_part(struct part *p, struct db *lov, struct err *err)
+/* Is it an event that something is made of? */
+static bool is_told(struct str kind)
 {
-    struct ledger_filter filter = {.shard = p->shard, .after = p->next - 1, .limit = READ_AT_ONCE};
-    int rc = ledger_read(lov, &filter, part_row, p, NULL, &p->err);
+    return str_is(kind, "consent.withdraw") || is_told_step(kind) || str_is(kind, "policy.apply") ||
+           str_is(kind, "consumer.erase");
+}
+
+static int read_part(struct part *p, struct db *lov, int64_t *scanned, struct err *err)
+{
+    struct ledger_filter filter = {
+        .shard = p->shard, .after = p->next - 1, .limit = READ_AT_ONCE, .kind = is_told};
+    int rc = ledger_read(lov, &filter, part_row, p, scanned, &p->err);
     if (rc < 0)
         *err = p->err;
+    if (rc == 0)
+        p->next = *scanned + 1;
     return rc < 0 ? rc : 0;
+}
+
+/* An installation that has no cursor begins at the end. */
+static int find_position(struct position *at, struct db *lov, uint32_t shard, int64_t size,
+                         struct err *err)
+{
+    if (at->known)
+        return 0;
+    int rc = read_cursor(lov, shard, &at->saved, err);
+    if (rc < 0)
+        return rc;
+    at->next = rc ? at->saved : size;
+    at->saved = rc ? at->saved : -1;
+    at->known = true;
+    return 0;
+}
+
+static int save_position(struct part *p, struct position *at, int64_t now, struct err *err)
+{
+    bool made = p->draft_count || p->erased_count || p->round_count;
+    bool due = at->saved < 0 || (p->next != at->saved && now - at->saved_at >= SAVE_MS);
+    int rc = made || due ? save_part(p, err) : 0;
+    if (rc)
+        return rc;
+    at->next = p->next;
+    if (made || due) {
+        at->saved = p->next;
+        at->saved_at = now;
+    }
+    return 0;
 }
 
 /* *more: there may be more at once. */
 static int step_shard(struct inbox *b, struct db *lov, uint32_t shard, bool *more, struct err *err)
 {
     _cleanup_arena struct arena arena = {0};
+    struct position *at = &b->positions[shard];
     struct part *p = arena_alloc(&arena, sizeof *p);
     struct sha256 root;
-    int64_t size;
+    int64_t size, scanned, now = clock_monotonic() / 1000000;
     p->inbox = b;
     p->arena = &arena;
     p->shard = shard;
     int rc = ledger_head(lov, shard, &size, &root, err);
-    int found = rc ? rc : read_cursor(lov, shard, &p->next, err);
-    if (found < 0)
-        return found;
-    if (found == 0)
-        p->next = size;
-    p->from = p->next;
-    if (found && p->next >= size)
-        return 0;
-    rc = db_pool_get(engine_identities(b->engine), &p->identities, err);
-    if (rc == 0) {
-        rc = found ? read_part(p, lov, err) : 0;
+    if (rc == 0)
+        rc = find_position(at, lov, shard, size, err);
+    if (rc)
+        return rc;
+    p->next = at->next;
+    if (p->next < size) {
+        rc = db_pool_get(engine_identities(b->engine), &p->identities, err);
+        if (rc)
+            return rc;
+        rc = read_part(p, lov, &scanned, err);
         db_pool_put(engine_identities(b->engine), p->identities);
     }
-    if (rc == 0 && (p->next != p->from || !found))
-        rc = save_part(p, err);
+    if (rc == 0)
+        rc = save_position(p, at, now, err);
     *more = *more || (rc == 0 && p->next < size);
     return rc;
 }
@@ -273,7 +322,7 @@ static int step_shard(struct inbox *b, struct db *lov, uint32_t shard, bool *mor
 static int step_all(struct inbox *b, bool *more, struct err *err)
 {
     struct db *lov;
-    int rc = db_pool_get(engine_lov(b->engine), &lov, err);
+    int rc = db_pool_get_rows(engine_lov(b->engine), &lov, err);
     if (rc)
         return rc;
     for (uint32_t shard = 0; rc == 0 && shard < engine_shards(b->engine); shard++)
@@ -333,6 +382,7 @@ struct inbox *inbox_start(struct engine *e)
     struct inbox *b = mem_zero(sizeof *b);
     pthread_condattr_t attributes;
     b->engine = e;
+    b->positions = mem_zero(engine_shards(e) * sizeof *b->positions);
     pthread_mutex_init(&b->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -353,6 +403,7 @@ void inbox_stop(struct inbox *b)
     pthread_join(b->thread, NULL);
     pthread_cond_destroy(&b->wake);
     pthread_mutex_destroy(&b->lock);
+    free(b->positions);
     free(b);
 }
 

@@ -348,7 +348,7 @@ static int send_due(struct mailer *m, size_t *count, struct err *err)
     struct letter letters[MAILS_AT_ONCE] = {0};
     int64_t now = clock_now();
     struct db *lov;
-    int rc = db_pool_get(engine_lov(m->engine), &lov, err);
+    int rc = db_pool_get_rows(engine_lov(m->engine), &lov, err);
     if (rc)
         return rc;
     rc = read_due(lov, letters, count, now, err);

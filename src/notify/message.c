@@ -143,7 +143,7 @@ int message_list(struct engine *e, const struct identity_row *who, int64_t befor
     int rc = take_key(e, &o, err);
     if (rc || !o.has_key)
         return rc;
-    rc = db_pool_get(engine_lov(e), &lov, err);
+    rc = db_pool_get_rows(engine_lov(e), &lov, err);
     if (rc == 0) {
         struct db_stmt *s = db_use(lov, sql);
         db_bind_int(s, 1, who->shard);
@@ -183,7 +183,7 @@ int message_get(struct engine *e, const struct identity_row *who, struct str sou
     int rc = take_key(e, &o, err);
     if (rc || !o.has_key)
         return rc;
-    rc = db_pool_get(engine_lov(e), &lov, err);
+    rc = db_pool_get_rows(engine_lov(e), &lov, err);
     if (rc == 0) {
         rc = get_row(&o, lov, who->shard, source, out, err);
         db_pool_put(engine_lov(e), lov);
@@ -197,7 +197,7 @@ int message_unread(struct engine *e, const struct identity_row *who, int64_t *ou
     static const char sql[] =
         "select count(*) from message where shard = $1 and cid = $2 and read_at is null";
     struct db *lov;
-    int rc = db_pool_get(engine_lov(e), &lov, err);
+    int rc = db_pool_get_rows(engine_lov(e), &lov, err);
     if (rc)
         return rc;
     struct db_stmt *s = db_use(lov, sql);
@@ -290,7 +290,7 @@ int message_settings_get(struct engine *e, const struct identity_row *who,
                          struct message_settings *out, struct err *err)
 {
     struct db *lov;
-    int rc = db_pool_get(engine_lov(e), &lov, err);
+    int rc = db_pool_get_rows(engine_lov(e), &lov, err);
     if (rc)
         return rc;
     rc = settings_read(lov, who->shard, &who->cid, out, err);

@@ -429,7 +429,7 @@ int rounds_begin_summary(struct engine *e, int64_t now, struct err *err)
     _cleanup_buf struct buf text = {0};
     struct str source = summary_source(month_of(now), &text);
     struct db *lov;
-    int rc = db_pool_get(engine_lov(e), &lov, err);
+    int rc = db_pool_get_rows(engine_lov(e), &lov, err);
     if (rc)
         return rc;
     rc = find_source(lov, source, err);
@@ -507,15 +507,20 @@ int rounds_step(struct engine *e, bool *more, int64_t *told, struct err *err)
     _cleanup_arena struct arena arena = {0};
     struct round r;
     struct db *lov;
-    int rc = db_pool_get(engine_lov(e), &lov, err);
+    int rc = db_pool_get_rows(engine_lov(e), &lov, err);
     if (rc)
         return rc;
-    rc = find_round(lov, &arena, &r, err);
-    if (rc == 1) {
-        int64_t before = r.told;
-        rc = step_round(e, lov, &r, more, err);
-        *told = r.told - before;
-    }
+    int found = find_round(lov, &arena, &r, err);
+    db_pool_put(engine_lov(e), lov);
+    if (found != 1)
+        return found;
+    /* What is told may lead to the newest events. */
+    rc = db_pool_get(engine_lov(e), &lov, err);
+    if (rc)
+        return rc;
+    int64_t before = r.told;
+    rc = step_round(e, lov, &r, more, err);
+    *told = r.told - before;
     db_pool_put(engine_lov(e), lov);
     return rc;
 }

@@ -343,7 +343,7 @@ int console_welcome_page(struct http_call *call)
 /* With the hash of what they sign in with: a password that somebody else puts there is noticed.
  * Both parts of it are long and random, or made with a salt that is. */
 static int append_open(struct engine_write *w, struct write_scope *scope, const struct uid *id,
-                       struct err *err)
+                       bool power, struct err *err)
 {
     _cleanup_buf struct buf body = {0};
     struct jw j = {.out = &body};
@@ -354,6 +354,7 @@ static int append_open(struct engine_write *w, struct write_scope *scope, const 
     jw_object_start(&j);
     jw_hex_member(&j, "staff", id->b, sizeof id->b);
     jw_hex_member(&j, "credentials_sha256", hash.b, sizeof hash.b);
+    jw_bool_member(&j, "power", power);
     jw_object_end(&j);
     return engine_append(scope, "staff.open", (struct str){0}, buf_view(&body), &w->out_seq, err);
 }
@@ -364,6 +365,7 @@ static int write_account(struct engine_write *w, struct write_scope *scope, stru
 {
     struct entry *e = ((struct web_write *)w)->more;
     struct uid id;
+    bool power = false;
     int rc = staff_invitation_find(scope->identities, &e->invitation, scope->now, &id, err);
     if (rc == 0)
         return err_reason(err, LOV_ENOTFOUND, "unknown_invitation", "the invitation was used");
@@ -372,12 +374,12 @@ static int write_account(struct engine_write *w, struct write_scope *scope, stru
     rc = staff_set_login(engine_identity(scope->engine), scope->identities, &id, e->login,
                          e->job.hash, err);
     if (rc == 0)
-        rc = eyes_note(scope, &id, err);
+        rc = eyes_note(scope, &id, &power, err);
     if (rc == 0)
         rc = staff_invitation_end(scope->identities, &id, err);
     if (rc == 0)
         rc = staff_session_end_all(scope->identities, &id, NULL, err);
-    return rc ? rc : append_open(w, scope, &id, err);
+    return rc ? rc : append_open(w, scope, &id, power, err);
 }
 
 static int account_made(struct http_call *call)

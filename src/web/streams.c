@@ -151,7 +151,7 @@ static void look(struct streams *s)
 {
     struct err err = {0};
     struct db *db;
-    if (db_pool_get(engine_lov(s->engine), &db, &err))
+    if (db_pool_get_rows(engine_lov(s->engine), &db, &err))
         return;
     for (uint32_t shard = 0; shard < engine_shards(s->engine); shard++)
         look_at_shard(s, db, shard);

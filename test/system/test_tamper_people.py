@@ -72,10 +72,12 @@ def people(server):
     anna = staff(folder, "invite", "Anna", "--roles", "support,auditor", "--for", "customer_service")
     welcome(server, anna["path"], "anna")
     staff(folder, "training", anna["id"], "--until", "2031-06-30")
-    left = staff(folder, "invite", "Left", "--roles", "admin", "--trained-until", "2030-12-31")
+    left = staff(folder, "invite", "Left", "--roles", "analyst", "--trained-until", "2030-12-31")
     welcome(server, left["path"], "left")
     staff(folder, "disable", left["id"])
     staff(folder, "invite", "New", "--roles", "marketing", "--trained-until", "2030-12-31")
+    chief = staff(folder, "invite", "Chief", "--roles", "admin", "--trained-until", "2030-12-31")
+    welcome(server, chief["path"], "chief")
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +173,7 @@ def test_a_proposal_of_a_policy_that_was_added_is_named(folder):
     ("open", "why = 'Other.'", "read.propose", 3), ("open", "hash = zeroblob(32)", "read.propose", 3),
     ("open", "actor = 'staff:support/x'", "read.propose", 3), ("open", "proposed_at = 5", "read.propose", 3),
     ("open", "expires_at = expires_at + 1", "read.propose", 3), ("open", "used_at = 5", "read.propose", 3),
+    ("open", "people = people + 1", "read.propose", 3), ("open", "people = null", "read.propose", 3),
     ("approved", "state = 'used', used_at = 5", "read.approve", 0),
     ("approved", "state = 'rejected'", "read.approve", 0), ("approved", "decided_by = actor", "read.approve", 0),
     ("rejected", "state = 'approved'", "read.reject", 0), ("rejected", "decided_at = 5", "read.reject", 0),
@@ -236,8 +239,9 @@ def test_the_ledger_tells_no_secret_of_a_webhook(folder):
     ("support auditor", "trained_until = trained_until + 86400000", "staff.training", 0),
     ("support auditor", "trained_until = null", "staff.training", 0),
     ("support auditor", "password = 'x'", "staff.open", 0), ("support auditor", "login = zeroblob(32)", "staff.open", 0),
-    ("admin", "disabled_at = null", "staff.disable", 0), ("admin", "disabled_at = 5", "staff.disable", 0),
-    ("admin", "login = zeroblob(32), password = 'x'", "staff.disable", 0),
+    ("analyst", "disabled_at = null", "staff.disable", 0), ("analyst", "disabled_at = 5", "staff.disable", 0),
+    ("admin", "approves_from = 5", "staff.invite", 3), ("admin", "power_at = null", "staff.open", 2),
+    ("analyst", "login = zeroblob(32), password = 'x'", "staff.disable", 0),
     ("marketing", "trained_until = trained_until + 86400000", "staff.invite", 2),
     ("marketing", "login = zeroblob(32), password = 'x'", "staff.invite", 2),
 ])
@@ -252,5 +256,5 @@ def test_a_member_of_staff_who_was_deleted_is_named(folder):
 
 
 def test_a_member_of_staff_who_was_added_is_named(folder):
-    add(folder, "staff", "roles = 'admin'", "identity", id="zeroblob(16)", disabled_at="null")
+    add(folder, "staff", "roles = 'admin'", "identity", id="zeroblob(16)", login="null")
     named(folder)

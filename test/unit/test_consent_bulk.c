@@ -325,7 +325,7 @@ static void test_bulks_and_the_writes_of_others_leave_one_truth(void **state)
     bool before[CONSUMERS];
     char who[16];
     /* A sweep is nearly always under way. */
-    static const struct sweep_limits slowly = {0, 0, 1, 1};
+    static const struct sweep_limits slowly = {0, 0, 1, 1, 0};
     engine_close(f->e);
     assert_int_equal(engine_open_with(f->dir, &f->log, &slowly, &f->e, &f->err), 0);
     for (int i = 0; i < OTHERS; i++)

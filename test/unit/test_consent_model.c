@@ -228,8 +228,8 @@ static void apply_policy(struct world *w, const struct edit *edits, size_t count
 /* Every other time rows are written at once, a person at a time; in between, never. */
 static void open_engine(struct world *w)
 {
-    static const struct sweep_limits at_once = {0, 0, 1, 1},
-                                     never = {INT64_MAX / 4, SIZE_MAX, 1, 1};
+    static const struct sweep_limits at_once = {0, 0, 1, 1, 0},
+                                     never = {INT64_MAX / 4, SIZE_MAX, 1, 1, 0};
     struct err err = {0};
     int rc = engine_open_with(w->dir, &w->log, w->opened++ % 2 ? &at_once : &never, &w->e, &err);
     if (rc)

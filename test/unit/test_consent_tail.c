@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -272,30 +273,37 @@ static void apply_demo_policy(struct engine *e)
     policy_bundle_free(&bundle);
 }
 
+static struct engine_write answer_of(int consumer, struct arena *arena)
+{
+    struct str *categories = arena_alloc(arena, sizeof *categories);
+    *categories = STR("purchases");
+    return (struct engine_write){
+        .kind = WRITE_GIVE,
+        .actor = STR("test"),
+        .arena = arena,
+        .consumer = arena_printf(arena, "%03d", consumer),
+        .purpose = STR("personal_offers"),
+        .recipient = STR("marketing"),
+        .categories = categories,
+        .category_count = 1,
+        .notice = {.id = STR("personal_offers"), .language = STR("sv"), .version = 1},
+        .channel = STR("web"),
+        .expires_at = TIME_NONE,
+        .given_at = TIME_NONE,
+    };
+}
+
 /* Writes for ever, one byte to `acknowledged` for each write that was. */
 static void write_until_killed(const char *dir, int acknowledged)
 {
     /* Long enough for a crowd to wait, so that a kill falls among them. */
-    static const struct sweep_limits slowly = {5, SIZE_MAX, 1, 1};
+    static const struct sweep_limits slowly = {5, SIZE_MAX, 1, 1, 0};
     struct engine *e = open_with(dir, &slowly);
     for (;;) {
         _cleanup_arena struct arena arena = {0};
         struct err err = {0};
-        struct str categories[] = {STR("purchases")};
-        struct engine_write w = {
-            .kind = seed_below(&seed, 3) ? WRITE_GIVE : WRITE_REFUSE,
-            .actor = STR("test"),
-            .arena = &arena,
-            .consumer = arena_printf(&arena, "%03d", (int)seed_below(&seed, 200)),
-            .purpose = STR("personal_offers"),
-            .recipient = STR("marketing"),
-            .categories = categories,
-            .category_count = 1,
-            .notice = {.id = STR("personal_offers"), .language = STR("sv"), .version = 1},
-            .channel = STR("web"),
-            .expires_at = TIME_NONE,
-            .given_at = TIME_NONE,
-        };
+        struct engine_write w = answer_of((int)seed_below(&seed, 200), &arena);
+        w.kind = seed_below(&seed, 3) ? WRITE_GIVE : WRITE_REFUSE;
         if (seed_below(&seed, 40) == 0)
             w.kind = WRITE_ERASE;
         int rc = engine_run(e, &w, &err);
@@ -355,7 +363,7 @@ static int64_t kill_a_writer(const char *dir)
 static void test_a_process_killed_while_it_writes_rows_loses_none(void **state)
 {
     (void)state;
-    static const struct sweep_limits never = {INT64_MAX / 4, SIZE_MAX, 1, 64};
+    static const struct sweep_limits never = {INT64_MAX / 4, SIZE_MAX, 1, 64, 0};
     char dir[] = "/tmp/lov-tail-XXXXXX", command[64];
     struct err err = {0};
     assert_non_null(mkdtemp(dir));
@@ -377,6 +385,50 @@ static void test_a_process_killed_while_it_writes_rows_loses_none(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* ---- when rows are written ---- */
+
+static int64_t consents_in_the_table(struct engine *e)
+{
+    static const char sql[] = "select count(*) from consent";
+    struct db *lov;
+    struct err err = {0};
+    assert_int_equal(db_pool_get(engine_lov(e), &lov, &err), 0);
+    struct db_stmt *s = db_use(lov, sql);
+    assert_int_equal(db_step(s, &err), 1);
+    int64_t n = db_int(s, 0);
+    db_done(s);
+    db_pool_put(engine_lov(e), lov);
+    return n;
+}
+
+static void test_rows_are_written_when_nothing_changes_any_more(void **state)
+{
+    (void)state;
+    static const struct timespec moment = {.tv_nsec = 20000000};
+    static const struct sweep_limits limits = {INT64_MAX / 4, SIZE_MAX, 4, 256, 600};
+    char dir[] = "/tmp/lov-tail-XXXXXX", command[64];
+    struct err err = {0};
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(engine_init(dir, &err), 0);
+    struct engine *e = open_with(dir, &limits);
+    apply_demo_policy(e);
+    /* One at a time, for longer than that: none is written. */
+    for (int i = 0; i < 50; i++) {
+        _cleanup_arena struct arena arena = {0};
+        struct engine_write w = answer_of(i, &arena);
+        assert_int_equal(engine_run(e, &w, &err), 0);
+        assert_int_equal(consents_in_the_table(e), 0);
+        nanosleep(&moment, NULL);
+    }
+    for (int i = 0; consents_in_the_table(e) < 50; i++) {
+        assert_true(i < 1000);
+        nanosleep(&moment, NULL);
+    }
+    engine_close(e);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_a_flush_forgets_those_alone_whose_rows_say_the_newest),
         cmocka_unit_test(test_a_body_says_all_that_the_row_says),
         cmocka_unit_test(test_a_process_killed_while_it_writes_rows_loses_none),
+        cmocka_unit_test(test_rows_are_written_when_nothing_changes_any_more),
     };
     seed = seed_start();
     return cmocka_run_group_tests(tests, NULL, NULL);
