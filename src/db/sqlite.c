@@ -110,10 +110,11 @@ int db_open(const char *path, enum db_mode mode, struct db **out, struct err *er
 int db_pretend(struct db *db, const char *table, const char *columns, struct err *err)
 {
     _cleanup_buf struct buf sql = {0};
-    buf_printf(&sql,
-               "pragma query_only = off; create temp view %s as select *, %s from main.%s; "
-               "pragma query_only = on",
-               table, columns, table);
+    buf_printf(
+        &sql,
+        "pragma query_only = off; create temp view if not exists %s as select *, %s from main.%s; "
+        "pragma query_only = on",
+        table, columns, table);
     return execute(db, sql.p, err);
 }
 

@@ -15,7 +15,8 @@ static struct str associated(uint32_t shard, int64_t seq, struct buf *out)
     return buf_view(out);
 }
 
-void notification_body(int64_t request, struct str recipient, struct str right, struct buf *out)
+void notification_body(int64_t request, struct str recipient, struct str right,
+                       struct str categories, struct buf *out)
 {
     struct jw w = {.out = out};
     jw_object_start(&w);
@@ -26,6 +27,12 @@ void notification_body(int64_t request, struct str recipient, struct str right, 
         jw_int(&w, request);
     jw_str_member(&w, "recipient", recipient);
     jw_str_member(&w, "right", right);
+    if (categories.n) {
+        jw_array_member(&w, "categories");
+        while (categories.n)
+            jw_str(&w, str_cut(&categories, ','));
+        jw_array_end(&w);
+    }
     jw_object_end(&w);
 }
 
@@ -50,10 +57,11 @@ static int keep_name(struct write_scope *scope, int64_t seq, struct str name, st
 }
 
 static int insert(struct write_scope *scope, int64_t seq, struct str recipient, int64_t request,
-                  struct str right, struct err *err)
+                  struct str right, struct str categories, struct err *err)
 {
-    static const char sql[] = "insert into notification (shard, seq, recipient, request, kind, at) "
-                              "values ($1, $2, $3, $4, $5, $6)";
+    static const char sql[] =
+        "insert into notification (shard, seq, recipient, request, kind, at, categories) "
+        "values ($1, $2, $3, $4, $5, $6, $7)";
     struct db_stmt *s = db_use(scope->lov, sql);
     db_bind_int(s, 1, scope->who->shard);
     db_bind_int(s, 2, seq);
@@ -61,13 +69,23 @@ static int insert(struct write_scope *scope, int64_t seq, struct str recipient, 
     db_bind_int(s, 4, request);
     db_bind_text(s, 5, right);
     db_bind_int(s, 6, scope->now);
+    db_bind_text(s, 7, categories.n ? categories : STR(""));
     return db_run(s, err);
+}
+
+static void join(const struct json_names *names, struct buf *out)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (i)
+            buf_char(out, ',');
+        buf_str(out, names->items[i]);
+    }
 }
 
 int notify_all(struct write_scope *scope, const struct request_change *change, int64_t request,
                struct str right, struct err *err)
 {
-    _cleanup_buf struct buf name = {0}, body = {0};
+    _cleanup_buf struct buf name = {0}, body = {0}, categories = {0};
     struct recipients told = change->told;
     int rc = is_told(right) ? recipients_since(scope, &told, err) : 0;
     if (!is_told(right) || rc < 0 || !told.count)
@@ -76,13 +94,14 @@ int notify_all(struct write_scope *scope, const struct request_change *change, i
                        err);
     if (rc == 0)
         rc = err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased");
+    join(&change->categories, &categories);
     for (size_t i = 0; rc >= 0 && i < told.count; i++) {
         int64_t seq;
         buf_clear(&body);
-        notification_body(request, told.names[i], right, &body);
+        notification_body(request, told.names[i], right, buf_view(&categories), &body);
         rc = engine_append(scope, "notification.make", (struct str){0}, buf_view(&body), &seq, err);
         if (rc == 0)
-            rc = insert(scope, seq, told.names[i], request, right, err);
+            rc = insert(scope, seq, told.names[i], request, right, buf_view(&categories), err);
         if (rc == 0)
             rc = keep_name(scope, seq, buf_view(&name), err);
     }
@@ -129,7 +148,7 @@ static int read_rows(const struct reading *r, struct str recipient, bool open_on
                      struct err *err)
 {
     static const char sql[] =
-        "select seq, recipient, request, kind, at, acknowledged_at from notification where "
+        "select seq, recipient, request, kind, at, acknowledged_at, categories from notification where "
         "shard = 0 and seq > $1 and ($2 = '' or recipient = $2) and ($3 = 0 or acknowledged_at is "
         "null) order by seq limit $4";
     struct db_stmt *s = db_use(r->lov, sql);
@@ -146,6 +165,7 @@ static int read_rows(const struct reading *r, struct str recipient, bool open_on
             .right = db_text(s, 3),
             .at = db_int(s, 4),
             .acknowledged_at = db_is_null(s, 5) ? TIME_NONE : db_int(s, 5),
+            .categories = db_text(s, 6),
         };
         rc = told_name(r->e, r->identities, 0, n.seq, arena, &n.consumer, err);
         if (rc == 0)

@@ -45,6 +45,8 @@ int recipients_since(struct write_scope *scope, struct recipients *all, struct e
 /* A notification, with its event, for each recipient. `request` -1: of none. */
 int notify_all(struct write_scope *scope, const struct request_change *change, int64_t request,
                struct str right, struct err *err);
-void notification_body(int64_t request, struct str recipient, struct str right, struct buf *out);
+/* `categories`: comma-separated, as in the row. */
+void notification_body(int64_t request, struct str recipient, struct str right,
+                       struct str categories, struct buf *out);
 
 #endif

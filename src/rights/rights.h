@@ -188,7 +188,8 @@ struct notification {
     uint32_t shard;
     int64_t seq, request; /* request -1: an erasure without one */
     struct str recipient, right;
-    struct str consumer; /* the controller's id; empty once it is acknowledged */
+    struct str categories; /* of an erasure: these, comma-separated; empty: all */
+    struct str consumer;   /* the controller's id; empty once it is acknowledged */
     int64_t at, acknowledged_at;
 };
 /* In order of seq; `recipient` empty: of all. */

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "rights/private.h"
 
-enum { RIGHTS_MIGRATION = 4 }; /* lov_004.sql */
+enum { RIGHTS_MIGRATION = 5, NOTIFICATION_MIGRATION = 13 }; /* lov_005.sql, lov_013.sql */
 
 struct checking {
     struct db *lov;
@@ -84,7 +84,7 @@ static int check_hold(struct checking *c, struct db_stmt *s)
 static int check_notification(struct checking *c, struct db_stmt *s)
 {
     _cleanup_buf struct buf body = {0};
-    notification_body(db_int(s, 2), db_text(s, 1), db_text(s, 3), &body);
+    notification_body(db_int(s, 2), db_text(s, 1), db_text(s, 3), db_text(s, 4), &body);
     struct expected x = {"notification.make", buf_view(&body), NULL, false};
     return check_event(c, db_int(s, 0), &x);
 }
@@ -178,7 +178,7 @@ int rights_verify(struct db *lov, uint32_t shard, struct state_report *out, stru
     static const char requests[] = "select " REQUEST_COLUMNS " from request where shard = $1";
     static const char holds[] = "select " HOLD_COLUMNS " from hold where shard = $1";
     static const char told[] =
-        "select seq, recipient, request, kind from notification where shard = $1";
+        "select seq, recipient, request, kind, categories from notification where shard = $1";
     struct checking c = {.lov = lov, .shard = shard, .out = out, .err = err};
     *out = (struct state_report){0};
     int rc = db_begin_read(lov, err);
@@ -188,6 +188,8 @@ int rights_verify(struct db *lov, uint32_t shard, struct state_report *out, stru
     int64_t number = 0;
     rc = db_migrated(lov, &number, err);
     bool has = number >= RIGHTS_MIGRATION;
+    if (rc == 0 && has && number < NOTIFICATION_MIGRATION)
+        rc = db_pretend(lov, "notification", "'' as categories", err);
     if (rc == 0 && has)
         rc = check_rows(&c, requests, check_request);
     if (rc == 0 && has && !out->wrong)

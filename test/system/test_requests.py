@@ -246,6 +246,14 @@ def held_of(server, consumer):
     return sorted(r["category"] for r in items)
 
 
+def told_of(server, request):
+    """What of, as the one recipient of the consumer's data is told."""
+    items = call(server, "get", "/v1/notifications", session=server.marketing).json()["items"]
+    told, = (n for n in items if n["request"] == request["id"])
+    assert told["right"] == "erasure" and told["consumer"] == "r-part"
+    return told["categories"]
+
+
 def test_an_erasure_of_one_category_takes_that_and_nothing_else(server):
     with_records(server, "r-part")
     request = opened(server, "r-part", "erasure", categories=["purchases"], detail=SECRET)
@@ -264,6 +272,7 @@ def test_an_erasure_of_one_category_takes_that_and_nothing_else(server):
     assert done["state"] == "fulfilled" and done["consumer"] == "r-part" and "erasure" not in done
     assert done["categories"] == ["purchases"]
     assert held_of(server, "r-part") == ["profile"]
+    assert told_of(server, request) == ["purchases"]
     assert server.reason("r-part") == "permitted"
     assert call(server, "get", f"/v1/requests/{other['id']}", pattern="/v1/requests/{id}").json()["state"] == "received"
     # All of it is still to be had.
@@ -271,6 +280,7 @@ def test_an_erasure_of_one_category_takes_that_and_nothing_else(server):
     assert "categories" not in request
     step(server, request, "verify-identity", note="BankID")
     assert step(server, request, "fulfil")["consumer"] is None
+    assert told_of(server, request) == []
 
 
 def test_only_an_erasure_is_of_categories_and_of_those_that_there_are(server):

@@ -258,3 +258,17 @@ def test_a_member_of_staff_who_was_deleted_is_named(folder):
 def test_a_member_of_staff_who_was_added_is_named(folder):
     add(folder, "staff", "roles = 'admin'", "identity", id="zeroblob(16)", login="null")
     named(folder)
+
+
+@pytest.mark.parametrize("store, columns, kind", [
+    ("lov", [("notification", "categories", 13), ("read_proposal", "people", 12)], "read.propose"),
+    ("identity", [("staff", name, 6) for name in ("power_at", "approves_from", "signed_in_at")], "staff.open"),
+])
+def test_what_an_older_store_lacks_is_missed_only_where_an_event_tells_of_it(folder, store, columns, kind):
+    """Columns and their migrations came later; so did what events tell of them."""
+    with sqlite3.connect(folder / f"{store}.db") as db:
+        for table, column, number in columns:
+            db.execute(f"alter table {table} drop column {column}")
+            db.execute("delete from migration where number = ?", (number,))
+    db.close()
+    assert named(folder) == event(folder, kind)
