@@ -117,16 +117,20 @@ int person_take(struct tail *t, struct db *lov, uint32_t shard, const struct uid
 }
 
 /* Drops the dead from the person, and writes those to the tables that are not there. */
-static int bury(struct db *lov, struct person *p, struct arena *arena, struct err *err)
+static int bury(struct tail *t, struct db *lov, struct person *p, struct arena *arena,
+                struct err *err)
 {
     struct consent *kept = arena_array(arena, p->consent_count, sizeof *kept);
     size_t count = 0;
     for (size_t i = 0; i < p->consent_count; i++) {
         const struct consent *c = &p->consents[i];
         bool dead = consent_is_dead(c);
-        int rc = dead && c->event >= p->since ? row_consent_put(lov, c, err) : 0;
+        bool missing = dead && c->event >= p->since;
+        int rc = missing ? row_consent_put(lov, c, err) : 0;
         if (rc)
             return rc;
+        if (missing)
+            tail_bury(t);
         if (!dead)
             kept[count++] = *c;
     }
@@ -142,7 +146,7 @@ int person_put(struct tail *t, struct db *lov, struct person *p, struct arena *a
     size_t dead = 0;
     for (size_t i = 0; i < p->consent_count; i++)
         dead += consent_is_dead(&p->consents[i]);
-    int rc = dead > DEAD_MOST ? bury(lov, p, arena, err) : 0;
+    int rc = dead > DEAD_MOST ? bury(t, lov, p, arena, err) : 0;
     if (rc == 0)
         tail_put(t, p);
     return rc;

@@ -128,6 +128,10 @@ bool tail_swept(const struct tail *t);
 int tail_flush(struct tail *t, struct db *lov, struct err *err);
 /* How many persons the batch under way has put. */
 size_t tail_batch(const struct tail *t);
+/* Notes that the batch under way has written a row that a sweep would have: it is made of events,
+ * as those are, and after a crash it is made of them again. How many it has. */
+void tail_bury(struct tail *t);
+int64_t tail_buried(const struct tail *t);
 
 /* Any thread. True and a copy in the arena, as last committed; false: not held, ask the tables. */
 bool tail_read(struct tail *t, const struct uid *cid, struct arena *arena, struct person *out);

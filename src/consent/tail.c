@@ -28,6 +28,7 @@ struct tail {
     struct map settled, batch;
     struct held *replaced; /* by the batch under way */
     struct held *old;      /* by the one before it */
+    int64_t buried;        /* rows that the batch under way wrote ahead of a sweep */
     size_t bytes;          /* of settled */
     int64_t since, latest; /* of settled */
     /* The sweep: cids in order; those before `next` are written, those from `begun` on by the
@@ -292,6 +293,7 @@ static void settle(struct tail *t, struct held *h, int64_t now)
 
 void tail_commit(struct tail *t, int64_t now)
 {
+    t->buried = 0;
     free_list(&t->old);
     pthread_mutex_lock(&t->lock);
     for (size_t i = 0; t->batch.count && i < t->batch.cap; i++)
@@ -323,6 +325,7 @@ void tail_stored(struct tail *t, int64_t now)
 
 void tail_roll_back(struct tail *t)
 {
+    t->buried = 0;
     for (size_t i = 0; t->batch.count && i < t->batch.cap; i++)
         replace(t, t->batch.slots[i]);
     map_empty(&t->batch);
@@ -435,6 +438,16 @@ int tail_flush(struct tail *t, struct db *lov, struct err *err)
         replace(t, map_remove(&t->batch, &all[i]->person.row.cid));
     free(all);
     return rc;
+}
+
+void tail_bury(struct tail *t)
+{
+    t->buried++;
+}
+
+int64_t tail_buried(const struct tail *t)
+{
+    return t->buried;
 }
 
 size_t tail_batch(const struct tail *t)
