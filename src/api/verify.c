@@ -144,40 +144,37 @@ static int check_table(struct checking *c, const struct table *t)
     return rc < 0 ? rc : 0;
 }
 
+enum { PROPOSAL_MIGRATION = 8, WEBHOOK_MIGRATION = 9, READ_MIGRATION = 11, PEOPLE_MIGRATION = 12 };
+enum { STAFF_MIGRATION = 5, POWER_MIGRATION = 6 }; /* of the identity store */
+
 static int check_tables(struct checking *c)
 {
     static const struct table tables[] = {
-        {THING_POLICY, false, 8, "select seq from policy_proposal",
+        {THING_POLICY, false, PROPOSAL_MIGRATION, "select seq from policy_proposal",
          "a proposal of a policy is stored that this event did not make"},
-        {THING_READ, false, 11, "select seq from read_proposal",
+        {THING_READ, false, READ_MIGRATION, "select seq from read_proposal",
          "a proposed read is stored that this event did not make"},
-        {THING_WEBHOOK, false, 9, "select id from webhook",
+        {THING_WEBHOOK, false, WEBHOOK_MIGRATION, "select id from webhook",
          "a webhook is stored that neither this event registered nor one before it"},
-        {THING_STAFF, true, 5, "select id from staff",
+        {THING_STAFF, true, STAFF_MIGRATION, "select id from staff",
          "a member of staff is stored whom neither this event invited nor one before it"},
     };
-    int64_t lov, identities = 0;
-    int rc = db_migrated(c->lov, &lov, c->err);
-    if (rc == 0 && c->identities)
-        rc = db_migrated(c->identities, &identities, c->err);
+    int rc = 0;
     for (size_t i = 0; rc == 0 && !c->out->wrong && i < sizeof tables / sizeof *tables; i++)
-        if ((tables[i].of_identities ? identities : lov) >= tables[i].since)
+        if ((tables[i].of_identities ? c->identities_at : c->lov_at) >= tables[i].since)
             rc = check_table(c, &tables[i]);
     return rc;
 }
 
-enum { READ_MIGRATION = 11, PEOPLE_MIGRATION = 12, STAFF_MIGRATION = 5, POWER_MIGRATION = 6 };
-
 /* A copy that an older version made lacks columns, and each of its rows what they say. */
 static int fit_older(struct checking *c)
 {
-    int64_t lov, identities = 0;
-    int rc = db_migrated(c->lov, &lov, c->err);
+    int rc = db_migrated(c->lov, &c->lov_at, c->err);
     if (rc == 0 && c->identities)
-        rc = db_migrated(c->identities, &identities, c->err);
-    if (rc == 0 && lov >= READ_MIGRATION && lov < PEOPLE_MIGRATION)
+        rc = db_migrated(c->identities, &c->identities_at, c->err);
+    if (rc == 0 && c->lov_at >= READ_MIGRATION && c->lov_at < PEOPLE_MIGRATION)
         rc = db_pretend(c->lov, "read_proposal", "null as people", c->err);
-    if (rc == 0 && identities >= STAFF_MIGRATION && identities < POWER_MIGRATION)
+    if (rc == 0 && c->identities_at >= STAFF_MIGRATION && c->identities_at < POWER_MIGRATION)
         rc = db_pretend(c->identities, "staff", "0 as approves_from, null as power_at", c->err);
     return rc;
 }
