@@ -76,7 +76,7 @@ static int request_write(const struct request_writer *rw, const struct request *
     jw_int_member(w, "event", r->event);
     if (rw->erasure)
         jw_int_member(w, "erasure", rw->erasure);
-    if (rc == 0)
+    if (rc == 0 && (rw->open_sealed || str_is(r->right, "erasure")))
         rc = write_sealed(rw, r, w, err);
     jw_object_end(w);
     rules_unref(rules);

@@ -42,6 +42,8 @@ int request_categories(struct engine *e, const struct request *r, struct arena *
 {
     _cleanup_buf struct buf text = {0};
     *out = (struct json_names){0};
+    if (!str_is(r->right, "erasure"))
+        return 0;
     int rc = request_unseal(e, r, &text, err);
     if (rc >= 0)
         rc = categories_take(buf_view(&text), arena, out, err);

@@ -97,7 +97,7 @@ static int request_row(void *ctx, const struct request *r)
     set_true(view, "file", export_allowed(r));
     set_refusal(v, r, view);
     int rc = set_notes(v, r, view, list->err);
-    if (rc == 0 && str_is(r->right, "erasure"))
+    if (rc == 0)
         rc = set_categories(v, r, view, list->err);
     json_array_insert_new(list->items, 0, view); /* newest first */
     if (json_array_size(list->items) > SHOWN_MOST)
