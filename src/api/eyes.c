@@ -164,7 +164,8 @@ static int report_policies(struct report *r, struct db *lov, struct err *err)
 {
     static const char sql[] =
         "select version, applied_at from policy p where applied_at >= $1 and actor <> 'lov' "
-        "and not exists (select 1 from policy_proposal q where q.version = p.version) order by version desc";
+        "and not exists (select 1 from policy_proposal q where q.version = p.version) "
+        "order by version desc";
     struct db_stmt *s = db_use(lov, sql);
     int rc;
     db_bind_int(s, 1, r->from);

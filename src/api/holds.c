@@ -140,14 +140,6 @@ struct notification_listing {
     bool more;
 };
 
-static void categories_write(struct jw *w, struct str categories)
-{
-    jw_array_member(w, "categories");
-    while (categories.n)
-        jw_str(w, str_cut(&categories, ','));
-    jw_array_end(w);
-}
-
 static int notification_row(void *ctx, const struct notification *n)
 {
     struct notification_listing *list = ctx;
@@ -164,7 +156,7 @@ static int notification_row(void *ctx, const struct notification *n)
     jw_str_member(&list->w, "id", buf_view(&id));
     jw_str_member(&list->w, "recipient", n->recipient);
     jw_str_member(&list->w, "right", n->right);
-    categories_write(&list->w, n->categories);
+    jw_list_member(&list->w, "categories", n->categories);
     jw_optional_member(&list->w, "consumer", n->consumer);
     buf_clear(&id);
     if (n->request >= 0)

@@ -347,6 +347,14 @@ static int take_id(struct http_call *call, struct staffing *s, struct err *err)
     return hex_decode(call->param[0], id->b, sizeof id->b) ? 0 : unknown(err);
 }
 
+/* Who is meant, and what of them: the path and the body. */
+static int take_both(struct http_call *call, const struct json_field *fields, size_t count,
+                     struct staffing *s, struct staff_request *in, json_t **body, struct err *err)
+{
+    int rc = take_id(call, s, err);
+    return rc ? rc : request_body(call, fields, count, JSON_REFUSE_UNKNOWN, in, body, err);
+}
+
 static int write_link(struct engine_write *w, struct write_scope *scope, struct err *err)
 {
     struct staffing *s = staffing_of(w);
@@ -369,10 +377,7 @@ int staff_invite(struct http_call *call)
     struct staff_request in = {.hours = HOURS_DEFAULT};
     json_t *body = NULL;
     struct staffing *s = staffing_new(call);
-    int rc = take_id(call, s, &err);
-    if (rc == 0)
-        rc = request_body(call, invite_fields, COUNT(invite_fields), JSON_REFUSE_UNKNOWN, &in,
-                          &body, &err);
+    int rc = take_both(call, invite_fields, COUNT(invite_fields), s, &in, &body, &err);
     if (rc)
         return answer_problem(call, &err);
     draw_link(call, s, in.hours);
@@ -453,10 +458,7 @@ int staff_train(struct http_call *call)
     struct staff_request in = {.trained_until = DAY_NONE};
     json_t *body = NULL;
     struct staffing *s = staffing_new(call);
-    int rc = take_id(call, s, &err);
-    if (rc == 0)
-        rc = request_body(call, training_fields, COUNT(training_fields), JSON_REFUSE_UNKNOWN, &in,
-                          &body, &err);
+    int rc = take_both(call, training_fields, COUNT(training_fields), s, &in, &body, &err);
     if (rc)
         return answer_problem(call, &err);
     s->staff.trained_until = training_end(in.trained_until);
@@ -521,10 +523,7 @@ int staff_change(struct http_call *call)
     struct staff_request in = {.trained_until = DAY_NONE};
     json_t *body = NULL;
     struct staffing *s = staffing_new(call);
-    int rc = take_id(call, s, &err);
-    if (rc == 0)
-        rc = request_body(call, change_fields, COUNT(change_fields), JSON_REFUSE_UNKNOWN, &in,
-                          &body, &err);
+    int rc = take_both(call, change_fields, COUNT(change_fields), s, &in, &body, &err);
     if (rc)
         return answer_problem(call, &err);
     s->has_roles = json_is_array(json_object_get(body, "roles"));

@@ -18,21 +18,13 @@ static const char *state_of(const struct webhook *h)
     return h->waiting || h->dead ? "failing" : "active";
 }
 
-static void write_kinds(struct jw *w, struct str kinds)
-{
-    jw_array_member(w, "kinds");
-    while (kinds.n)
-        jw_str(w, str_cut(&kinds, ','));
-    jw_array_end(w);
-}
-
 static void write_webhook(struct jw *w, const struct webhook *h, struct str secret)
 {
     jw_object_start(w);
     jw_str_member(w, "id", h->id);
     jw_optional_member(w, "recipient", h->recipient);
     jw_str_member(w, "url", h->url);
-    write_kinds(w, h->kinds);
+    jw_list_member(w, "kinds", h->kinds);
     jw_cstr_member(w, "state", state_of(h));
     jw_time_member(w, "created_at", h->created_at);
     jw_time_member(w, "revoked_at", h->revoked_at);

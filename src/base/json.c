@@ -407,6 +407,14 @@ void jw_strs_member(struct jw *w, const char *name, const struct str *texts, siz
     jw_array_end(w);
 }
 
+void jw_list_member(struct jw *w, const char *name, struct str list)
+{
+    jw_array_member(w, name);
+    while (list.n)
+        jw_str(w, str_cut(&list, ','));
+    jw_array_end(w);
+}
+
 bool json_is_time(const json_t *json, int64_t at)
 {
     _cleanup_buf struct buf text = {0};

@@ -132,6 +132,8 @@ void jw_hex_member(struct jw *w, const char *name, const void *p, size_t n);
 /* Null for the empty text. */
 void jw_optional_member(struct jw *w, const char *name, struct str text);
 void jw_strs_member(struct jw *w, const char *name, const struct str *texts, size_t count);
+/* An array of what commas separate. */
+void jw_list_member(struct jw *w, const char *name, struct str list);
 /* End them with jw_array_end and jw_object_end. */
 void jw_array_member(struct jw *w, const char *name);
 void jw_object_member(struct jw *w, const char *name);

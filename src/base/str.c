@@ -200,6 +200,15 @@ void buf_cstr(struct buf *b, const char *s)
     buf_add(b, s, strlen(s));
 }
 
+void buf_join(struct buf *b, const struct str *texts, size_t count, char separator)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buf_char(b, separator);
+        buf_str(b, texts[i]);
+    }
+}
+
 void buf_int(struct buf *b, int64_t v)
 {
     char digits[24];

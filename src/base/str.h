@@ -99,6 +99,8 @@ static inline void buf_char(struct buf *b, char c)
     b->p[b->n] = '\0';
 }
 void buf_int(struct buf *b, int64_t v);
+/* The texts with the separator between them; str_cut() takes them apart again. */
+void buf_join(struct buf *b, const struct str *texts, size_t count, char separator);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));

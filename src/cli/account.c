@@ -57,11 +57,7 @@ static int run_allow(struct cli *c)
     int code = cli_ask(c, "POST", target.p, buf_view(&body), &a);
     if (code)
         return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s may act for %s\n", c->args[0], c->args[1]);
-    return CLI_YES;
+    return cli_say(c, &a, "%s may act for %s\n", c->args[0], c->args[1]);
 }
 
 static const struct cli_option allow_options[] = {
@@ -91,11 +87,7 @@ static int run_disallow(struct cli *c)
     int code = cli_ask(c, "DELETE", target.p, (struct str){0}, &a);
     if (code)
         return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s may no longer act for %s\n", c->args[0], c->args[1]);
-    return CLI_YES;
+    return cli_say(c, &a, "%s may no longer act for %s\n", c->args[0], c->args[1]);
 }
 
 const struct cli_command cmd_account_disallow = {

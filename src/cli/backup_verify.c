@@ -75,12 +75,7 @@ static int count_consumers(struct db *db, int64_t *out, struct err *err)
 {
     static const char sql[] = "select count(*) from consumer";
     struct db_stmt *s = db_use(db, sql);
-    int rc = db_step(s, err);
-    if (rc < 0)
-        return rc;
-    *out = db_int(s, 0);
-    db_done(s);
-    return 0;
+    return db_number(s, out, err);
 }
 
 int backup_verify_identity(const char *path, const struct identity_keys *keys, int64_t *consumers,

@@ -11,11 +11,7 @@ static void holds_of(const char *consumer, struct buf *out)
 
 static int print_id(struct cli *c, const struct cli_answer *a)
 {
-    if (c->json)
-        cli_print_json(a);
-    else
-        printf("%s\n", json_cstr(a->json, "id"));
-    return CLI_YES;
+    return cli_say(c, a, "%s\n", json_cstr(a->json, "id"));
 }
 
 /* Places one. */

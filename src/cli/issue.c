@@ -75,11 +75,7 @@ static int run_settle(struct cli *c)
     int code = cli_ask(c, "POST", target.p, body, &a);
     if (code)
         return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s\n", json_cstr(a.json, "settled"));
-    return CLI_YES;
+    return cli_say(c, &a, "%s\n", json_cstr(a.json, "settled"));
 }
 
 static const struct cli_option settle_options[] = {

@@ -126,11 +126,7 @@ int cli_link(struct cli *c, const char *target, struct str body)
     if (code)
         return code;
     const char *url = json_cstr(a.json, "url");
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s\n", *url ? url : json_cstr(a.json, "path"));
-    return CLI_YES;
+    return cli_say(c, &a, "%s\n", *url ? url : json_cstr(a.json, "path"));
 }
 
 int cli_say(const struct cli *c, const struct cli_answer *a, const char *format, ...)

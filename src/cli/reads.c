@@ -89,11 +89,7 @@ static int decide(struct cli *c, const char *step, struct str body)
     int code = cli_ask(c, "POST", target.p, body, &a);
     if (code)
         return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s\n", json_cstr(a.json, "state"));
-    return CLI_YES;
+    return cli_say(c, &a, "%s\n", json_cstr(a.json, "state"));
 }
 
 static int run_approve(struct cli *c)

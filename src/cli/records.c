@@ -64,12 +64,7 @@ static void add_names(struct cli *c, struct jw *w, const char *option, const cha
     if (!cli_value(c, option))
         return;
     struct str list = cli_text(c, option);
-    jw_array_member(w, member);
-    if (str_is(list, "none"))
-        list.n = 0;
-    while (list.n)
-        jw_str(w, str_cut(&list, ','));
-    jw_array_end(w);
+    jw_list_member(w, member, str_is(list, "none") ? (struct str){0} : list);
 }
 
 static void add_set(struct cli *c, struct jw *w)

@@ -27,13 +27,8 @@ static int print_answer(struct cli *c, const struct cli_answer *a)
 
 static void write_categories(struct cli *c, struct jw *w)
 {
-    if (!cli_value(c, "categories"))
-        return;
-    struct str list = cli_text(c, "categories");
-    jw_array_member(w, "categories");
-    while (list.n)
-        jw_str(w, str_cut(&list, ','));
-    jw_array_end(w);
+    if (cli_value(c, "categories"))
+        jw_list_member(w, "categories", cli_text(c, "categories"));
 }
 
 /* ---- open ---- */

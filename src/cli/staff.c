@@ -195,12 +195,8 @@ static int run_training(struct cli *c)
     int code = cli_ask(c, "POST", target.p, buf_view(&body), &a);
     if (code)
         return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s is trained until %s\n", json_cstr(a.json, "name"),
-               json_cstr(a.json, "trained_until"));
-    return CLI_YES;
+    return cli_say(c, &a, "%s is trained until %s\n", json_cstr(a.json, "name"),
+                   json_cstr(a.json, "trained_until"));
 }
 
 static const struct cli_option training_options[] = {
@@ -228,11 +224,7 @@ static int run_disable(struct cli *c)
     int code = cli_ask(c, "POST", target.p, (struct str){0}, &a);
     if (code)
         return code;
-    if (c->json)
-        cli_print_json(&a);
-    else
-        printf("%s is kept out from now on\n", json_cstr(a.json, "name"));
-    return CLI_YES;
+    return cli_say(c, &a, "%s is kept out from now on\n", json_cstr(a.json, "name"));
 }
 
 const struct cli_command cmd_staff_disable = {

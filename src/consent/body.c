@@ -71,15 +71,6 @@ void body_consumer(const struct consumer_row *row, struct buf *out)
     jw_object_end(&w);
 }
 
-static void names_member(struct jw *w, const char *name, const struct str *names, size_t count)
-{
-    jw_key(w, name);
-    jw_array_start(w);
-    for (size_t i = 0; i < count; i++)
-        jw_str(w, names[i]);
-    jw_array_end(w);
-}
-
 void body_consent(const struct consent *c, struct buf *out)
 {
     struct jw w = {.out = out};
@@ -87,8 +78,8 @@ void body_consent(const struct consent *c, struct buf *out)
     jw_int_member(&w, "consent", c->seq);
     jw_str_member(&w, "purpose", c->purpose);
     jw_str_member(&w, "recipient", c->recipient);
-    names_member(&w, "categories", c->categories, c->category_count);
-    names_member(&w, "narrowed", c->narrowed, c->narrowed_count);
+    jw_strs_member(&w, "categories", c->categories, c->category_count);
+    jw_strs_member(&w, "narrowed", c->narrowed, c->narrowed_count);
     jw_cstr_member(&w, "status", statuses[c->status]);
     jw_key(&w, "notice");
     jw_object_start(&w);

@@ -12,12 +12,11 @@
 #include "consent/state.h"
 
 struct sweep_limits {
-    int64_t after_ms;   /* a tail that old is written ... */
-    size_t after_bytes; /* ... or that large */
-    size_t per_commit;  /* persons, and twice as many as the batch adds */
-    size_t when_idle;   /* persons, in a commit of its own */
-    int64_t
-        unchanged_ms; /* one that so long nobody was added to is written too; 0: does not count */
+    int64_t after_ms;     /* a tail that old is written ... */
+    size_t after_bytes;   /* ... or that large */
+    size_t per_commit;    /* persons, and twice as many as the batch adds */
+    size_t when_idle;     /* persons, in a commit of its own */
+    int64_t unchanged_ms; /* or one that so long nobody was added to; 0: that does not count */
 };
 struct sweep_limits sweep_defaults(void);
 /* engine_open() with other limits. */

@@ -5,16 +5,6 @@
 
 /* ---- names ---- */
 
-static void names_join(const struct str *names, size_t count, struct buf *out)
-{
-    buf_clear(out);
-    for (size_t i = 0; i < count; i++) {
-        if (i)
-            buf_char(out, ',');
-        buf_str(out, names[i]);
-    }
-}
-
 static struct str *names_split(struct arena *arena, struct str text, size_t *count)
 {
     size_t n = text.n ? 1 : 0;
@@ -167,8 +157,8 @@ int row_consent_put(struct db *lov, const struct consent *c, struct err *err)
         "expires_at = excluded.expires_at, guardian = excluded.guardian, "
         "sealed = excluded.sealed, event = excluded.event";
     _cleanup_buf struct buf categories = {0}, narrowed = {0};
-    names_join(c->categories, c->category_count, &categories);
-    names_join(c->narrowed, c->narrowed_count, &narrowed);
+    buf_join(&categories, c->categories, c->category_count, ',');
+    buf_join(&narrowed, c->narrowed, c->narrowed_count, ',');
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, c->shard);
     db_bind_blob(s, 2, uid_str(&c->cid));

@@ -115,6 +115,8 @@ int db_step(struct db_stmt *s, struct err *err);
 /* Steps to the end and is done. */
 int db_run(struct db_stmt *s, struct err *err);
 void db_done(struct db_stmt *s);
+/* Of one that selects one number, always: steps it, and is done. */
+int db_number(struct db_stmt *s, int64_t *out, struct err *err);
 int64_t db_int(struct db_stmt *s, int column); /* columns count from 0 */
 struct str db_text(struct db_stmt *s, int column);
 struct str db_blob(struct db_stmt *s, int column);

@@ -31,10 +31,5 @@ int db_migrated(struct db *db, int64_t *out, struct err *err)
 {
     static const char sql[] = "select coalesce(max(number), 0) from migration";
     struct db_stmt *s = db_use(db, sql);
-    int rc = db_step(s, err);
-    if (rc < 0)
-        return rc;
-    *out = db_int(s, 0);
-    db_done(s);
-    return 0;
+    return db_number(s, out, err);
 }

@@ -195,6 +195,16 @@ void db_bind_null(struct db_stmt *s, int i)
     sqlite3_bind_null(s->handle, param_index(s, i));
 }
 
+int db_number(struct db_stmt *s, int64_t *out, struct err *err)
+{
+    int rc = db_step(s, err);
+    if (rc < 0)
+        return rc;
+    *out = db_int(s, 0);
+    db_done(s);
+    return 0;
+}
+
 void db_done(struct db_stmt *s)
 {
     sqlite3_reset(s->handle);

@@ -231,12 +231,7 @@ int identity_next_number(struct db *db, int64_t *out, struct err *err)
 {
     static const char sql[] = "select coalesce(max(number), -1) + 1 from consumer";
     struct db_stmt *s = db_use(db, sql);
-    int rc = db_step(s, err);
-    if (rc < 0)
-        return rc;
-    *out = db_int(s, 0);
-    db_done(s);
-    return 0;
+    return db_number(s, out, err);
 }
 
 /* Those who come together stand together in every table: first the instant (6 bytes, as the first

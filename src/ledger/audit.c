@@ -353,12 +353,7 @@ static int next_size(struct db *lov, uint32_t shard, int64_t below, int64_t *out
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
     db_bind_int(s, 2, below);
-    int rc = db_step(s, err);
-    if (rc < 0)
-        return rc;
-    *out = db_int(s, 0);
-    db_done(s);
-    return 0;
+    return db_number(s, out, err);
 }
 
 static int check_size(struct db *lov, uint32_t shard, const struct note_key *key, int64_t size,

@@ -12,12 +12,7 @@ int ledger_last_at(struct db *lov, int64_t *out, struct err *err)
 {
     static const char sql[] = "select coalesce(max(last_at), 0) from shard";
     struct db_stmt *s = db_use(lov, sql);
-    int rc = db_step(s, err);
-    if (rc < 0)
-        return rc;
-    *out = db_int(s, 0);
-    db_done(s);
-    return 0;
+    return db_number(s, out, err);
 }
 
 /* 1 and the stored head, 0 when the shard has none. *intact is false when it is damaged. */

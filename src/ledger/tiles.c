@@ -212,12 +212,7 @@ static int next_index(struct db *db, uint32_t shard, unsigned level, int64_t *ou
     struct db_stmt *s = db_use(db, sql);
     db_bind_int(s, 1, shard);
     db_bind_int(s, 2, level);
-    int rc = db_step(s, err);
-    if (rc < 0)
-        return rc;
-    *out = db_int(s, 0);
-    db_done(s);
-    return 0;
+    return db_number(s, out, err);
 }
 
 static int write_tile(struct tiles *t, unsigned level, int64_t index, struct err *err)

@@ -188,12 +188,7 @@ static int count(struct db *lov, int64_t *out, struct err *err)
 {
     static const char sql[] = "select count(*) from webhook where revoked_at is null";
     struct db_stmt *s = db_use(lov, sql);
-    int rc = db_step(s, err);
-    if (rc < 0)
-        return rc;
-    *out = db_int(s, 0);
-    db_done(s);
-    return 0;
+    return db_number(s, out, err);
 }
 
 static int put_cursor(struct db *lov, uint32_t shard, struct str id, int64_t seq, struct err *err)

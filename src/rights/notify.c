@@ -27,12 +27,8 @@ void notification_body(int64_t request, struct str recipient, struct str right,
         jw_int(&w, request);
     jw_str_member(&w, "recipient", recipient);
     jw_str_member(&w, "right", right);
-    if (categories.n) {
-        jw_array_member(&w, "categories");
-        while (categories.n)
-            jw_str(&w, str_cut(&categories, ','));
-        jw_array_end(&w);
-    }
+    if (categories.n)
+        jw_list_member(&w, "categories", categories);
     jw_object_end(&w);
 }
 
@@ -69,17 +65,8 @@ static int insert(struct write_scope *scope, int64_t seq, struct str recipient, 
     db_bind_int(s, 4, request);
     db_bind_text(s, 5, right);
     db_bind_int(s, 6, scope->now);
-    db_bind_text(s, 7, categories.n ? categories : STR(""));
+    db_bind_text(s, 7, categories);
     return db_run(s, err);
-}
-
-static void join(const struct json_names *names, struct buf *out)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        if (i)
-            buf_char(out, ',');
-        buf_str(out, names->items[i]);
-    }
 }
 
 int notify_all(struct write_scope *scope, const struct request_change *change, int64_t request,
@@ -94,7 +81,7 @@ int notify_all(struct write_scope *scope, const struct request_change *change, i
                        err);
     if (rc == 0)
         rc = err_reason(err, LOV_ECONFLICT, "erased", "the consumer was erased");
-    join(&change->categories, &categories);
+    buf_join(&categories, change->categories.items, change->categories.count, ',');
     for (size_t i = 0; rc >= 0 && i < told.count; i++) {
         int64_t seq;
         buf_clear(&body);
@@ -148,9 +135,9 @@ static int read_rows(const struct reading *r, struct str recipient, bool open_on
                      struct err *err)
 {
     static const char sql[] =
-        "select seq, recipient, request, kind, at, acknowledged_at, categories from notification where "
-        "shard = 0 and seq > $1 and ($2 = '' or recipient = $2) and ($3 = 0 or acknowledged_at is "
-        "null) order by seq limit $4";
+        "select seq, recipient, request, kind, at, acknowledged_at, categories from notification "
+        "where shard = 0 and seq > $1 and ($2 = '' or recipient = $2) and "
+        "($3 = 0 or acknowledged_at is null) order by seq limit $4";
     struct db_stmt *s = db_use(r->lov, sql);
     db_bind_int(s, 1, after);
     db_bind_text(s, 2, recipient.n ? recipient : STR(""));
