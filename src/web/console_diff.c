@@ -5,13 +5,6 @@
 
 #include "web/console.h"
 
-/* The word for a value, where its field has such; otherwise as it is. */
-static struct str known_word(const struct visit *v, const char *prefix, struct str name)
-{
-    struct str key = arena_printf(v->arena, "%s%.*s", prefix, STR_ARG(name));
-    return json_object_get(v->words, key.p) ? word(v, key.p) : name;
-}
-
 /* "1 months + 2 months" word by word; of one there is a word of its own. */
 static struct str span_text(const struct visit *v, struct str span)
 {
@@ -21,7 +14,7 @@ static struct str span_text(const struct visit *v, struct str span)
         struct str token = str_cut(&span, ' ');
         if (out.n)
             buf_char(&out, ' ');
-        buf_str(&out, known_word(v, one ? "unit_one_" : "unit_", token));
+        buf_str(&out, word_or(v, one ? "unit_one_" : "unit_", token, token));
         one = str_is(token, "1");
     }
     return arena_str(v->arena, buf_view(&out));
@@ -56,7 +49,7 @@ static struct str value_text(const struct visit *v, struct str field, struct str
         return span_text(v, value);
     for (size_t i = 0; i < sizeof worded / sizeof *worded; i++)
         if (str_is(field, worded[i].field))
-            return known_word(v, worded[i].prefix, value);
+            return word_or(v, worded[i].prefix, value, value);
     return value;
 }
 
@@ -69,7 +62,7 @@ static struct str named_text(const struct visit *v, struct str field, struct str
     if (str_is(field, "category"))
         return category_label(v, name);
     if (str_is(field, "deadline"))
-        return known_word(v, "right_", name);
+        return word_or(v, "right_", name, name);
     return law ? law->name : name;
 }
 
@@ -87,7 +80,7 @@ static json_t *detail_view(const struct visit *v, const json_t *detail)
     set_text(view, "after",
              value ? value_text(v, field, member(detail, "after")) : word_of(v, "diff_is_", kind));
     if (unit.n)
-        set_text(view, "unit", known_word(v, "unit_", unit));
+        set_text(view, "unit", word_or(v, "unit_", unit, unit));
     return view;
 }
 

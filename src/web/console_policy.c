@@ -273,9 +273,8 @@ int console_propose_page(struct http_call *call)
 
 static int propose_problem(struct visit *v, const struct err *err)
 {
-    struct str name = arena_printf(v->arena, "problem_%s", err->reason);
-    bool known = json_object_get(v->words, name.p) != NULL;
-    return propose_form(v, 422, known ? word(v, name.p) : arena_str(v->arena, str_of(err->text)));
+    struct str text = arena_str(v->arena, str_of(err->text));
+    return propose_form(v, 422, word_or(v, "problem_", str_of(err->reason), text));
 }
 
 int console_propose(struct http_call *call)

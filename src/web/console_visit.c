@@ -384,13 +384,12 @@ const json_t *desk_ask_for(struct visit *v, struct str recipient, struct str tar
 
 struct str desk_problem_text(struct visit *v, const json_t *problem)
 {
-    static const char *const kinds[] = {"problem", "reason"};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        struct str name =
-            arena_printf(v->arena, "%s_%.*s", kinds[i], STR_ARG(member(problem, "reason")));
-        if (json_object_get(v->words, name.p))
-            return word(v, name.p);
-    }
+    struct str reason = member(problem, "reason");
+    struct str text = word_or(v, "problem_", reason, (struct str){0});
+    if (!text.n)
+        text = word_or(v, "reason_", reason, (struct str){0});
+    if (text.n)
+        return text;
     struct str detail = member(problem, "detail");
     return detail.n ? detail : word(v, "oops_failed");
 }

@@ -175,6 +175,9 @@ struct str day_text(const struct visit *v, int32_t day);
 /* A word of the translations; its own name where it is missing. */
 struct str word(const struct visit *v, const char *name);
 struct str word_of(const struct visit *v, const char *prefix, struct str name);
+/* The same of a name that need not have one: then what is said otherwise. */
+struct str word_or(const struct visit *v, const char *prefix, struct str name,
+                   struct str otherwise);
 /* A name that has no label, as people write it: "order id". */
 struct str name_text(const struct visit *v, struct str name);
 /* Labels in the page's language; the name itself where the policy has no such. */

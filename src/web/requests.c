@@ -197,14 +197,6 @@ struct holding {
     json_t *items;
 };
 
-/* Staff may name any reason; the usual ones have words. */
-static struct str hold_reason(const struct visit *v, struct str reason)
-{
-    const json_t *text =
-        json_object_get(v->words, arena_printf(v->arena, "hold_%.*s", STR_ARG(reason)).p);
-    return json_is_string(text) ? json_text(text) : name_text(v, reason);
-}
-
 static int hold_row(void *ctx, const struct hold *h)
 {
     struct holding *list = ctx;
@@ -213,7 +205,8 @@ static int hold_row(void *ctx, const struct hold *h)
     if (over || (list->category.n && h->category.n && !str_eq(h->category, list->category)))
         return 0;
     json_t *view = json_object();
-    set_text(view, "reason", hold_reason(v, h->reason));
+    /* Staff may name any reason; the usual ones have words. */
+    set_text(view, "reason", word_or(v, "hold_", h->reason, name_text(v, h->reason)));
     set_text(view, "source", h->source);
     if (h->category.n)
         set_text(view, "kept", category_label(v, h->category));

@@ -31,6 +31,13 @@ struct str word_of(const struct visit *v, const char *prefix, struct str name)
     return word(v, arena_printf(v->arena, "%s%.*s", prefix, STR_ARG(name)).p);
 }
 
+struct str word_or(const struct visit *v, const char *prefix, struct str name, struct str otherwise)
+{
+    struct str key = arena_printf(v->arena, "%s%.*s", prefix, STR_ARG(name));
+    const json_t *text = json_object_get(v->words, key.p);
+    return json_is_string(text) ? json_text(text) : otherwise;
+}
+
 struct str name_text(const struct visit *v, struct str name)
 {
     struct str out = arena_str(v->arena, name);
