@@ -71,49 +71,54 @@ uint8_t *check_known_seq(struct checking *c, enum thing thing, int64_t seq)
 
 /* ---- events ---- */
 
-static int check_event(struct checking *c, struct db_stmt *s)
+typedef int check_said(struct checking *c, const struct said *e);
+
+/* What checks events of this kind; NULL: nothing here does. */
+static check_said *check_of(struct str kind)
 {
     static const struct {
         const char *kind;
-        int (*check)(struct checking *c, const struct said *e);
+        check_said *check;
     } kinds[] = {
-        {"policy.", check_policy_said},
-        {"read.", check_read_said},
-        {"webhook.", check_webhook_said},
-        {"staff.", check_staff_said},
+        {"policy.propose", check_policy_said},  {"policy.approve", check_policy_said},
+        {"policy.reject", check_policy_said},   {"read.propose", check_read_said},
+        {"read.approve", check_read_said},      {"read.reject", check_read_said},
+        {"read.use", check_read_said},          {"webhook.create", check_webhook_said},
+        {"webhook.rotate", check_webhook_said}, {"webhook.replay", check_webhook_said},
+        {"webhook.stop", check_webhook_said},   {"webhook.revoke", check_webhook_said},
+        {"staff.invite", check_staff_said},     {"staff.open", check_staff_said},
+        {"staff.change", check_staff_said},     {"staff.training", check_staff_said},
+        {"staff.disable", check_staff_said},
     };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (str_is(kind, kinds[i].kind))
+            return kinds[i].check;
+    return NULL;
+}
+
+/* 1: no further. */
+static int check_event(void *ctx, const struct ledger_event *event)
+{
+    struct checking *c = ctx;
+    check_said *check = event->has_cid ? NULL : check_of(event->kind);
     _cleanup_json json_t *body = NULL;
-    struct said e = {.seq = db_int(s, 0), .kind = db_text(s, 1), .actor = db_text(s, 2)};
+    struct said e = {.seq = event->seq, .kind = event->kind, .actor = event->actor};
+    if (!check)
+        return 0;
     if (c->last < 0)
         c->last = e.seq;
-    if (json_read(db_text(s, 3), &body, NULL) != 0) {
+    if (json_read(event->body, &body, NULL) != 0) {
         check_wrong(c, e.seq, "the body of the event is not JSON");
-        return 0;
+        return 1;
     }
     e.body = body;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (str_starts(e.kind, str_of(kinds[i].kind)))
-            return kinds[i].check(c, &e);
-    return 0;
+    int rc = check(c, &e);
+    return rc < 0 ? rc : c->out->wrong;
 }
 
 static int check_events(struct checking *c)
 {
-    static const char sql[] =
-        "select seq, kind, actor, body from event where shard = 0 and cid is null and "
-        "kind in ('policy.propose', 'policy.approve', 'policy.reject', 'read.propose', "
-        "'read.approve', 'read.reject', 'read.use', 'webhook.create', 'webhook.rotate', "
-        "'webhook.replay', 'webhook.stop', 'webhook.revoke', 'staff.invite', 'staff.open', "
-        "'staff.change', 'staff.training', 'staff.disable') order by seq desc";
-    struct db_stmt *s = db_use(c->lov, sql);
-    int rc;
-    while ((rc = db_step(s, c->err)) == 1) {
-        rc = check_event(c, s);
-        if (rc < 0 || c->out->wrong)
-            break;
-    }
-    if (rc || c->out->wrong)
-        db_done(s);
+    int rc = ledger_each_back(c->lov, 0, check_event, c, c->err);
     return rc < 0 ? rc : 0;
 }
 
@@ -122,7 +127,6 @@ static int check_events(struct checking *c)
 struct table {
     enum thing thing;
     bool of_identities;
-    int64_t since; /* the migration that made it */
     const char *sql, *what;
 };
 
@@ -144,38 +148,22 @@ static int check_table(struct checking *c, const struct table *t)
     return rc < 0 ? rc : 0;
 }
 
-enum { PROPOSAL_MIGRATION = 8, WEBHOOK_MIGRATION = 9, READ_MIGRATION = 11, PEOPLE_MIGRATION = 12 };
-enum { STAFF_MIGRATION = 5, POWER_MIGRATION = 6 }; /* of the identity store */
-
 static int check_tables(struct checking *c)
 {
     static const struct table tables[] = {
-        {THING_POLICY, false, PROPOSAL_MIGRATION, "select seq from policy_proposal",
+        {THING_POLICY, false, "select seq from policy_proposal",
          "a proposal of a policy is stored that this event did not make"},
-        {THING_READ, false, READ_MIGRATION, "select seq from read_proposal",
+        {THING_READ, false, "select seq from read_proposal",
          "a proposed read is stored that this event did not make"},
-        {THING_WEBHOOK, false, WEBHOOK_MIGRATION, "select id from webhook",
+        {THING_WEBHOOK, false, "select id from webhook",
          "a webhook is stored that neither this event registered nor one before it"},
-        {THING_STAFF, true, STAFF_MIGRATION, "select id from staff",
+        {THING_STAFF, true, "select id from staff",
          "a member of staff is stored whom neither this event invited nor one before it"},
     };
     int rc = 0;
     for (size_t i = 0; rc == 0 && !c->out->wrong && i < sizeof tables / sizeof *tables; i++)
-        if ((tables[i].of_identities ? c->identities_at : c->lov_at) >= tables[i].since)
+        if (!tables[i].of_identities || c->identities)
             rc = check_table(c, &tables[i]);
-    return rc;
-}
-
-/* A copy that an older version made lacks columns, and each of its rows what they say. */
-static int fit_older(struct checking *c)
-{
-    int rc = db_migrated(c->lov, &c->lov_at, c->err);
-    if (rc == 0 && c->identities)
-        rc = db_migrated(c->identities, &c->identities_at, c->err);
-    if (rc == 0 && c->lov_at >= READ_MIGRATION && c->lov_at < PEOPLE_MIGRATION)
-        rc = db_pretend(c->lov, "read_proposal", "null as people", c->err);
-    if (rc == 0 && c->identities_at >= STAFF_MIGRATION && c->identities_at < POWER_MIGRATION)
-        rc = db_pretend(c->identities, "staff", "0 as approves_from, null as power_at", c->err);
     return rc;
 }
 
@@ -183,9 +171,7 @@ int people_verify(struct db *lov, struct db *identities, struct state_report *ou
 {
     struct checking c = {.lov = lov, .identities = identities, .out = out, .err = err, .last = -1};
     *out = (struct state_report){0};
-    int rc = fit_older(&c);
-    if (rc == 0)
-        rc = db_begin_read(lov, err);
+    int rc = db_begin_read(lov, err);
     if (rc)
         return rc;
     if (identities)

@@ -26,7 +26,6 @@ struct known {
 
 struct checking {
     struct db *lov, *identities;
-    int64_t lov_at, identities_at; /* the last migration of each */
     struct state_report *out;
     struct err *err;
     struct known *known; /* open addressing, at most half full */

@@ -227,8 +227,6 @@ static int open_audit(struct cli *c, struct audit *a, struct err *err)
     if (rc == LOV_ENOTFOUND)
         err->code = LOV_EUNAVAILABLE;
     if (rc == 0)
-        rc = publish_check_store(a->db, err);
-    if (rc == 0)
         rc = take_key(c, a, err);
     if (rc == 0)
         rc = checkpoint_open(buf_view(&a->file), &a->key, &a->old, err);

@@ -59,6 +59,8 @@ int backup_verify_lov(const char *path, struct buf *shards, int64_t *events, str
     if (rc == 0)
         rc = db_open(path, DB_READ, &db, err);
     if (rc == 0)
+        rc = ledger_check_store(db, err);
+    if (rc == 0)
         rc = ledger_shards(db, &list, err);
     jw_array_start(&w);
     for (size_t i = 0; rc == 0 && i < list.n / sizeof(uint32_t); i++) {

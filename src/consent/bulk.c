@@ -159,7 +159,7 @@ static int run_writes(struct engine_bulk *b, struct write_stores *stores, struct
         if (b->out[i])
             continue;
         struct work k = work_of(b, i, stores);
-        int64_t before = db_changes(stores->lov);
+        int64_t rows = db_changes(stores->lov), events = ledger_appended(b->engine->ledger);
         w->job.err = (struct err){0};
         w->job.rc = write_run_known(&k, &w->job.err);
         if (w->job.rc == 0)
@@ -167,7 +167,7 @@ static int run_writes(struct engine_bulk *b, struct write_stores *stores, struct
         *err = w->job.err;
         if (!is_refusal(w->job.rc))
             return w->job.rc;
-        if (db_changes(stores->lov) != before) {
+        if (db_changes(stores->lov) != rows || ledger_appended(b->engine->ledger) != events) {
             b->spoilt = (int64_t)i;
             return w->job.rc;
         }

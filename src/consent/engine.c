@@ -98,6 +98,7 @@ static int open_stores(struct engine *e, const char *dir, struct db **identities
 {
     _cleanup_buf struct buf path = {0};
     _cleanup_keys struct identity_keys keys = {0};
+    int64_t adopted = 0;
     int rc = identity_load_keys(dir, &keys, err);
     if (rc)
         return rc;
@@ -111,6 +112,11 @@ static int open_stores(struct engine *e, const char *dir, struct db **identities
         rc = db_open(path.p, DB_WRITE, lov, err);
     if (rc == 0)
         rc = db_migrate_embedded(*lov, "lov", err);
+    if (rc == 0)
+        rc = ledger_adopt(*lov, &adopted, err);
+    if (rc == 0 && adopted)
+        log_printf(e->log, LOG_INFO, "%lld events of an older store taken over",
+                   (long long)adopted);
     e->lov = db_pool_new(path.p);
     return rc;
 }
@@ -304,11 +310,23 @@ int engine_open_store(const char *dir, const char *store, struct db **out, struc
     if (!file_exists(path.p))
         return err_set(err, LOV_ENOTFOUND,
                        "%s holds no installation: make one with lov init --dir %s", dir, dir);
-    if (strcmp(store, "lov") == 0 && engine_settle(dir, &damaged) == LOV_EUNAVAILABLE) {
+    if (strcmp(store, "lov") != 0)
+        return db_open(path.p, DB_INSPECT, out, err);
+    if (engine_settle(dir, &damaged) == LOV_EUNAVAILABLE) {
         *err = damaged;
         return LOV_EUNAVAILABLE;
     }
-    return db_open(path.p, DB_INSPECT, out, err);
+    struct db *db;
+    int rc = db_open(path.p, DB_INSPECT, &db, err);
+    if (rc)
+        return rc;
+    if (ledger_check_store(db, &damaged) == LOV_EVERSION) {
+        db_close(db);
+        *err = damaged;
+        return LOV_EVERSION;
+    }
+    *out = db;
+    return 0;
 }
 
 const struct identity *engine_identity(const struct engine *e)

@@ -31,6 +31,29 @@ int verify_rows(struct checking *c, const char *sql, verify_row *check, void *ct
     return rc < 0 ? rc : 0;
 }
 
+struct each {
+    struct checking *c;
+    verify_event *check;
+    void *ctx;
+};
+
+/* 1: no further. */
+static int see_event(void *ctx, const struct ledger_event *event)
+{
+    struct each *each = ctx;
+    if (each->c->latest == TIME_NONE || event->at > each->c->latest)
+        each->c->latest = event->at;
+    int rc = each->check(each->c, event, each->ctx);
+    return rc ? rc : each->c->out->wrong;
+}
+
+int verify_events(struct checking *c, verify_event *check, void *ctx)
+{
+    struct each each = {c, check, ctx};
+    int rc = ledger_each(c->lov, c->shard, 0, see_event, &each, c->err);
+    return rc < 0 ? rc : 0;
+}
+
 struct expected {
     struct str kind_prefix, body;
     const struct uid *cid;
@@ -200,14 +223,14 @@ static void check_chain(struct checking *c, int64_t seq, const struct known *con
         verify_wrong(c, seq, "the consumer's history ends before this event");
 }
 
-static int check_consumer_event(struct checking *c, struct db_stmt *s, struct gone *gone)
+static int check_consumer_event(struct checking *c, const struct ledger_event *event,
+                                struct gone *gone)
 {
-    struct str kind = db_text(s, 1), cid = db_blob(s, 2);
+    struct str kind = event->kind, cid = uid_str(&event->cid);
     struct known known = {-1, -1};
-    int64_t seq = db_int(s, 0);
+    int64_t seq = event->seq;
     uint64_t sum = 0;
-    if (cid.n >= sizeof sum)
-        memcpy(&sum, cid.p + cid.n - sizeof sum, sizeof sum);
+    memcpy(&sum, cid.p + cid.n - sizeof sum, sizeof sum);
     int rc = row_known(c, select_consumer, cid, -1, &known);
     if (rc < 0)
         return rc;
@@ -229,15 +252,15 @@ static int check_consumer_event(struct checking *c, struct db_stmt *s, struct go
     return 0;
 }
 
-static int check_other_event(struct checking *c, struct db_stmt *s)
+static int check_other_event(struct checking *c, const struct ledger_event *event)
 {
     static const char consent[] =
         "select event, event from consent where shard = $1 and cid = $2 and seq = $3";
-    struct str cid = db_blob(s, 2);
-    int64_t seq = db_int(s, 0);
+    struct str cid = uid_str(&event->cid);
+    int64_t seq = event->seq;
     struct known row = {-1, -1}, consumer = {-1, -1};
-    bool of_consent = str_starts(db_text(s, 1), STR("consent."));
-    int rc = of_consent ? row_known(c, consent, cid, consent_of(db_text(s, 3)), &row) : 0;
+    bool of_consent = str_starts(event->kind, STR("consent."));
+    int rc = of_consent ? row_known(c, consent, cid, consent_of(event->body), &row) : 0;
     if (rc == 1 && row.event < seq)
         verify_wrong(c, seq, "the consent's row is older than this event");
     bool has_row = rc == 1;
@@ -251,35 +274,23 @@ static int check_other_event(struct checking *c, struct db_stmt *s)
 }
 
 /* Each event against the state: rows that were put back to an earlier event, or taken away. */
-static int check_said(struct checking *c, struct db_stmt *s, void *gone)
+static int check_said(struct checking *c, const struct ledger_event *event, void *gone)
 {
-    if (str_starts(db_text(s, 1), STR("consumer.")))
-        return check_consumer_event(c, s, gone);
-    return check_other_event(c, s);
+    if (!event->has_cid)
+        return 0;
+    if (str_starts(event->kind, STR("consumer.")))
+        return check_consumer_event(c, event, gone);
+    return check_other_event(c, event);
 }
 
 static int check_events(struct checking *c)
 {
-    static const char sql[] = "select seq, kind, cid, body from event where shard = $1 "
-                              "and cid is not null order by seq";
     struct gone gone = {.first_missing = -1};
-    int rc = verify_rows(c, sql, check_said, &gone);
+    int rc = verify_events(c, check_said, &gone);
     if (rc == 0 && !c->out->wrong && gone.missing != gone.erased)
         verify_wrong(c, gone.first_missing < 0 ? 0 : gone.first_missing,
                      "a consumer's row is missing though no event erased them");
     return rc;
-}
-
-enum { CONSUMER_MIGRATION = 6 }; /* lov_006.sql */
-
-/* A copy that an older version made lacks a column, and each of its consumers what it says. */
-static int fit_older(struct db *lov, struct err *err)
-{
-    int64_t number;
-    int rc = db_migrated(lov, &number, err);
-    if (rc || number >= CONSUMER_MIGRATION)
-        return rc;
-    return db_pretend(lov, "consumer", "0 as no_automated_decision", err);
 }
 
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
@@ -289,10 +300,13 @@ int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
         "select cid, residence, restricted, opt_out_signal, sealed, event, last_event, "
         "no_automated_decision from consumer where shard = $1";
     *out = (struct state_report){0};
-    struct checking c = {lov, tail_new(), shard, out, err};
-    int rc = fit_older(lov, err);
-    if (rc == 0)
-        rc = db_begin_read(lov, err);
+    struct checking c = {.lov = lov,
+                         .tail = tail_new(),
+                         .shard = shard,
+                         .latest = TIME_NONE,
+                         .out = out,
+                         .err = err};
+    int rc = db_begin_read(lov, err);
     if (rc == 0)
         rc = tail_replay(c.tail, lov, shard, err);
     if (rc == LOV_ECORRUPT) {

@@ -8,6 +8,7 @@ struct checking {
     struct db *lov;
     struct tail *tail; /* what the tables do not say yet */
     uint32_t shard;
+    int64_t latest; /* ms UTC, of the events that verify_events() has seen; TIME_NONE: of none */
     struct state_report *out;
     struct err *err;
 };
@@ -18,7 +19,11 @@ void verify_wrong(struct checking *c, int64_t seq, const char *what);
  * for the call. */
 typedef int verify_row(struct checking *c, struct db_stmt *row, void *ctx);
 int verify_rows(struct checking *c, const char *sql, verify_row *check, void *ctx);
-/* The latest instant that the shard's row tells, which the clock is held against. */
+/* The same with the shard's events, in order. */
+typedef int verify_event(struct checking *c, const struct ledger_event *event, void *ctx);
+int verify_events(struct checking *c, verify_event *check, void *ctx);
+/* The latest instant that the shard's row tells, which the clock is held against: after
+ * verify_events(). */
 int verify_latest(struct checking *c);
 /* Policies, notices and API keys against the events that made them. */
 int verify_company(struct checking *c);

@@ -144,10 +144,21 @@ static int batch_before_commit(void *ctx, struct write_stores *stores, struct er
     struct engine *e = ctx;
     /* What is committed so far was taken in by the index after its commit. */
     int rc = engine_index_applied(e, stores->lov, err);
-    if (rc == 0)
-        rc = e->bulk ? sweep_bulk(e, stores->lov, err) : sweep(e, stores->lov, err);
-    struct write_observer ledger = ledger_observer(e->ledger);
-    return rc ? rc : ledger.before_commit(ledger.ctx, stores, err);
+    if (rc)
+        return rc;
+    return e->bulk ? sweep_bulk(e, stores->lov, err) : sweep(e, stores->lov, err);
+}
+
+static int batch_before_store(void *ctx, struct write_stores *stores, struct err *err)
+{
+    struct write_observer ledger = ledger_observer(((struct engine *)ctx)->ledger);
+    return ledger.before_store(ledger.ctx, stores, err);
+}
+
+static int64_t batch_kept(void *ctx)
+{
+    struct write_observer ledger = ledger_observer(((struct engine *)ctx)->ledger);
+    return ledger.kept(ledger.ctx);
 }
 
 static int64_t batch_idle(void *ctx, bool stopping)
@@ -169,14 +180,22 @@ static int64_t batch_journal(void *ctx, struct buf *payload)
 static void batch_stored(void *ctx)
 {
     struct engine *e = ctx;
+    struct write_observer ledger = ledger_observer(e->ledger);
+    ledger.stored(ledger.ctx);
     tail_stored(e->tail, clock_now());
 }
 
 struct write_observer engine_observer(struct engine *e)
 {
-    return (struct write_observer){
-        e,          batch_before_commit, batch_committed, batch_rolled_back,
-        batch_idle, batch_journal,       batch_stored};
+    return (struct write_observer){.ctx = e,
+                                   .before_commit = batch_before_commit,
+                                   .before_store = batch_before_store,
+                                   .committed = batch_committed,
+                                   .rolled_back = batch_rolled_back,
+                                   .idle = batch_idle,
+                                   .kept = batch_kept,
+                                   .journal = batch_journal,
+                                   .stored = batch_stored};
 }
 
 bool engine_changed(const struct engine *e, const struct hash128 *lookup)

@@ -47,10 +47,6 @@ int db_migrate_embedded(struct db *db, const char *store, struct err *err);
 /* The number of the last migration that the store has had; 0: none. */
 int db_migrated(struct db *db, int64_t *out, struct err *err);
 
-/* On a connection that reads: `table` has `columns` ("0 as x"), too, which a later migration adds.
- * For what reads a copy that an older version made; nothing is written to it. */
-int db_pretend(struct db *db, const char *table, const char *columns, struct err *err);
-
 int db_begin(struct db *db, struct err *err);
 /* A transaction that only reads: all statements see one state. Ended by db_rollback(). */
 int db_begin_read(struct db *db, struct err *err);
@@ -67,6 +63,12 @@ int db_rollback_to(struct db *db, struct err *err);
 int64_t db_log_pages(const struct db *db);
 /* Moves what can be moved without keeping anybody out. */
 int db_checkpoint(struct db *db, struct err *err);
+/* For who keeps in memory what belongs to the transaction: `write` puts it there, and db_catch_up()
+ * calls that before something is read which it may lack. NULL: nothing is kept. On connections that
+ * read db_catch_up() does nothing. */
+typedef int db_write_kept(void *ctx, struct db *db, struct err *err);
+void db_keep(struct db *db, db_write_kept *write, void *ctx);
+int db_catch_up(struct db *db, struct err *err);
 /* Borrowed. */
 const char *db_path(const struct db *db);
 /* Rows written on this connection so far; to see whether something was written in between. */

@@ -29,6 +29,8 @@ struct db {
     sqlite3 *handle;
     char *path;
     int64_t log_pages;
+    db_write_kept *write_kept;
+    void *kept;
     struct db_stmt cache[CACHE_SLOTS];
 };
 
@@ -104,18 +106,6 @@ int db_open(const char *path, enum db_mode mode, struct db **out, struct err *er
     }
     *out = db;
     return 0;
-}
-
-/* A temporary view takes a table's place on its connection alone. */
-int db_pretend(struct db *db, const char *table, const char *columns, struct err *err)
-{
-    _cleanup_buf struct buf sql = {0};
-    buf_printf(
-        &sql,
-        "pragma query_only = off; create temp view if not exists %s as select *, %s from main.%s; "
-        "pragma query_only = on",
-        table, columns, table);
-    return execute(db, sql.p, err);
 }
 
 void db_close(struct db *db)
@@ -313,6 +303,17 @@ int db_checkpoint(struct db *db, struct err *err)
     if (rc == SQLITE_OK)
         rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return rc == SQLITE_OK || (rc & 0xFF) == SQLITE_BUSY ? 0 : sqlite_error(db, rc, err);
+}
+
+void db_keep(struct db *db, db_write_kept *write, void *ctx)
+{
+    db->write_kept = write;
+    db->kept = ctx;
+}
+
+int db_catch_up(struct db *db, struct err *err)
+{
+    return db->write_kept ? db->write_kept(db->kept, db, err) : 0;
 }
 
 const char *db_path(const struct db *db)

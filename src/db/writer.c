@@ -122,12 +122,19 @@ static int commit_both(struct writer *w, struct err *err)
 /* ---- batches ---- */
 
 struct changes {
-    int64_t identity, lov;
+    int64_t identity, lov, kept;
 };
 
 static struct changes changes(const struct writer *w)
 {
-    return (struct changes){db_changes(w->stores.identity), db_changes(w->stores.lov)};
+    const struct write_observer *o = &w->observer;
+    return (struct changes){db_changes(w->stores.identity), db_changes(w->stores.lov),
+                            o->kept ? o->kept(o->ctx) : 0};
+}
+
+static bool differ(struct changes a, struct changes b)
+{
+    return a.identity != b.identity || a.lov != b.lov || a.kept != b.kept;
 }
 
 /* Runs each job that has not failed. Returns the job that failed after writing, if any. */
@@ -139,8 +146,7 @@ static struct write_job *run_jobs(struct writer *w, struct write_job *batch)
         struct changes before = changes(w);
         job->err = (struct err){0};
         job->rc = job->run(job, &w->stores, &job->err);
-        struct changes after = changes(w);
-        if (job->rc < 0 && (after.identity != before.identity || after.lov != before.lov))
+        if (job->rc < 0 && differ(before, changes(w)))
             return job;
     }
     return NULL;
@@ -181,17 +187,25 @@ static bool write_journal(struct writer *w, struct changes before, struct change
     return true;
 }
 
+static int call_hook(struct writer *w, int (*hook)(void *, struct write_stores *, struct err *),
+                     struct err *err)
+{
+    return hook ? hook(w->observer.ctx, &w->stores, err) : 0;
+}
+
 /* `store`: the journal is not enough. */
 static int make_durable(struct writer *w, struct changes before, bool store, struct err *err)
 {
     struct changes after = changes(w);
-    int rc = w->observer.before_commit(w->observer.ctx, &w->stores, err);
+    int rc = call_hook(w, w->observer.before_commit, err);
     if (rc == 0 && !store && write_journal(w, before, after)) {
         rc = keep_batch(w, err);
         if (rc == 0)
             w->observer.committed(w->observer.ctx);
         return rc;
     }
+    if (rc == 0)
+        rc = call_hook(w, w->observer.before_store, err);
     if (rc == 0)
         rc = commit_both(w, err);
     if (rc)

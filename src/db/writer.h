@@ -45,20 +45,24 @@ struct write_job {
     struct write_job *next; /* private */
 };
 
-/* What lives in memory beside the database and must follow it (the ledger's head). Called on the
- * writer's thread. before_commit writes what is pending; committed (the batch is durable) or
- * rolled_back tells how it ended. journal (may be NULL) appends the batch's entries for the journal
- * and returns how many rows of the lov store they stand for: where its jobs have changed others
- * too, or it is negative, the batch is committed. stored (may be NULL): everything so far is
- * committed to the stores. Work that can wait rides on the commits of others; when none comes, idle
- * says in how many milliseconds it wants one of its own (negative, or no such function: there is
- * none). Once the writer is stopping it is asked until there is none. */
+/* What lives in memory beside the database and must follow it (the ledger). Called on the writer's
+ * thread; all but committed and rolled_back may be NULL. before_commit is for work that rides with
+ * each batch; committed (the batch is durable) or rolled_back tells how it ended. kept counts what
+ * the batch has changed in memory alone, which before_store writes before the transaction is
+ * committed. journal appends the batch's entries for the journal and returns how many rows of the
+ * lov store they stand for: where its jobs have changed others too, or it is negative, the batch is
+ * committed. stored: everything so far is committed to the stores. Work that can wait rides on the
+ * commits of others; when none comes, idle says in how many milliseconds it wants one of its own
+ * (negative, or no such function: there is none). Once the writer is stopping it is asked until
+ * there is none. */
 struct write_observer {
     void *ctx;
     int (*before_commit)(void *ctx, struct write_stores *stores, struct err *err);
+    int (*before_store)(void *ctx, struct write_stores *stores, struct err *err);
     void (*committed)(void *ctx);
     void (*rolled_back)(void *ctx);
     int64_t (*idle)(void *ctx, bool stopping);
+    int64_t (*kept)(void *ctx);
     int64_t (*journal)(void *ctx, struct buf *payload);
     void (*stored)(void *ctx);
 };

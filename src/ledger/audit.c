@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ledger/event.h"
+#include "ledger/bundle.h"
 #include "ledger/publish.h"
 #include "ledger/tiles.h"
 
@@ -136,7 +136,6 @@ struct pass {
     void *ctx;
     struct sha256 old[TILE_WIDTH];
     unsigned old_count;
-    struct buf encoding;
 };
 
 /* What the events of the tile that starts at `seq` hashed to; fewer when events are missing. */
@@ -183,22 +182,36 @@ static int explain(struct pass *p, const struct ledger_event *event, const struc
     return 0;
 }
 
+/* The entry at `seq` is of another event: was that one moved, or is one gone? */
+static int check_place(struct pass *p, int64_t seq, struct audit_report *out, struct err *err)
+{
+    struct cursor c = cursor_from(p->tiles.db, p->tiles.shard, seq, INT64_MAX);
+    struct entry e;
+    int rc = cursor_find(&c, seq, &e, err);
+    cursor_close(&c);
+    if (rc < 0)
+        return rc;
+    if (rc)
+        found(out, AUDIT_REORDERED, seq, "another event stands in the place of event %lld",
+              (long long)seq);
+    else
+        found(out, AUDIT_DROPPED, seq, "event %lld is missing", (long long)seq);
+    return 0;
+}
+
 /* 1: goes on; 0: wrong, and said how; negative: failed. */
-static int check_event(struct pass *p, struct db_stmt *s, int64_t seq, struct audit_report *out,
+static int check_event(struct pass *p, const struct entry *e, int64_t seq, struct audit_report *out,
                        struct err *err)
 {
     struct ledger_event event;
-    if (db_int(s, 1) != seq) {
-        found(out, AUDIT_DROPPED, seq, "event %lld is missing", (long long)seq);
+    if (e->seq == seq && !entry_event(e, p->tiles.shard, &event)) {
+        found(out, AUDIT_REWRITTEN, seq, "event %lld cannot be read, or has no hash",
+              (long long)seq);
         return 0;
     }
-    if (!event_from_row(s, &event)) {
-        found(out, AUDIT_REWRITTEN, seq, "a column of event %lld has a wrong size", (long long)seq);
-        return 0;
-    }
-    buf_clear(&p->encoding);
-    event_encode(&event, &p->encoding);
-    struct sha256 leaf = tree_leaf(buf_view(&p->encoding));
+    if (e->seq != seq || event.seq != seq)
+        return check_place(p, seq, out, err);
+    struct sha256 leaf = tree_leaf(e->bytes);
     unsigned place = (unsigned)(seq % TILE_WIDTH);
     if (!same(&leaf, place < p->old_count ? &p->old[place] : &event.leaf))
         return explain(p, &event, &leaf, out, err);
@@ -216,27 +229,22 @@ static int check_event(struct pass *p, struct db_stmt *s, int64_t seq, struct au
 static int run_pass(struct pass *p, int64_t from, int64_t to, struct audit_report *out,
                     struct err *err)
 {
-    static const char sql[] = "select " EVENT_COLUMNS " from event where shard = $1 and seq >= $2 "
-                              "and seq < $3 order by seq";
+    struct cursor c = cursor_from(p->tiles.db, p->tiles.shard, from, to);
+    struct entry e;
     int64_t seq = from;
-    struct db_stmt *s = db_use(p->tiles.db, sql);
-    db_bind_int(s, 1, p->tiles.shard);
-    db_bind_int(s, 2, from);
-    db_bind_int(s, 3, to);
     int rc;
-    while ((rc = db_step(s, err)) == 1) {
+    while ((rc = cursor_next(&c, &e, err)) == 1) {
         if (seq == from || seq % TILE_WIDTH == 0)
             rc = load_old(p, seq / TILE_WIDTH * TILE_WIDTH, err);
         if (rc == 0 || rc == 1)
-            rc = check_event(p, s, seq, out, err);
-        if (rc != 1) {
-            db_done(s);
-            return rc;
-        }
+            rc = check_event(p, &e, seq, out, err);
+        if (rc != 1)
+            break;
         if (++seq % PROGRESS_EVERY == 0 && p->progress)
             p->progress(p->ctx, seq);
     }
-    if (rc == 0 && seq < to)
+    cursor_close(&c);
+    if (rc == 0 && out->finding == AUDIT_GOOD && seq < to)
         found(out, AUDIT_DROPPED, seq, "event %lld is missing", (long long)seq);
     return rc;
 }
@@ -253,7 +261,6 @@ int audit_events(struct db *lov, uint32_t shard, int64_t from, int64_t to, struc
     p.size = size > to ? size : to;
     if (rc == 0)
         rc = run_pass(&p, from, to, out, err);
-    buf_free(&p.encoding);
     return rc;
 }
 
@@ -311,7 +318,6 @@ int audit_against(struct db *lov, uint32_t shard, const struct checkpoint *old,
         return rc;
     rc = audit_all(&p, old, out, err);
     db_rollback(lov);
-    buf_free(&p.encoding);
     return rc;
 }
 

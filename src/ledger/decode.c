@@ -39,7 +39,15 @@ static struct str take_field(struct reader *r)
     return take(r, (size_t)take_number(r, 4));
 }
 
-bool event_decode(struct str bytes, struct ledger_event *out)
+int64_t event_seq(struct str bytes)
+{
+    struct reader r = {.rest = bytes};
+    take(&r, 1 + 4); /* version and shard */
+    uint64_t seq = take_number(&r, 8);
+    return r.bad ? -1 : (int64_t)seq;
+}
+
+bool event_parse(struct str bytes, struct ledger_event *out)
 {
     struct reader r = {.rest = bytes};
     struct ledger_event e = {0};
@@ -58,7 +66,15 @@ bool event_decode(struct str bytes, struct ledger_event *out)
     e.has_cid = cid.n > 0;
     if (e.has_cid)
         memcpy(e.cid.b, cid.p, cid.n);
-    e.leaf = tree_leaf(bytes);
     *out = e;
+    return true;
+}
+
+bool event_decode(struct str bytes, struct ledger_event *out)
+{
+    struct sha256 leaf = tree_leaf(bytes);
+    if (!event_parse(bytes, out))
+        return false;
+    out->leaf = leaf;
     return true;
 }

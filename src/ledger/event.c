@@ -33,28 +33,6 @@ void event_encode(const struct ledger_event *event, struct buf *out)
     add_field(out, event->body);
 }
 
-bool event_from_row(struct db_stmt *s, struct ledger_event *out)
-{
-    struct str cid = db_blob(s, 5), leaf = db_blob(s, 9);
-    *out = (struct ledger_event){
-        .shard = (uint32_t)db_int(s, 0),
-        .seq = db_int(s, 1),
-        .prev = db_int(s, 2),
-        .at = db_int(s, 3),
-        .kind = db_text(s, 4),
-        .has_cid = cid.n > 0,
-        .actor = db_text(s, 6),
-        .activity = db_text(s, 7),
-        .body = db_text(s, 8),
-    };
-    if ((cid.n && cid.n != sizeof out->cid.b) || leaf.n != sizeof out->leaf.b)
-        return false;
-    if (cid.n)
-        memcpy(out->cid.b, cid.p, cid.n);
-    memcpy(out->leaf.b, leaf.p, leaf.n);
-    return true;
-}
-
 bool event_read_frontier(int64_t size, struct str frontier, struct tree *out)
 {
     if (size < 0 || frontier.n != tree_width((uint64_t)size) * sizeof out->node[0])

@@ -41,6 +41,12 @@ struct ledger_event {
     struct sha256 leaf;
 };
 
+/* LOV_EVERSION where an older program has written the store and no newer one has opened it for
+ * writing since: its events lie elsewhere. For connections that read. */
+int ledger_check_store(struct db *lov, struct err *err);
+/* On one that writes, before anybody reads: puts events of an older store where they lie now.
+ * *count: how many; an interruption is no harm, the next call goes on. */
+int ledger_adopt(struct db *lov, int64_t *count, struct err *err);
 int ledger_open(struct db *lov, struct ledger **out, struct err *err);
 void ledger_close(struct ledger *ledger);
 /* How the writer keeps the heads in memory and in the database together. */
@@ -72,6 +78,8 @@ void ledger_applied_all(struct ledger *ledger);
 /* Is there no event that the tables lack? */
 bool ledger_is_applied(const struct ledger *ledger);
 
+/* Events that the batch under way has appended, to any shard. */
+int64_t ledger_appended(const struct ledger *ledger);
 /* The seq that the next event of the shard will have. */
 int64_t ledger_next(struct ledger *ledger, uint32_t shard);
 /* The leaf of the event before that; false where none was appended since the ledger was opened, or
@@ -96,6 +104,11 @@ typedef int ledger_row(void *ctx, const struct ledger_event *event);
  * the last seq that was looked at, matching or not: at most 100,000 are looked at in one call. */
 int ledger_read(struct db *lov, const struct ledger_filter *filter, ledger_row *row, void *ctx,
                 int64_t *scanned_to, struct err *err);
+/* All from `from` on in order, or all the newest first. Stops when `row` returns non-zero and
+ * returns that. */
+int ledger_each(struct db *lov, uint32_t shard, int64_t from, ledger_row *row, void *ctx,
+                struct err *err);
+int ledger_each_back(struct db *lov, uint32_t shard, ledger_row *row, void *ctx, struct err *err);
 /* One event; 1 and row called, or 0. */
 int ledger_get(struct db *lov, uint32_t shard, int64_t seq, ledger_row *row, void *ctx,
                struct err *err);

@@ -9,20 +9,6 @@
 /* Of one transaction: 16,384 events, some ten milliseconds of the writer. */
 enum { TILES_A_STEP = 64 };
 
-/* lov_002.sql makes the tables. */
-enum { FIRST_MIGRATION = 2 };
-
-int publish_check_store(struct db *lov, struct err *err)
-{
-    int64_t number;
-    int rc = db_migrated(lov, &number, err);
-    if (rc || number >= FIRST_MIGRATION)
-        return rc;
-    return err_set(err, LOV_EVERSION,
-                   "the store was written by an older Lov: lov log checkpoint brings it up to "
-                   "date");
-}
-
 /* ---- meta ---- */
 
 static int meta_get(struct db *lov, const char *name, struct buf *out, struct err *err)

@@ -24,9 +24,6 @@ struct log_signer {
 int publish_key(struct str origin, uint32_t shard, const struct ed25519_key *key,
                 struct note_key *out, struct err *err);
 
-/* LOV_EVERSION when a reading connection is to a store of a time before tiles and checkpoints. */
-int publish_check_store(struct db *lov, struct err *err);
-
 int publish_check_origin(struct str origin, struct err *err);
 /* The installation's origin; set once (by the first who does), LOV_EINVAL when it cannot be one. */
 int publish_set_origin(struct db *lov, struct str origin, struct err *err);

@@ -2,8 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ledger/event.h"
-#include "ledger/ledger.h"
+#include "ledger/bundle.h"
 #include "ledger/tree.h"
 
 enum { MOST_SCANNED = 100000, PROGRESS_EVERY = 4096 };
@@ -11,6 +10,9 @@ enum { MOST_SCANNED = 100000, PROGRESS_EVERY = 4096 };
 int ledger_last_at(struct db *lov, int64_t *out, struct err *err)
 {
     static const char sql[] = "select coalesce(max(last_at), 0) from shard";
+    int rc = db_catch_up(lov, err);
+    if (rc)
+        return rc;
     struct db_stmt *s = db_use(lov, sql);
     return db_number(s, out, err);
 }
@@ -20,9 +22,12 @@ static int stored_head(struct db *lov, uint32_t shard, struct tree *tree, bool *
                        struct err *err)
 {
     static const char sql[] = "select size, frontier from shard where shard = $1";
+    int rc = db_catch_up(lov, err);
+    if (rc)
+        return rc;
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
-    int rc = db_step(s, err);
+    rc = db_step(s, err);
     if (rc != 1)
         return rc;
     *intact = event_read_frontier(db_int(s, 0), db_blob(s, 1), tree);
@@ -48,10 +53,12 @@ int ledger_head(struct db *lov, uint32_t shard, int64_t *size, struct sha256 *ro
 int ledger_shards(struct db *lov, struct buf *out, struct err *err)
 {
     /* From the heads and from what there is: a head that was deleted is found too. */
-    static const char sql[] = "select shard from shard union select distinct shard from event "
+    static const char sql[] = "select shard from shard union select distinct shard from bundle "
                               "order by 1";
+    int rc = db_catch_up(lov, err);
+    if (rc)
+        return rc;
     struct db_stmt *s = db_use(lov, sql);
-    int rc;
     while ((rc = db_step(s, err)) == 1) {
         uint32_t shard = (uint32_t)db_int(s, 0);
         buf_add(out, &shard, sizeof shard);
@@ -59,15 +66,40 @@ int ledger_shards(struct db *lov, struct buf *out, struct err *err)
     return rc;
 }
 
-static int call_row(struct db_stmt *s, ledger_row *row, void *ctx, struct err *err)
+static int damaged(int64_t seq, struct err *err)
+{
+    return err_set(err, LOV_ECORRUPT, "event %lld is damaged: run lov log verify", (long long)seq);
+}
+
+static int call_row(uint32_t shard, const struct entry *e, ledger_row *row, void *ctx,
+                    struct err *err)
 {
     struct ledger_event event;
-    int rc = event_from_row(s, &event)
-                 ? row(ctx, &event)
-                 : err_set(err, LOV_ECORRUPT, "event %lld is damaged: run lov log verify",
-                           (long long)db_int(s, 1));
-    if (rc)
-        db_done(s);
+    return entry_event(e, shard, &event) ? row(ctx, &event) : damaged(e->seq, err);
+}
+
+int ledger_each(struct db *lov, uint32_t shard, int64_t from, ledger_row *row, void *ctx,
+                struct err *err)
+{
+    struct cursor c = cursor_from(lov, shard, from, INT64_MAX);
+    struct entry e;
+    int rc;
+    while ((rc = cursor_next(&c, &e, err)) == 1)
+        if ((rc = call_row(shard, &e, row, ctx, err)) != 0)
+            break;
+    cursor_close(&c);
+    return rc;
+}
+
+int ledger_each_back(struct db *lov, uint32_t shard, ledger_row *row, void *ctx, struct err *err)
+{
+    struct cursor c = cursor_back(lov, shard, INT64_MAX);
+    struct entry e;
+    int rc;
+    while ((rc = cursor_next(&c, &e, err)) == 1)
+        if ((rc = call_row(shard, &e, row, ctx, err)) != 0)
+            break;
+    cursor_close(&c);
     return rc;
 }
 
@@ -77,98 +109,114 @@ static bool is_of(struct str activity, struct str recipient)
                                 activity.p[recipient.n] == '/');
 }
 
+static bool is_wanted(const struct ledger_filter *filter, const struct ledger_event *event)
+{
+    return (!filter->kind || filter->kind(event->kind)) &&
+           is_of(event->activity, filter->recipient);
+}
+
 int ledger_read(struct db *lov, const struct ledger_filter *filter, ledger_row *row, void *ctx,
                 int64_t *scanned_to, struct err *err)
 {
-    static const char sql[] = "select " EVENT_COLUMNS " from event "
-                              "where shard = $1 and seq > $2 order by seq limit $3";
-    struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, filter->shard);
-    db_bind_int(s, 2, filter->after);
+    struct cursor c = cursor_from(lov, filter->shard, filter->after + 1, INT64_MAX);
+    struct entry e;
+    struct ledger_event event;
     bool all = !filter->recipient.n && !filter->kind;
-    db_bind_int(s, 3, all ? filter->limit : MOST_SCANNED);
-    int64_t left = filter->limit, last = filter->after;
+    int64_t left = filter->limit, last = filter->after, most = all ? INT64_MAX : MOST_SCANNED;
     int rc = 0;
-    while (left > 0 && (rc = db_step(s, err)) == 1) {
-        last = db_int(s, 1);
-        if ((filter->kind && !filter->kind(db_text(s, 4))) ||
-            !is_of(db_text(s, 7), filter->recipient))
+    for (int64_t seen = 0; left > 0 && seen < most; seen++) {
+        rc = cursor_next(&c, &e, err);
+        if (rc != 1)
+            break;
+        last = e.seq;
+        rc = entry_event(&e, filter->shard, &event) ? 0 : damaged(e.seq, err);
+        if (rc == 0 && !is_wanted(filter, &event))
             continue;
-        rc = call_row(s, row, ctx, err);
+        if (rc == 0)
+            rc = row(ctx, &event);
         if (rc)
-            return rc;
-        if (--left == 0)
-            db_done(s);
+            break;
+        left--;
     }
-    if (filter->limit <= 0)
-        db_done(s);
-    if (scanned_to)
+    cursor_close(&c);
+    if (scanned_to && rc == 0)
         *scanned_to = last;
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 int ledger_get(struct db *lov, uint32_t shard, int64_t seq, ledger_row *row, void *ctx,
                struct err *err)
 {
-    static const char sql[] = "select " EVENT_COLUMNS " from event where shard = $1 and seq = $2";
-    struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, shard);
-    db_bind_int(s, 2, seq);
-    int rc = db_step(s, err);
-    if (rc != 1)
-        return rc;
-    rc = call_row(s, row, ctx, err);
-    if (rc)
-        return rc;
-    db_done(s);
-    return 1;
+    struct cursor c = cursor_from(lov, shard, seq, seq + 1);
+    struct entry e;
+    int rc = cursor_find(&c, seq, &e, err);
+    if (rc == 1) {
+        rc = call_row(shard, &e, row, ctx, err);
+        rc = rc ? rc : 1;
+    }
+    cursor_close(&c);
+    return rc;
+}
+
+/* ---- a consumer's chain ---- */
+
+/* The events of a chain are read in whatever order; neighbours often lie in one row. */
+static int chain_event(struct cursor *c, int64_t seq, struct ledger_event *out, struct err *err)
+{
+    struct entry e;
+    int rc = cursor_find(c, seq, &e, err);
+    if (rc == 1 && !entry_event(&e, c->shard, out))
+        return damaged(seq, err);
+    return rc;
+}
+
+/* Appends the numbers of at most `limit` events, from `head` back, that come after `after`. */
+static int chain_numbers(struct cursor *c, int64_t head, int64_t after, int64_t limit,
+                         struct buf *out, struct err *err)
+{
+    struct ledger_event event = {0};
+    for (int64_t seq = head; seq > after && limit > 0; limit--) {
+        int rc = chain_event(c, seq, &event, err);
+        if (rc != 1)
+            return rc;
+        buf_add(out, &seq, sizeof seq);
+        if (event.prev >= seq)
+            return damaged(seq, err); /* a chain that runs in a circle has no end */
+        seq = event.prev;
+    }
+    return 0;
+}
+
+static int chain_call(struct cursor *c, int64_t seq, ledger_row *row, void *ctx, struct err *err)
+{
+    struct ledger_event event = {0};
+    int rc = chain_event(c, seq, &event, err);
+    return rc == 1 ? row(ctx, &event) : rc;
 }
 
 int ledger_history(struct db *lov, uint32_t shard, int64_t head, int64_t after, int64_t limit,
                    ledger_row *row, void *ctx, struct err *err)
 {
-    static const char sql[] =
-        "with recursive chain (seq, prev) as ("
-        " select e.seq, e.prev from event e where e.shard = $1 and e.seq = $2 and e.seq > $3"
-        " union all"
-        " select e.seq, e.prev from event e join chain c on e.seq = c.prev"
-        " where e.shard = $1 and e.seq > $3) "
-        "select " EVENT_COLUMNS " from event where shard = $1 and seq in "
-        "(select seq from chain order by seq limit $4) order by seq";
-    struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, shard);
-    db_bind_int(s, 2, head);
-    db_bind_int(s, 3, after);
-    db_bind_int(s, 4, limit);
-    int rc;
-    while ((rc = db_step(s, err)) == 1) {
-        rc = call_row(s, row, ctx, err);
-        if (rc)
-            return rc;
-    }
+    _cleanup_buf struct buf numbers = {0};
+    struct cursor c = cursor_from(lov, shard, 0, INT64_MAX);
+    int rc = chain_numbers(&c, head, after < -1 ? -1 : after, INT64_MAX, &numbers, err);
+    const int64_t *seqs = (const int64_t *)(const void *)numbers.p;
+    for (size_t i = numbers.n / sizeof *seqs; rc == 0 && i > 0 && limit > 0; i--, limit--)
+        rc = chain_call(&c, seqs[i - 1], row, ctx, err);
+    cursor_close(&c);
     return rc;
 }
 
 int ledger_back(struct db *lov, uint32_t shard, int64_t head, int64_t limit, ledger_row *row,
                 void *ctx, struct err *err)
 {
-    static const char sql[] =
-        "with recursive chain (seq, prev) as ("
-        " select e.seq, e.prev from event e where e.shard = $1 and e.seq = $2"
-        " union all"
-        " select e.seq, e.prev from event e join chain c on e.seq = c.prev where e.shard = $1) "
-        "select " EVENT_COLUMNS " from event where shard = $1 and seq in "
-        "(select seq from chain limit $3) order by seq desc";
-    struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, shard);
-    db_bind_int(s, 2, head);
-    db_bind_int(s, 3, limit);
-    int rc;
-    while ((rc = db_step(s, err)) == 1) {
-        rc = call_row(s, row, ctx, err);
-        if (rc)
-            return rc;
-    }
+    _cleanup_buf struct buf numbers = {0};
+    struct cursor c = cursor_from(lov, shard, 0, INT64_MAX);
+    int rc = chain_numbers(&c, head, -1, limit, &numbers, err);
+    const int64_t *seqs = (const int64_t *)(const void *)numbers.p;
+    for (size_t i = 0; rc == 0 && i < numbers.n / sizeof *seqs; i++)
+        rc = chain_call(&c, seqs[i], row, ctx, err);
+    cursor_close(&c);
     return rc;
 }
 
@@ -180,23 +228,26 @@ static void wrong(struct ledger_report *out, int64_t seq, const char *how)
     snprintf(out->wrong, sizeof out->wrong, "%s", how);
 }
 
-/* Adds one row to the tree; false and *out filled when it is wrong. */
-static bool verify_row(struct db_stmt *s, struct buf *encoding, struct tree *tree,
-                       struct ledger_report *out)
+/* Adds one entry to the tree; false and *out filled when it is wrong. */
+static bool verify_entry(const struct entry *e, uint32_t shard, struct tree *tree,
+                         struct ledger_report *out)
 {
     struct ledger_event event;
     int64_t expected = (int64_t)tree->size;
-    if (db_int(s, 1) != expected) {
+    if (e->seq != expected) {
         wrong(out, expected, "the event is missing");
         return false;
     }
-    if (!event_from_row(s, &event)) {
-        wrong(out, expected, "a column has a wrong size");
+    if (!entry_event(e, shard, &event)) {
+        wrong(out, expected, "it is not the encoding of an event, or has no hash");
         return false;
     }
-    buf_clear(encoding);
-    event_encode(&event, encoding);
-    struct sha256 leaf = tree_leaf(buf_view(encoding));
+    if (event.seq != expected) {
+        wrong(out, expected,
+              event.seq > expected ? "the event is missing" : "another event stands in its place");
+        return false;
+    }
+    struct sha256 leaf = tree_leaf(e->bytes);
     if (memcmp(leaf.b, event.leaf.b, sizeof leaf.b) != 0) {
         wrong(out, expected, "its content does not match its hash");
         return false;
@@ -208,20 +259,14 @@ static bool verify_row(struct db_stmt *s, struct buf *encoding, struct tree *tre
 static int verify_events(struct db *lov, struct ledger_report *out, struct tree *tree,
                          void (*progress)(void *ctx, int64_t done), void *ctx, struct err *err)
 {
-    static const char sql[] = "select " EVENT_COLUMNS " from event where shard = $1 order by seq";
-    _cleanup_buf struct buf encoding = {0};
-    struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, out->shard);
+    struct cursor c = cursor_from(lov, out->shard, 0, INT64_MAX);
+    struct entry e;
     int rc;
-    while ((rc = db_step(s, err)) == 1) {
-        if (!verify_row(s, &encoding, tree, out)) {
-            db_done(s);
-            return 0;
-        }
+    while ((rc = cursor_next(&c, &e, err)) == 1 && verify_entry(&e, out->shard, tree, out))
         if (progress && tree->size % PROGRESS_EVERY == 0)
             progress(ctx, (int64_t)tree->size);
-    }
-    return rc;
+    cursor_close(&c);
+    return rc < 0 ? rc : 0;
 }
 
 int ledger_verify(struct db *lov, uint32_t shard, void (*progress)(void *ctx, int64_t done),

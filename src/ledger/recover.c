@@ -53,7 +53,8 @@ static int append_all(struct recovery *r, const char *journal)
         return rc;
     rc = journal_read(journal, take_entry, r, r->err);
     if (rc == 0)
-        rc = o.before_commit(o.ctx, &stores, r->err);
+        rc = o.before_store(o.ctx, &stores, r->err);
+    db_keep(r->lov, NULL, NULL);
     if (rc == 0 && db_changes(r->lov) != before)
         return db_commit(r->lov, r->err);
     db_rollback(r->lov);
@@ -83,7 +84,9 @@ static int ignore(struct db *lov, struct str entry, struct err *err)
 int ledger_is_behind(struct db *lov, const char *journal, struct err *err)
 {
     struct recovery r = {.other = ignore, .err = err};
-    int rc = ledger_open(lov, &r.ledger, err);
+    int rc = ledger_check_store(lov, err);
+    if (rc == 0)
+        rc = ledger_open(lov, &r.ledger, err);
     if (rc == 0)
         rc = journal_read(journal, take_entry, &r, err);
     ledger_close(r.ledger);

@@ -1,10 +1,10 @@
 /* tiles.c - see tiles.h. Reading one hash reads at most one tile, or the part of one that is not
- * complete: at most 255 rows of a level below it. */
+ * complete: at most 255 hashes of a level below it. */
 #include "ledger/tiles.h"
 
 #include <string.h>
 
-#include "ledger/event.h"
+#include "ledger/bundle.h"
 
 enum { HASH = 32, TILE_BYTES = TILE_WIDTH * HASH };
 
@@ -66,13 +66,13 @@ static int read_run(struct db_stmt *s, int64_t first, unsigned *count, struct sh
 static int read_leaves(const struct tiles *t, int64_t first, unsigned *count, struct sha256 *out,
                        struct err *err)
 {
-    static const char sql[] = "select seq, leaf from event where shard = $1 and seq >= $2 and "
-                              "seq < $3 order by seq";
-    struct db_stmt *s = db_use(t->db, sql);
-    db_bind_int(s, 1, t->shard);
-    db_bind_int(s, 2, first);
-    db_bind_int(s, 3, first + *count);
-    return read_run(s, first, count, out, err);
+    _cleanup_buf struct buf leaves = {0};
+    int rc = bundle_leaves(t->db, t->shard, first, *count, &leaves, err);
+    if (rc)
+        return rc;
+    memcpy(out, leaves.p, leaves.n);
+    *count = (unsigned)(leaves.n / HASH);
+    return 0;
 }
 
 static int read_roots(const struct tiles *t, unsigned level, int64_t first, unsigned *count,
@@ -159,45 +159,26 @@ int tiles_read(struct tiles *t, unsigned level, int64_t index, unsigned width,
     return hashes(t, level, index * TILE_WIDTH, width, out, err);
 }
 
-static int add_entry(struct db_stmt *s, int64_t seq, struct buf *encoding, struct buf *out,
-                     struct err *err)
-{
-    struct ledger_event event;
-    if (db_int(s, 1) != seq || !event_from_row(s, &event))
-        return err_set(err, LOV_ECORRUPT, "event %lld is damaged: run lov log verify",
-                       (long long)seq);
-    buf_clear(encoding);
-    event_encode(&event, encoding);
-    if (encoding->n > LEDGER_EVENT_MAX)
-        return err_set(err, LOV_ECORRUPT, "event %lld is too long for an entry bundle",
-                       (long long)seq);
-    buf_char(out, (char)(encoding->n >> 8));
-    buf_char(out, (char)(encoding->n & 0xFF));
-    buf_str(out, buf_view(encoding));
-    return 0;
-}
-
 int tiles_entries(struct db *db, uint32_t shard, int64_t index, unsigned width, struct buf *out,
                   struct err *err)
 {
-    static const char sql[] = "select " EVENT_COLUMNS " from event where shard = $1 and "
-                              "seq >= $2 and seq < $3 order by seq";
     if (width < 1 || width > TILE_WIDTH || index < 0 || index > INT64_MAX / TILE_WIDTH - 1)
         return lacks(shard, 0, index, err);
-    _cleanup_buf struct buf encoding = {0};
     int64_t seq = index * TILE_WIDTH, end = seq + width;
-    struct db_stmt *s = db_use(db, sql);
-    db_bind_int(s, 1, shard);
-    db_bind_int(s, 2, seq);
-    db_bind_int(s, 3, end);
+    struct cursor c = cursor_from(db, shard, seq, end);
+    struct entry e;
     int rc;
-    for (; (rc = db_step(s, err)) == 1; seq++) {
-        rc = add_entry(s, seq, &encoding, out, err);
-        if (rc) {
-            db_done(s);
-            return rc;
+    for (; (rc = cursor_next(&c, &e, err)) == 1; seq++) {
+        if (e.seq != seq || event_seq(e.bytes) != seq || !e.leaf) {
+            rc = err_set(err, LOV_ECORRUPT, "event %lld is damaged: run lov log verify",
+                         (long long)seq);
+            break;
         }
+        buf_char(out, (char)(e.bytes.n >> 8));
+        buf_char(out, (char)(e.bytes.n & 0xFF));
+        buf_str(out, e.bytes);
     }
+    cursor_close(&c);
     if (rc == 0 && seq < end)
         return lacks(shard, 0, index, err);
     return rc;

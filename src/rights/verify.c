@@ -8,8 +8,6 @@
 #include "base/clock.h"
 #include "rights/private.h"
 
-enum { RIGHTS_MIGRATION = 5, NOTIFICATION_MIGRATION = 13 }; /* lov_005.sql, lov_013.sql */
-
 struct checking {
     struct db *lov;
     uint32_t shard;
@@ -184,19 +182,12 @@ int rights_verify(struct db *lov, uint32_t shard, struct state_report *out, stru
     int rc = db_begin_read(lov, err);
     if (rc)
         return rc;
-    /* A store from before there were requests has none. */
-    int64_t number = 0;
-    rc = db_migrated(lov, &number, err);
-    bool has = number >= RIGHTS_MIGRATION;
-    if (rc == 0 && has && number < NOTIFICATION_MIGRATION)
-        rc = db_pretend(lov, "notification", "'' as categories", err);
-    if (rc == 0 && has)
-        rc = check_rows(&c, requests, check_request);
-    if (rc == 0 && has && !out->wrong)
+    rc = check_rows(&c, requests, check_request);
+    if (rc == 0 && !out->wrong)
         rc = check_rows(&c, holds, check_hold);
-    if (rc == 0 && has && !out->wrong)
+    if (rc == 0 && !out->wrong)
         rc = check_rows(&c, told, check_notification);
-    if (rc == 0 && has && !out->wrong)
+    if (rc == 0 && !out->wrong)
         rc = check_events(&c);
     db_rollback(lov);
     return rc;

@@ -13,8 +13,6 @@
 #include "vault/issue.h"
 #include "vault/private.h"
 
-enum { RECORD_MIGRATION = 3, ISSUE_MIGRATION = 4, LIMITS_MIGRATION = 7 }; /* lov_003.sql ... */
-
 /* Of erased consumers; open addressing, at most half full. */
 struct cids {
     struct uid *items;
@@ -32,9 +30,8 @@ struct checking {
     uint64_t missing, gone;               /* records */
     uint64_t missing_issues, gone_issues; /* issues */
     int64_t first_missing, first_missing_issue;
-    int64_t blocks;
+    int64_t blocks, last_publication;
     int64_t named; /* purposes, by limits */
-    bool has_issues, has_limits;
 };
 
 static void wrong(struct checking *c, int64_t seq, const char *what)
@@ -217,7 +214,7 @@ static int check_rows(struct checking *c)
     }
     if (rc || c->out->wrong)
         db_done(s);
-    return rc < 0 || c->out->wrong || !c->has_limits ? rc : check_purposes(c);
+    return rc < 0 || c->out->wrong ? rc : check_purposes(c);
 }
 
 static int check_issue_row(struct checking *c, const struct issue *i)
@@ -361,22 +358,31 @@ static int check_amended(struct checking *c, struct said *e, const json_t *recor
     return rc;
 }
 
-static int check_event(struct checking *c, struct db_stmt *s)
+static bool is_of_record(struct str kind)
+{
+    static const char *const kinds[] = {"record.put",    "record.correct", "record.amend",
+                                        "record.delete", "record.expire",  "issue.open",
+                                        "issue.close",   "consumer.erase"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (str_is(kind, kinds[i]))
+            return true;
+    return false;
+}
+
+static int check_event(struct checking *c, const struct ledger_event *event)
 {
     _cleanup_json json_t *body = NULL;
-    struct said e = {.seq = db_int(s, 0), .kind = db_text(s, 1)};
-    struct str cid = db_blob(s, 2);
-    if (cid.n != sizeof e.cid.b) {
+    struct said e = {.seq = event->seq, .kind = event->kind, .cid = event->cid};
+    if (!event->has_cid) {
         wrong(c, e.seq, "the event of a record names no consumer");
         return 0;
     }
-    memcpy(e.cid.b, cid.p, cid.n);
     if (str_is(e.kind, "consumer.erase")) {
         cids_add(&c->erased, &e.cid);
         return 0;
     }
     const json_t *category = NULL;
-    bool read = json_read(db_text(s, 3), &body, NULL) == 0;
+    bool read = json_read(event->body, &body, NULL) == 0;
     if (read && str_is(e.kind, "record.amend"))
         return check_amended(c, &e, json_object_get(body, "records"));
     if (read && str_starts(e.kind, STR("issue.")))
@@ -392,25 +398,17 @@ static int check_event(struct checking *c, struct db_stmt *s)
     return check_said(c, &e);
 }
 
+/* 1: no further. */
+static int see_event(void *ctx, const struct ledger_event *event)
+{
+    struct checking *c = ctx;
+    int rc = is_of_record(event->kind) ? check_event(c, event) : 0;
+    return rc < 0 ? rc : c->out->wrong;
+}
+
 static int check_events(struct checking *c)
 {
-    static const char sql[] =
-        "select seq, kind, cid, body from event where shard = $1 and kind in ('record.put', "
-        "'record.correct', 'record.amend', 'record.delete', 'record.expire', 'consumer.erase') order by seq desc";
-    static const char with_issues[] =
-        "select seq, kind, cid, body from event where shard = $1 and kind in ('record.put', "
-        "'record.correct', 'record.amend', 'record.delete', 'record.expire', 'issue.open', 'issue.close', "
-        "'consumer.erase') order by seq desc";
-    struct db_stmt *s = db_use(c->lov, c->has_issues ? with_issues : sql);
-    db_bind_int(s, 1, c->shard);
-    int rc;
-    while ((rc = db_step(s, c->err)) == 1) {
-        rc = check_event(c, s);
-        if (rc < 0 || c->out->wrong)
-            break;
-    }
-    if (rc || c->out->wrong)
-        db_done(s);
+    int rc = ledger_each_back(c->lov, c->shard, see_event, c, c->err);
     if (rc >= 0 && !c->out->wrong && c->missing != c->gone)
         wrong(c, c->first_missing, "a record's row is missing though no event ended it");
     if (rc >= 0 && !c->out->wrong && c->missing_issues != c->gone_issues)
@@ -470,26 +468,25 @@ static int count_blocks(struct checking *c, int64_t *out)
     return rc < 0 ? rc : 0;
 }
 
+/* 1: no further. */
+static int see_publication(void *ctx, const struct ledger_event *event)
+{
+    struct checking *c = ctx;
+    if (!str_is(event->kind, "aggregate.publish"))
+        return 0;
+    c->last_publication = event->seq;
+    int rc = check_publication(c, event->seq, event->body);
+    return rc < 0 ? rc : c->out->wrong;
+}
+
 static int check_blocks(struct checking *c)
 {
-    static const char sql[] = "select seq, body from event where shard = $1 and "
-                              "kind = 'aggregate.publish' order by seq";
-    int64_t stored = 0, last = 0;
-    struct db_stmt *s = db_use(c->lov, sql);
-    db_bind_int(s, 1, c->shard);
-    int rc;
-    while ((rc = db_step(s, c->err)) == 1) {
-        last = db_int(s, 0);
-        rc = check_publication(c, last, db_text(s, 1));
-        if (rc < 0 || c->out->wrong)
-            break;
-    }
-    if (rc || c->out->wrong)
-        db_done(s);
+    int64_t stored = 0;
+    int rc = ledger_each(c->lov, c->shard, 0, see_publication, c, c->err);
     if (rc >= 0 && !c->out->wrong)
         rc = count_blocks(c, &stored);
     if (rc == 0 && !c->out->wrong && stored != c->blocks)
-        wrong(c, last, "a block of sums is stored that no event published");
+        wrong(c, c->last_publication, "a block of sums is stored that no event published");
     return rc < 0 ? rc : 0;
 }
 
@@ -501,20 +498,12 @@ int vault_verify(struct db *lov, uint32_t shard, struct state_report *out, struc
     int rc = db_begin_read(lov, err);
     if (rc)
         return rc;
-    /* A store, or a copy of one, that an older program made has no records. */
-    int64_t number = 0;
-    rc = db_migrated(lov, &number, err);
-    c.has_issues = number >= ISSUE_MIGRATION;
-    c.has_limits = number >= LIMITS_MIGRATION;
-    if (rc == 0 && number >= RECORD_MIGRATION && !c.has_limits)
-        rc = db_pretend(lov, "record", "'' as limits", err);
-    if (rc == 0 && number >= RECORD_MIGRATION)
-        rc = check_rows(&c);
-    if (rc == 0 && !out->wrong && c.has_issues)
+    rc = check_rows(&c);
+    if (rc == 0 && !out->wrong)
         rc = check_issue_rows(&c);
-    if (rc == 0 && !out->wrong && number >= RECORD_MIGRATION)
+    if (rc == 0 && !out->wrong)
         rc = check_events(&c);
-    if (rc == 0 && !out->wrong && number >= RECORD_MIGRATION)
+    if (rc == 0 && !out->wrong)
         rc = check_blocks(&c);
     db_rollback(lov);
     free(c.erased.items);

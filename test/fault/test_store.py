@@ -466,7 +466,7 @@ def test_what_another_program_wrote_is_refused_and_mended_when_it_is_right(folde
     server.process.wait()
     # SQLite's own program puts the log of the crash into the file, without checksums.
     sql = ["sqlite3", str(folder / "lov.db")]
-    subprocess.run([*sql, "select count(*) from event"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*sql, "select count(*) from bundle"], check=True, stdout=subprocess.DEVNULL)
     refused = run("key", "list", "--dir", folder)
     assert refused.returncode == 3 and "checksum" in refused.stderr
     assert "lov.db is damaged" in run("log", "verify", "--dir", folder).stdout

@@ -13,6 +13,8 @@ import time
 import pytest
 import requests
 
+import ledger_rows
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LOV = os.path.abspath(os.environ.get("LOV", os.path.join(ROOT, "build", "lov")))
 POLICY = os.path.join(ROOT, "policy")
@@ -452,8 +454,8 @@ def test_log_verify_names_the_first_wrong_event(demo):
     verified = lov_json("log", "verify", directory=demo)
     root = lov_json("log", "root", directory=demo)["shards"][0]
     assert verified["ok"] and verified["shards"][0]["root"] == root["root"]
-    subprocess.run(["sqlite3", str(demo / "lov.db"),
-                    "update event set actor = 'staff:mallory' where seq = 7"], check=True)
+    with ledger_rows.opened(demo / "lov.db") as db:
+        db.execute("update event set actor = 'staff:mallory' where seq = 7")
     assert "event 7 is wrong" in lov("log", "verify", directory=demo, code=NO).stdout
     wrong = lov_json("log", "verify", directory=demo, code=NO)["shards"][0]
     assert wrong["event"] == 7 and wrong["ok"] is False

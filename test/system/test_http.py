@@ -7,13 +7,14 @@ import re
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import threading
 import time
 
 import pytest
 import requests
+
+import ledger_rows
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LOV = os.environ.get("LOV", os.path.join(ROOT, "build", "lov"))
@@ -165,7 +166,7 @@ def test_a_recorded_use_is_in_the_ledger_before_the_answer(server):
     event = answer.json()["context"]["event"]
     after = server.admin.get(f"{server.url}/v1/events?after={event - 1}&limit=1", timeout=20).json()
     assert after["items"][0]["kind"] == "access"
-    with sqlite3.connect(f"file:{server.folder}/lov.db?mode=ro", uri=True) as db:
+    with ledger_rows.opened(server.folder + "/lov.db") as db:
         kind, body = db.execute("select kind, body from event where seq = ?", (event,)).fetchone()
     assert kind == "access" and json.loads(body)["category"] == "purchases"
 
@@ -248,7 +249,7 @@ def test_a_stop_finishes_what_is_in_flight(server):
     for thread in threads:
         thread.join()
     assert set(answers) <= {201, 503}
-    with sqlite3.connect(f"{server.folder}/lov.db") as db:
+    with ledger_rows.opened(f"{server.folder}/lov.db") as db:
         given = db.execute("select count(*) from event where kind = 'consent.give' and actor like "
                            "'staff:admin%'").fetchone()[0]
     assert given >= answers.count(201)

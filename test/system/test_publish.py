@@ -10,6 +10,7 @@ import sqlite3
 import pytest
 import requests
 
+import ledger_rows
 from test_cli import NO, UNAVAILABLE, lov, lov_json, serving, wait_for
 from test_http import ROOT, Server, demo, server  # noqa: F401 (fixtures)
 
@@ -137,10 +138,10 @@ def test_a_server_publishes_what_is_new_by_itself_and_when_it_stops(server):  # 
         lov("key", "list", directory=server.folder)
         lov("check", "--record", "--recipient", "marketing", "--purpose", "personal_offers",
             "--category", "purchases", "--consumer", "00001", directory=server.folder, code=None)
-    with sqlite3.connect(server.folder + "/lov.db") as store:
-        events = store.execute("select count(*) from event").fetchone()[0]
+    with ledger_rows.opened(server.folder + "/lov.db") as store:
+        count = store.execute("select count(*) from event").fetchone()[0]
         signed = store.execute("select max(size) from checkpoint").fetchone()[0]
-    assert signed == events > int(before.split("\n")[1])
+    assert signed == count > int(before.split("\n")[1])
 
 
 def test_cosignatures_of_strangers_are_refused(server):  # noqa: F811
@@ -171,7 +172,7 @@ def test_a_server_notices_that_its_past_was_changed(server, sql, finding):  # no
     with open(checkpoint, "w", encoding="utf-8") as out:
         out.write(lov("log", "checkpoint", directory=server.folder).stdout)
     assert lov_json("log", "audit", "--against", checkpoint, directory=server.folder)["ok"]
-    with sqlite3.connect(server.folder + "/lov.db") as store:
+    with ledger_rows.opened(server.folder + "/lov.db", sums=True) as store:
         undo = store.execute("select * from event where seq = 20").fetchone()
         store.execute(sql)
     with serving(server.folder, "--audit-seconds", "1") as (_, url):
@@ -186,7 +187,7 @@ def test_a_server_notices_that_its_past_was_changed(server, sql, finding):  # no
     report = lov_json("log", "audit", "--against", checkpoint, directory=server.folder, code=NO)
     assert report["finding"] == finding and report["event"] == 20
     # The fixture verifies the ledger at the end.
-    with sqlite3.connect(server.folder + "/lov.db") as store:
+    with ledger_rows.opened(server.folder + "/lov.db", sums=True) as store:
         store.execute("delete from event where seq = 20")
         store.execute(f"insert into event values ({','.join('?' * len(undo))})", undo)
 
@@ -213,7 +214,8 @@ def test_a_store_of_an_older_version_is_brought_up_to_date(tmp_path):
     server.stop()
     with open(os.path.join(ROOT, "src/db/schema/lov_001.sql"), encoding="utf-8") as f:
         first = set(re.findall(r"create table (\w+)", f.read())) | {"migration"}
-    with sqlite3.connect(server.folder + "/lov.db") as store:
+    with ledger_rows.opened(server.folder + "/lov.db", sums=True) as store:
+        store.execute("insert into main.event select * from temp.event")
         tables = {name for (name,) in store.execute(
             "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'")}
         store.executescript("".join(f"drop table {name};" for name in tables - first)

@@ -14,6 +14,8 @@ import time
 
 import pytest
 
+import ledger_rows
+
 from test_http import GIVE, LOV, ROOT, Server, lov
 
 VICTIM = "victim-7391-qz"
@@ -204,7 +206,7 @@ def test_an_old_backup_beside_the_current_identities_knows_nothing_of_them(serve
     lov("restore", tmp_path / "backup", "--dir", server.folder)
     assert findings(victim, server.folder) == []
     # What is sealed in the old store opens by no key that is left.
-    with read_only(f"{server.folder}/lov.db") as db:
+    with ledger_rows.opened(f"{server.folder}/lov.db") as db:
         kinds = [k for k, in db.execute("select kind from event where cid = ? order by seq",
                                         (victim.cid,))]
         rows = db.execute("select (select count(*) from consumer where cid = ?1) + "

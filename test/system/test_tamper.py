@@ -5,11 +5,11 @@ import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 
 import pytest
 
+import ledger_rows
 from test_http import GIVE, LOV, NO_INDEX, ROOT, Server, demo, lov, question  # noqa: F401 (fixture)
 
 
@@ -53,18 +53,15 @@ def folder(kept, tmp_path):
 
 
 def change(folder, *statements):
-    with sqlite3.connect(folder / "lov.db") as db:
+    with ledger_rows.opened(folder / "lov.db") as db:
         for statement in statements:
             text, *values = (statement,) if isinstance(statement, str) else statement
             assert db.execute(text, values).rowcount > 0, text
-    db.close()
 
 
 def ask(folder, sql, *values):
-    with sqlite3.connect(folder / "lov.db") as db:
-        row = db.execute(sql, values).fetchone()
-    db.close()
-    return row
+    with ledger_rows.opened(folder / "lov.db") as db:
+        return db.execute(sql, values).fetchone()
 
 
 def last(folder, kind):
@@ -132,18 +129,11 @@ def test_an_event_with_a_leaf_made_to_fit_does_not_fit_the_tree(folder):
     seq = last(folder, "access")
     row = ask(folder, "select shard, seq, prev, at, kind, cid, actor, activity, body from event "
               "where seq = ?", seq)
-    shard, seq, prev, at, kind, cid, actor, activity, body = row
-    body = body.replace('"reason":"permitted"', '"reason":"no_consent"')
+    body = row[8].replace('"reason":"permitted"', '"reason":"no_consent"')
     assert body != row[8]
-    encoding = b"\x00\x01" + shard.to_bytes(4, "big") + b"".join(
-        n.to_bytes(8, "big", signed=True) for n in (seq, prev, at))
-    for part in (kind.encode(), cid or b"", actor.encode(), activity.encode(), body.encode()):
-        encoding += len(part).to_bytes(4, "big") + part
-    leaf = hashlib.sha256(encoding).digest()
+    leaf = hashlib.sha256(b"\0" + ledger_rows.encode(*row[:8], body)).digest()
     old = ask(folder, "select leaf from event where seq = ?", seq)[0]
-    original = encoding.replace(body.encode(), row[8].encode())
-    original = original[:-len(row[8].encode()) - 4] + len(row[8].encode()).to_bytes(4, "big") + row[8].encode()
-    assert hashlib.sha256(original).digest() == old, "this test knows the encoding"
+    assert hashlib.sha256(b"\0" + ledger_rows.encode(*row)).digest() == old, "this test knows the encoding"
     change(folder, ("update event set body = ?, leaf = ? where seq = ?", body, leaf, seq))
     named(folder)
 

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 import requests
 
+import ledger_rows
 from test_http import NO_INDEX, Server, demo, lov  # noqa: F401 (fixture)
 from test_proposals import decide, propose
 from test_reads import ASK, WHY
@@ -121,10 +122,8 @@ def add(folder, table, where, store="lov", **other):
 
 
 def ask(folder, sql):
-    with sqlite3.connect(folder / "lov.db") as db:
-        rows = db.execute(sql).fetchall()
-    db.close()
-    return [row[0] for row in rows]
+    with ledger_rows.opened(folder / "lov.db") as db:
+        return [row[0] for row in db.execute(sql).fetchall()]
 
 
 def event(folder, kind, place=-1):
@@ -258,17 +257,3 @@ def test_a_member_of_staff_who_was_deleted_is_named(folder):
 def test_a_member_of_staff_who_was_added_is_named(folder):
     add(folder, "staff", "roles = 'admin'", "identity", id="zeroblob(16)", login="null")
     named(folder)
-
-
-@pytest.mark.parametrize("store, columns, kind", [
-    ("lov", [("notification", "categories", 13), ("read_proposal", "people", 12)], "read.propose"),
-    ("identity", [("staff", name, 6) for name in ("power_at", "approves_from", "signed_in_at")], "staff.open"),
-])
-def test_what_an_older_store_lacks_is_missed_only_where_an_event_tells_of_it(folder, store, columns, kind):
-    """Columns and their migrations came later; so did what events tell of them."""
-    with sqlite3.connect(folder / f"{store}.db") as db:
-        for table, column, number in columns:
-            db.execute(f"alter table {table} drop column {column}")
-            db.execute("delete from migration where number = ?", (number,))
-    db.close()
-    assert named(folder) == event(folder, kind)

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "ledger/ledger.h"
+#include "test_ledger_rows.h"
 #include "ledger/tree.h"
 
 static struct sha256 from_hex(const char *text)
@@ -152,9 +152,10 @@ static void append(struct fixture *f, uint32_t shard, const char *body, int64_t 
 static void commit(struct fixture *f)
 {
     struct err err = {0};
-    assert_int_equal(f->observer.before_commit(f->observer.ctx, &f->stores, &err), 0);
+    assert_int_equal(f->observer.before_store(f->observer.ctx, &f->stores, &err), 0);
     assert_int_equal(db_commit(f->db, &err), 0);
     f->observer.committed(f->observer.ctx);
+    f->observer.stored(f->observer.ctx);
 }
 
 static void append_many(struct fixture *f, int count)
@@ -216,6 +217,133 @@ static void test_what_is_rolled_back_leaves_no_trace(void **state)
     assert_int_equal(report.events, 15);
 }
 
+static void expect_wrong(struct fixture *f, int64_t seq)
+{
+    struct ledger_report report = verify(f);
+    if (report.wrong_seq != seq)
+        fail_msg("named %lld, not %lld: %s", (long long)report.wrong_seq, (long long)seq,
+                 report.wrong);
+}
+
+static int count_event(void *ctx, const struct ledger_event *event)
+{
+    (void)event;
+    ++*(int *)ctx;
+    return 0;
+}
+
+/* Events wait in memory for the commit; whoever reads on the writing connection sees them, and
+ * undoing a batch takes back what that has written. */
+static void test_a_batch_that_was_read_and_undone_leaves_no_trace(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    int seen = 0;
+    append_many(f, 40);
+    assert_int_equal(db_begin(f->db, &err), 0);
+    assert_int_equal(db_savepoint(f->db, &err), 0);
+    for (int i = 0; i < 30; i++)
+        append(f, 0, "{\"kept\":1}", 5000);
+    assert_int_equal(db_release(f->db, &err), 0);
+    f->observer.committed(f->observer.ctx); /* in a journal, say */
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(db_savepoint(f->db, &err), 0);
+        append(f, 0, "{\"undone\":1}", 6000);
+        assert_int_equal(ledger_get(f->db, 0, 70, count_event, &seen, &err), 1);
+        assert_int_equal(ledger_get(f->db, 0, 71, count_event, &seen, &err), 0);
+        assert_int_equal(db_rollback_to(f->db, &err), 0);
+        f->observer.rolled_back(f->observer.ctx);
+        assert_int_equal(ledger_get(f->db, 0, 70, count_event, &seen, &err), 0);
+    }
+    assert_int_equal(seen, 2);
+    append(f, 0, "{}", 7000);
+    commit(f);
+    struct ledger_report report = verify(f);
+    assert_int_equal(report.wrong_seq, -1);
+    assert_int_equal(report.events, 71);
+}
+
+static void test_a_cursor_misses_nothing_of_a_ledger_that_grows(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct cursor c = cursor_from(f->db, 0, 5, INT64_MAX);
+    struct entry e;
+    int64_t next = 5;
+    int rc = 0;
+    for (int round = 0; round < 12; round++) {
+        append_many(f, 7 + round * 5);
+        while ((rc = cursor_next(&c, &e, &err)) == 1) {
+            assert_int_equal(e.seq, next);
+            assert_int_equal(event_seq(e.bytes), next++);
+        }
+        assert_int_equal(rc, 0);
+        assert_int_equal(next, ledger_next(f->ledger, 0));
+    }
+    cursor_close(&c);
+    c = cursor_back(f->db, 0, INT64_MAX);
+    while ((rc = cursor_next(&c, &e, &err)) == 1)
+        assert_int_equal(e.seq, --next);
+    assert_int_equal(next, 0);
+    cursor_close(&c);
+}
+
+static void test_events_of_an_older_store_are_adopted(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    int64_t count;
+    append_many(f, 100);
+    struct ledger_report before = verify(f);
+    EDIT_EVENTS(f->db, "delete from event where seq < 0");
+    struct ledger_report after = verify(f);
+    assert_int_equal(after.wrong_seq, -1);
+    assert_memory_equal(after.root.b, before.root.b, sizeof after.root.b);
+    assert_int_equal(ledger_adopt(f->db, &count, &err), 0);
+    assert_int_equal(count, 0);
+    append_many(f, 10);
+    assert_int_equal(verify(f).wrong_seq, -1);
+}
+
+/* A chain is followed by what its events say, and somebody may have made them say anything. */
+static void test_a_chain_that_runs_in_a_circle_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    int seen = 0;
+    append_many(f, 10);
+    EDIT_EVENTS(f->db, "update event set prev = 7 where seq = 5",
+                "update event set prev = 5 where seq = 7");
+    assert_int_equal(ledger_history(f->db, 0, 7, -1, 100, count_event, &seen, &err), LOV_ECORRUPT);
+    assert_int_equal(ledger_back(f->db, 0, 7, 100, count_event, &seen, &err), LOV_ECORRUPT);
+    assert_int_equal(seen, 0);
+}
+
+static void test_what_is_no_event_is_named(void **state)
+{
+    static const char *const changes[] = {
+        "update bundle set entries = substr(entries, 1, length(entries) - 1) where idx = 1",
+        "update bundle set leaves = substr(leaves, 1, length(leaves) - 1) where idx = 1",
+        "update bundle set leaves = leaves || zeroblob(32) where idx = 1",
+        "update bundle set entries = entries || zeroblob(1) where idx = 1",
+        "update bundle set entries = entries || zeroblob(3) where idx = 1",
+        "update bundle set entries = zeroblob(0), leaves = zeroblob(0) where idx = 1",
+        "update bundle set idx = 7 where idx = 1",
+    };
+    static const int64_t named[] = {49, 49, 49, 50, 50, 32, 32};
+    static const char undo[] = "insert or replace into bundle select * from kept";
+    struct fixture *f = *state;
+    append_many(f, 50);
+    run_sql(f, "create table kept as select * from bundle");
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        run_sql(f, changes[i]);
+        expect_wrong(f, named[i]);
+        run_sql(f, "delete from bundle");
+        run_sql(f, undo);
+    }
+    assert_int_equal(verify(f).wrong_seq, -1);
+}
+
 /* Appends events from seq `from` on in a transaction that is undone, and leaves them in the
  * journal. */
 static void leave_in_journal(struct fixture *f, const char *path, int64_t from, int count)
@@ -226,8 +354,9 @@ static void leave_in_journal(struct fixture *f, const char *path, int64_t from, 
     assert_int_equal(db_begin(f->db, &err), 0);
     for (int64_t n = ledger_next(f->ledger, 0); n < from + count; n++)
         append(f, 0, "{}", 9000 + n);
-    int64_t all = f->observer.journal(f->observer.ctx, &payload);
+    int64_t all = f->observer.kept(f->observer.ctx);
     assert_true(all >= count);
+    assert_int_equal(f->observer.journal(f->observer.ctx, &payload), 0);
     /* Entries have all the same size. */
     size_t bytes = payload.n / (size_t)all * (size_t)count;
     struct str last = {payload.p + payload.n - bytes, bytes};
@@ -295,25 +424,17 @@ static void test_time_in_the_ledger_never_runs_backwards(void **state)
     assert_int_equal(last, 9000);
 }
 
-static void expect_wrong(struct fixture *f, int64_t seq)
-{
-    struct ledger_report report = verify(f);
-    if (report.wrong_seq != seq)
-        fail_msg("named %lld, not %lld: %s", (long long)report.wrong_seq, (long long)seq,
-                 report.wrong);
-}
-
 static void test_a_changed_column_is_named(void **state)
 {
     struct fixture *f = *state;
     append_many(f, 50);
-    run_sql(f, "update event set body = '{ }' where seq = 17");
-    run_sql(f, "update event set at = at + 1 where seq = 30");
+    EDIT_EVENTS(f->db, "update event set body = '{ }' where seq = 17");
+    EDIT_EVENTS(f->db, "update event set at = at + 1 where seq = 30");
     expect_wrong(f, 17);
-    run_sql(f, "update event set body = '{}' where seq = 17");
+    EDIT_EVENTS(f->db, "update event set body = '{}' where seq = 17");
     expect_wrong(f, 30);
-    run_sql(f, "update event set at = at - 1 where seq = 30");
-    run_sql(f, "update event set actor = 'b' where seq = 49");
+    EDIT_EVENTS(f->db, "update event set at = at - 1 where seq = 30");
+    EDIT_EVENTS(f->db, "update event set actor = 'b' where seq = 49");
     expect_wrong(f, 49);
 }
 
@@ -321,7 +442,7 @@ static void test_a_missing_event_is_named(void **state)
 {
     struct fixture *f = *state;
     append_many(f, 20);
-    run_sql(f, "delete from event where seq = 7");
+    EDIT_EVENTS(f->db, "delete from event where seq = 7");
     expect_wrong(f, 7);
 }
 
@@ -329,7 +450,7 @@ static void test_a_cut_off_end_is_named(void **state)
 {
     struct fixture *f = *state;
     append_many(f, 20);
-    run_sql(f, "delete from event where seq >= 18");
+    EDIT_EVENTS(f->db, "delete from event where seq >= 18");
     expect_wrong(f, 18);
 }
 
@@ -337,8 +458,9 @@ static void test_an_event_slipped_in_at_the_end_is_named(void **state)
 {
     struct fixture *f = *state;
     append_many(f, 20);
-    run_sql(f, "insert into event select shard, 20, prev, at, kind, cid, actor, activity, body, "
-               "leaf from event where seq = 19");
+    EDIT_EVENTS(f->db,
+                "insert into event select shard, 20, prev, at, kind, cid, actor, activity, body, "
+                "leaf from event where seq = 19");
     expect_wrong(f, 20);
 }
 
@@ -398,6 +520,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_event_slipped_in_at_the_end_is_named, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(test_a_changed_head_is_told, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_a_batch_that_was_read_and_undone_leaves_no_trace,
+                                        open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_a_cursor_misses_nothing_of_a_ledger_that_grows,
+                                        open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_events_of_an_older_store_are_adopted, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(test_a_chain_that_runs_in_a_circle_is_refused, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(test_what_is_no_event_is_named, open_fixture,
+                                        close_fixture),
         cmocka_unit_test_setup_teardown(
             test_reading_filters_by_recipient_and_tells_how_far_it_looked, open_fixture,
             close_fixture),

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
+#include "test_ledger_rows.h"
 #include "ledger/audit.h"
-#include "ledger/event.h"
 #include "ledger/publish.h"
 #include "ledger/tiles.h"
 #include "test_seed.h"
@@ -92,9 +92,10 @@ static void append_many(struct fixture *f, int count)
         };
         assert_int_equal(ledger_append(f->ledger, f->db, &e, &err), 0);
     }
-    assert_int_equal(o.before_commit(o.ctx, &f->stores, &err), 0);
+    assert_int_equal(o.before_store(o.ctx, &f->stores, &err), 0);
     assert_int_equal(db_commit(f->db, &err), 0);
     o.committed(o.ctx);
+    o.stored(o.ctx);
 }
 
 static int publish(struct fixture *f, struct err *err)
@@ -126,11 +127,11 @@ static void grow(struct fixture *f, int count)
 static struct sha256 *all_leaves(struct fixture *f)
 {
     struct sha256 *leaves = calloc((size_t)f->count, sizeof *leaves);
-    static const char sql[] = "select seq, leaf from event where shard = 0 order by seq";
     struct err err;
-    struct db_stmt *s = db_use(f->db, sql);
-    while (db_step(s, &err) == 1)
-        memcpy(leaves[db_int(s, 0)].b, db_blob(s, 1).p, 32);
+    _cleanup_buf struct buf stored = {0};
+    assert_int_equal(bundle_leaves(f->db, 0, 0, (unsigned)f->count, &stored, &err), 0);
+    assert_int_equal(stored.n, (size_t)f->count * 32);
+    memcpy(leaves, stored.p, stored.n);
     return leaves;
 }
 
@@ -311,9 +312,10 @@ static void test_an_event_that_no_bundle_can_hold_is_refused(void **state)
     assert_int_equal(ledger_append(f->ledger, f->db, &e, &err), 0);
     assert_int_equal(e.seq, 0);
     struct write_observer o = ledger_observer(f->ledger);
-    assert_int_equal(o.before_commit(o.ctx, &f->stores, &err), 0);
+    assert_int_equal(o.before_store(o.ctx, &f->stores, &err), 0);
     assert_int_equal(db_commit(f->db, &err), 0);
     o.committed(o.ctx);
+    o.stored(o.ctx);
     _cleanup_buf struct buf out = {0};
     assert_int_equal(tiles_entries(f->db, 0, 0, 1, &out, &err), 0);
     assert_int_equal(out.n, LEDGER_EVENT_MAX + 2);
@@ -365,7 +367,7 @@ static void test_nothing_is_signed_over_a_changed_history(void **state)
     grow(f, 600);
     append_many(f, 10);
     /* A leaf that no tile holds yet, but a checkpoint signed. */
-    run_sql(f, "update event set leaf = zeroblob(32) where seq = 550");
+    EDIT_EVENTS(f->db, "update event set leaf = zeroblob(32) where seq = 550");
     expect_no_checkpoint(f, "history_changed");
 }
 
@@ -374,7 +376,7 @@ static void test_nothing_is_signed_over_a_dropped_event(void **state)
     struct fixture *f = *state;
     grow(f, 600);
     append_many(f, 10);
-    run_sql(f, "delete from event where seq = 599");
+    EDIT_EVENTS(f->db, "delete from event where seq = 599");
     expect_no_checkpoint(f, "history_dropped");
 }
 
@@ -383,7 +385,7 @@ static void test_nothing_is_signed_over_another_history(void **state)
     struct fixture *f = *state;
     struct err err = {0};
     grow(f, 600);
-    run_sql(f, "delete from event");
+    run_sql(f, "delete from bundle");
     run_sql(f, "delete from tile");
     run_sql(f, "delete from shard");
     ledger_close(f->ledger);
@@ -497,9 +499,9 @@ static void test_a_rewritten_event_is_named(void **state)
     struct fixture *f = *state;
     _cleanup_buf struct buf note = {0};
     struct checkpoint c = kept_checkpoint(f, &note);
-    run_sql(f, "update event set actor = 'mallory' where seq = 590");
+    EDIT_EVENTS(f->db, "update event set actor = 'mallory' where seq = 590");
     expect(f, &c, AUDIT_REWRITTEN, 590);
-    run_sql(f, "update event set body = '{}' where seq = 17");
+    EDIT_EVENTS(f->db, "update event set body = '{}' where seq = 17");
     expect(f, &c, AUDIT_REWRITTEN, 17);
 }
 
@@ -508,12 +510,12 @@ static void test_dropped_events_are_named(void **state)
     struct fixture *f = *state;
     _cleanup_buf struct buf note = {0};
     struct checkpoint c = kept_checkpoint(f, &note);
-    run_sql(f, "delete from event where seq = 699");
+    EDIT_EVENTS(f->db, "delete from event where seq = 699");
     expect(f, &c, AUDIT_DROPPED, 699);
-    run_sql(f, "delete from event where seq = 300");
+    EDIT_EVENTS(f->db, "delete from event where seq = 300");
     expect(f, &c, AUDIT_DROPPED, 300);
-    run_sql(f, "update event set seq = -seq where seq > 300");
-    run_sql(f, "update event set seq = -seq - 1 where seq < 0");
+    EDIT_EVENTS(f->db, "update event set seq = -seq where seq > 300",
+                "update event set seq = -seq - 1 where seq < 0");
     expect(f, &c, AUDIT_DROPPED, 300);
 }
 
@@ -522,13 +524,13 @@ static void test_reordered_events_are_named(void **state)
     struct fixture *f = *state;
     _cleanup_buf struct buf note = {0};
     struct checkpoint c = kept_checkpoint(f, &note);
-    run_sql(f, "update event set seq = -1 where seq = 40");
-    run_sql(f, "update event set seq = 40 where seq = 555");
-    run_sql(f, "update event set seq = 555 where seq = -1");
+    EDIT_EVENTS(f->db, "update event set seq = -1 where seq = 40",
+                "update event set seq = 40 where seq = 555",
+                "update event set seq = 555 where seq = -1");
     expect(f, &c, AUDIT_REORDERED, 40);
-    run_sql(f, "update event set seq = -1 where seq = 20");
-    run_sql(f, "update event set seq = 20 where seq = 21");
-    run_sql(f, "update event set seq = 21 where seq = -1");
+    EDIT_EVENTS(f->db, "update event set seq = -1 where seq = 20",
+                "update event set seq = 20 where seq = 21",
+                "update event set seq = 21 where seq = -1");
     expect(f, &c, AUDIT_REORDERED, 20);
 }
 
@@ -539,7 +541,7 @@ static void test_a_forked_history_is_named(void **state)
     struct err err = {0};
     _cleanup_buf struct buf note = {0};
     struct checkpoint c = kept_checkpoint(f, &note);
-    run_sql(f, "delete from event");
+    run_sql(f, "delete from bundle");
     run_sql(f, "delete from tile");
     run_sql(f, "delete from checkpoint");
     run_sql(f, "delete from shard");
@@ -556,7 +558,7 @@ static void test_a_shorter_ledger_is_dropped_history(void **state)
     struct err err = {0};
     _cleanup_buf struct buf note = {0};
     struct checkpoint c = kept_checkpoint(f, &note);
-    run_sql(f, "delete from event");
+    run_sql(f, "delete from bundle");
     run_sql(f, "delete from tile");
     run_sql(f, "delete from shard");
     ledger_close(f->ledger);
@@ -571,7 +573,7 @@ static void test_a_damaged_head_or_hash_is_named(void **state)
     struct fixture *f = *state;
     _cleanup_buf struct buf note = {0};
     struct checkpoint c = kept_checkpoint(f, &note);
-    run_sql(f, "update event set leaf = zeroblob(32) where seq = 100");
+    EDIT_EVENTS(f->db, "update event set leaf = zeroblob(32) where seq = 100");
     expect(f, &c, AUDIT_DAMAGED, 100);
 }
 
@@ -601,12 +603,10 @@ static void test_any_changed_byte_of_a_tile_is_found(void **state)
             break;
         assert_int_equal(audit_events(f->db, 0, seq, seq + 1, &r, &err), 0);
         assert_int_equal(r.finding, AUDIT_DAMAGED);
-        s = db_use(f->db, "select leaf from event where shard = 0 and seq = $1");
-        db_bind_int(s, 1, seq);
-        assert_int_equal(db_step(s, &err), 1);
-        ((uint8_t *)hash)[i] = (uint8_t)db_blob(s, 0).p[i % 32];
+        _cleanup_buf struct buf leaf = {0};
+        assert_int_equal(bundle_leaves(f->db, 0, seq, 1, &leaf, &err), 0);
+        ((uint8_t *)hash)[i] = (uint8_t)leaf.p[i % 32];
         assert_true(changed != ((uint8_t *)hash)[i]);
-        db_done(s);
     }
     assert_int_equal(db_commit(f->db, &err), 0);
     assert_int_equal(audit_events(f->db, 0, 0, 600, &r, &err), 0);

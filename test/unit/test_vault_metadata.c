@@ -421,21 +421,6 @@ static void test_limits_that_no_event_set_are_found(void **state)
     }
 }
 
-static void test_a_copy_from_before_there_were_limits_is_verified(void **state)
-{
-    struct world *w = *state;
-    struct state_report report;
-    char id[33];
-    put(w, "00001", "", id);
-    run_sql(w, "drop table record_purpose");
-    run_sql(w, "alter table record drop column limits");
-    run_sql(w, "delete from migration where number >= 7");
-    for (int i = 0; i < 2; i++) /* the second time on the same connection */
-        assert_right(w);
-    run_sql(w, "update record set source = 'forged'");
-    assert_false(verify(w, &report));
-}
-
 /* ---- at random ---- */
 
 enum { CONSUMERS = 6, STEPS = 150, RECORDS_MOST = 200 };
@@ -603,7 +588,6 @@ int main(void)
         WITH_POLICY(test_many_are_deleted_but_what_a_hold_keeps),
         WITH_POLICY(test_an_erasure_takes_the_purposes_along),
         WITH_POLICY(test_limits_that_no_event_set_are_found),
-        WITH_POLICY(test_a_copy_from_before_there_were_limits_is_verified),
         WITH_POLICY(test_any_changes_leave_what_a_model_says),
 #undef WITH_POLICY
     };

@@ -1,0 +1,216 @@
+/* bundle.c - see bundle.h. */
+#include "ledger/bundle.h"
+
+#include <string.h>
+
+enum { HASH = 32, LENGTH = 2 };
+
+/* ---- one row ---- */
+
+/* Where lengths and hashes do not agree, the last entry has no hash: so no verifier takes it. */
+static void take_apart(struct cursor *c, int64_t idx)
+{
+    struct str rest = buf_view(&c->entries);
+    c->idx = idx;
+    c->count = 0;
+    for (; rest.n && c->count <= BUNDLE_WIDTH; c->count++) {
+        struct entry *e = &c->entry[c->count];
+        size_t n = rest.n < LENGTH ? 0 : (size_t)(uint8_t)rest.p[0] << 8 | (uint8_t)rest.p[1];
+        size_t head = rest.n < LENGTH ? rest.n : LENGTH;
+        if (n > rest.n - head)
+            n = rest.n - head;
+        size_t at = (size_t)c->count * HASH;
+        *e = (struct entry){
+            .seq = idx * BUNDLE_WIDTH + c->count,
+            .bytes = {rest.p + head, n},
+            .leaf = at + HASH <= c->leaves.n ? (const uint8_t *)c->leaves.p + at : NULL,
+        };
+        rest.p += head + n;
+        rest.n -= head + n;
+    }
+    if (c->count && c->leaves.n != (size_t)c->count * HASH)
+        c->entry[c->count - 1].leaf = NULL;
+}
+
+static void keep_row(struct cursor *c, struct db_stmt *s)
+{
+    buf_clear(&c->leaves);
+    buf_clear(&c->entries);
+    buf_str(&c->leaves, db_blob(s, 1));
+    buf_str(&c->entries, db_blob(s, 2));
+    take_apart(c, db_int(s, 0));
+}
+
+/* ---- the cursor ---- */
+
+struct cursor cursor_from(struct db *lov, uint32_t shard, int64_t from, int64_t to)
+{
+    return (struct cursor){.lov = lov, .shard = shard, .next = from < 0 ? 0 : from, .end = to};
+}
+
+struct cursor cursor_back(struct db *lov, uint32_t shard, int64_t from)
+{
+    return (struct cursor){.lov = lov, .shard = shard, .backwards = true, .next = from, .end = -1};
+}
+
+/* 1 when the row has an entry at `next` or behind it. The row that `next` stands in may have grown
+ * since it was read, and one after it begun, so both are looked at in one statement: in between
+ * nothing is passed over. */
+static int read_on(struct cursor *c, struct err *err)
+{
+    static const char sql[] = "select idx, leaves, entries from bundle where shard = $1 and "
+                              "idx >= $2 order by idx limit 2";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    db_bind_int(s, 2, c->next / BUNDLE_WIDTH);
+    int rc;
+    while ((rc = db_step(s, err)) == 1) {
+        keep_row(c, s);
+        for (c->at = 0; c->at < c->count && c->entry[c->at].seq < c->next; c->at++)
+            continue;
+        if (c->at == c->count)
+            continue;
+        db_done(s);
+        return 1;
+    }
+    return rc;
+}
+
+static int read_back(struct cursor *c, struct err *err)
+{
+    static const char sql[] = "select idx, leaves, entries from bundle where shard = $1 and "
+                              "idx <= $2 order by idx desc limit 1";
+    for (c->at = -1; c->at < 0;) {
+        if (c->next < 0)
+            return 0;
+        struct db_stmt *s = db_use(c->lov, sql);
+        db_bind_int(s, 1, c->shard);
+        db_bind_int(s, 2, c->next / BUNDLE_WIDTH);
+        int rc = db_step(s, err);
+        if (rc != 1)
+            return rc;
+        int64_t before = db_int(s, 0) * BUNDLE_WIDTH - 1;
+        keep_row(c, s);
+        db_done(s);
+        for (c->at = c->count - 1; c->at >= 0 && c->entry[c->at].seq > c->next; c->at--)
+            continue;
+        if (c->at < 0)
+            c->next = before;
+    }
+    return 1;
+}
+
+int cursor_next(struct cursor *c, struct entry *out, struct err *err)
+{
+    bool here = c->count && c->at >= 0 && c->at < c->count;
+    int rc = here ? 1 : db_catch_up(c->lov, err);
+    if (rc == 0)
+        rc = c->backwards ? read_back(c, err) : read_on(c, err);
+    if (rc != 1)
+        return rc;
+    const struct entry *e = &c->entry[c->at];
+    if (!c->backwards && e->seq >= c->end)
+        return 0;
+    c->at += c->backwards ? -1 : 1;
+    c->next = e->seq + (c->backwards ? -1 : 1);
+    *out = *e;
+    return 1;
+}
+
+static int read_row(struct cursor *c, int64_t idx, struct err *err)
+{
+    static const char sql[] =
+        "select idx, leaves, entries from bundle where shard = $1 and idx = $2";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    db_bind_int(s, 2, idx);
+    int rc = db_step(s, err);
+    if (rc != 1)
+        return rc;
+    keep_row(c, s);
+    db_done(s);
+    return 1;
+}
+
+static bool find_here(const struct cursor *c, int64_t seq, struct entry *out)
+{
+    for (int i = 0; i < c->count; i++)
+        if (event_seq(c->entry[i].bytes) == seq) {
+            *out = c->entry[i];
+            return true;
+        }
+    return false;
+}
+
+int cursor_find(struct cursor *c, int64_t seq, struct entry *out, struct err *err)
+{
+    if (seq < 0)
+        return 0;
+    if (c->count && c->idx == seq / BUNDLE_WIDTH && find_here(c, seq, out))
+        return 1;
+    int rc = db_catch_up(c->lov, err);
+    if (rc == 0)
+        rc = read_row(c, seq / BUNDLE_WIDTH, err);
+    return rc == 1 ? find_here(c, seq, out) : rc;
+}
+
+void cursor_close(struct cursor *c)
+{
+    buf_free(&c->entries);
+    buf_free(&c->leaves);
+}
+
+bool entry_event(const struct entry *e, uint32_t shard, struct ledger_event *out)
+{
+    if (!e->leaf || !event_parse(e->bytes, out) || out->shard != shard)
+        return false;
+    memcpy(out->leaf.b, e->leaf, sizeof out->leaf.b);
+    return true;
+}
+
+/* ---- hashes alone ---- */
+
+int bundle_leaves(struct db *lov, uint32_t shard, int64_t first, unsigned count, struct buf *out,
+                  struct err *err)
+{
+    static const char sql[] = "select idx, leaves from bundle where shard = $1 and idx >= $2 and "
+                              "idx < $3 order by idx";
+    int64_t at = first, end = first + count;
+    int rc = db_catch_up(lov, err);
+    if (rc)
+        return rc;
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, shard);
+    db_bind_int(s, 2, first / BUNDLE_WIDTH);
+    db_bind_int(s, 3, (end + BUNDLE_WIDTH - 1) / BUNDLE_WIDTH);
+    while ((rc = db_step(s, err)) == 1) {
+        int64_t from = db_int(s, 0) * BUNDLE_WIDTH;
+        struct str leaves = db_blob(s, 1);
+        int64_t to = from + (int64_t)(leaves.n / HASH);
+        if (from > at || to <= at) {
+            db_done(s);
+            return 0;
+        }
+        to = to < end ? to : end;
+        buf_add(out, leaves.p + (at - from) * HASH, (size_t)(to - at) * HASH);
+        at = to;
+    }
+    return rc;
+}
+
+/* ---- writing ---- */
+
+int bundle_put(struct db *lov, uint32_t shard, int64_t idx, struct str entries, struct str leaves,
+               struct err *err)
+{
+    static const char sql[] =
+        "insert into bundle (shard, idx, leaves, entries) values ($1, $2, $3, $4) "
+        "on conflict (shard, idx) do update set leaves = excluded.leaves, "
+        "entries = excluded.entries";
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, shard);
+    db_bind_int(s, 2, idx);
+    db_bind_blob(s, 3, leaves);
+    db_bind_blob(s, 4, entries);
+    return db_run(s, err);
+}
