@@ -72,7 +72,7 @@ static int load_consumers(struct loading *l)
 static int load_consents(struct loading *l)
 {
     enum { ROWS_PER_ARENA = 1000 };
-    static const char sql[] = "select " CONSENT_COLUMNS " from consent";
+    static const char sql[] = "select " CONSENT_COLUMNS " from consent where past = 0";
     _cleanup_arena struct arena arena = {0};
     struct db_stmt *s = db_use(l->lov, sql);
     int rc;

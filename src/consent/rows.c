@@ -104,7 +104,8 @@ int row_consent_get(struct db *lov, uint32_t shard, const struct uid *cid, int64
                     struct arena *arena, struct consent *out, struct err *err)
 {
     static const char sql[] =
-        "select " CONSENT_COLUMNS " from consent where shard = $1 and cid = $2 and seq = $3";
+        "select " CONSENT_COLUMNS " from consent where shard = $1 and cid = $2 and "
+        "past in (0, 1) and seq = $3";
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
     db_bind_blob(s, 2, uid_str(cid));
@@ -121,14 +122,13 @@ int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool liv
                  struct arena *arena, struct consent **out, size_t *count, struct err *err)
 {
     static const char sql[] = "select " CONSENT_COLUMNS " from consent where shard = $1 and "
-                              "cid = $2 and ($3 = 0 or status <> 'superseded' or narrowed <> '') "
-                              "order by seq";
+                              "cid = $2 and past <= $3 order by seq";
     struct consent *consents = NULL;
     size_t n = 0;
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
     db_bind_blob(s, 2, uid_str(cid));
-    db_bind_int(s, 3, living);
+    db_bind_int(s, 3, living ? 0 : 1);
     int rc;
     while ((rc = db_step(s, err)) == 1) {
         consents = consents_grow(arena, consents, n);
@@ -145,11 +145,24 @@ int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool liv
     return rc;
 }
 
+/* It has become one of the past: where it stood among the others it stands no more. */
+static int leave_the_living(struct db *lov, const struct consent *c, struct err *err)
+{
+    static const char sql[] =
+        "delete from consent where shard = $1 and cid = $2 and past = 0 and seq = $3";
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, c->shard);
+    db_bind_blob(s, 2, uid_str(&c->cid));
+    db_bind_int(s, 3, c->seq);
+    return db_run(s, err);
+}
+
 int row_consent_put(struct db *lov, const struct consent *c, struct err *err)
 {
     static const char sql[] =
-        "insert into consent (" CONSENT_COLUMNS ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-        "$10, $11, $12, $13, $14, $15, $16, $17, $18) on conflict (shard, cid, seq) do update set "
+        "insert into consent (" CONSENT_COLUMNS ", past) values ($1, $2, $3, $4, $5, $6, $7, $8, "
+        "$9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) "
+        "on conflict (shard, cid, past, seq) do update set "
         "categories = excluded.categories, narrowed = excluded.narrowed, "
         "status = excluded.status, notice = excluded.notice, "
         "notice_version = excluded.notice_version, notice_language = excluded.notice_language, "
@@ -157,6 +170,10 @@ int row_consent_put(struct db *lov, const struct consent *c, struct err *err)
         "expires_at = excluded.expires_at, guardian = excluded.guardian, "
         "sealed = excluded.sealed, event = excluded.event";
     _cleanup_buf struct buf categories = {0}, narrowed = {0};
+    bool past = consent_is_dead(c);
+    int rc = past ? leave_the_living(lov, c, err) : 0;
+    if (rc)
+        return rc;
     buf_join(&categories, c->categories, c->category_count, ',');
     buf_join(&narrowed, c->narrowed, c->narrowed_count, ',');
     struct db_stmt *s = db_use(lov, sql);
@@ -181,6 +198,7 @@ int row_consent_put(struct db *lov, const struct consent *c, struct err *err)
     db_bind_int(s, 16, c->by_guardian);
     db_bind_blob(s, 17, c->sealed.n ? c->sealed : (struct str){0});
     db_bind_int(s, 18, c->event);
+    db_bind_int(s, 19, past);
     return db_run(s, err);
 }
 

@@ -126,11 +126,11 @@ static int bury(struct tail *t, struct db *lov, struct person *p, struct arena *
         const struct consent *c = &p->consents[i];
         bool dead = consent_is_dead(c);
         bool missing = dead && c->event >= p->since;
+        int64_t before = db_changes(lov);
         int rc = missing ? row_consent_put(lov, c, err) : 0;
         if (rc)
             return rc;
-        if (missing)
-            tail_bury(t);
+        tail_bury(t, db_changes(lov) - before);
         if (!dead)
             kept[count++] = *c;
     }

@@ -69,6 +69,7 @@ int rows_erase(struct db *lov, uint32_t shard, const struct uid *cid, struct err
 #define CONSENT_COLUMNS                                                                            \
     "shard, cid, seq, purpose, recipient, categories, narrowed, status, notice, notice_version, "  \
     "notice_language, notice_hash, channel, given_at, expires_at, guardian, sealed, event"
+enum { CONSENT_COLUMN_COUNT = 18 };
 int row_consent_read(struct db_stmt *s, struct arena *arena, struct consent *out, struct err *err);
 /* Texts in the arena. */
 struct consent consent_copy(const struct consent *c, struct arena *arena);
@@ -130,7 +131,7 @@ int tail_flush(struct tail *t, struct db *lov, struct err *err);
 size_t tail_batch(const struct tail *t);
 /* Notes that the batch under way has written a row that a sweep would have: it is made of events,
  * as those are, and after a crash it is made of them again. How many it has. */
-void tail_bury(struct tail *t);
+void tail_bury(struct tail *t, int64_t rows);
 int64_t tail_buried(const struct tail *t);
 
 /* Any thread. True and a copy in the arena, as last committed; false: not held, ask the tables. */

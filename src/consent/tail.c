@@ -440,9 +440,9 @@ int tail_flush(struct tail *t, struct db *lov, struct err *err)
     return rc;
 }
 
-void tail_bury(struct tail *t)
+void tail_bury(struct tail *t, int64_t rows)
 {
-    t->buried++;
+    t->buried += rows;
 }
 
 int64_t tail_buried(const struct tail *t)

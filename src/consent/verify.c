@@ -98,6 +98,10 @@ static int check_consent_row(struct checking *c, struct db_stmt *s, void *ctx)
         verify_wrong(c, db_int(s, 2), "a consent's row is damaged");
         return 0;
     }
+    if (db_int(s, CONSENT_COLUMN_COUNT) != consent_is_dead(&row)) {
+        verify_wrong(c, row.event, "a consent stands in the wrong place among its consumer's");
+        return 0;
+    }
     return check_consent(c, &row);
 }
 
@@ -255,7 +259,8 @@ static int check_consumer_event(struct checking *c, const struct ledger_event *e
 static int check_other_event(struct checking *c, const struct ledger_event *event)
 {
     static const char consent[] =
-        "select event, event from consent where shard = $1 and cid = $2 and seq = $3";
+        "select event, event from consent where shard = $1 and cid = $2 and "
+        "past in (0, 1) and seq = $3";
     struct str cid = uid_str(&event->cid);
     int64_t seq = event->seq;
     struct known row = {-1, -1}, consumer = {-1, -1};
@@ -295,7 +300,7 @@ static int check_events(struct checking *c)
 
 int state_verify(struct db *lov, uint32_t shard, struct state_report *out, struct err *err)
 {
-    static const char consents[] = "select " CONSENT_COLUMNS " from consent where shard = $1";
+    static const char consents[] = "select " CONSENT_COLUMNS ", past from consent where shard = $1";
     static const char consumers[] =
         "select cid, residence, restricted, opt_out_signal, sealed, event, last_event, "
         "no_automated_decision from consumer where shard = $1";

@@ -203,7 +203,7 @@ def test_a_consent_put_back_to_an_earlier_event_is_named(folder):
                                    "recipient = 'datamark'", "notice_version = 2", "channel = 'phone'",
                                    "notice_hash = zeroblob(32)", "guardian = 1", "given_at = 0",
                                    "status = 'nonsense'", "notice_hash = x'00'", "sealed = x'00'",
-                                   "notice_language = 'en'"])
+                                   "notice_language = 'en'", "past = 1"])
 def test_a_changed_consent_is_named(folder, wrong):
     seq = last(folder, "consent.withdraw")
     change(folder, f"update consent set {wrong} where event = {seq}")

@@ -403,6 +403,48 @@ static int64_t consents_in_the_table(struct engine *e)
     return n;
 }
 
+static int64_t number(struct db *db, const char *sql)
+{
+    struct err err = {0};
+    int64_t n = -1;
+    assert_int_equal(db_number(db_use(db, sql), &n, &err), 0);
+    return n;
+}
+
+/* What an answer costs does not grow with how many were given before: reading those that may still
+ * matter reads no others. */
+static void test_what_was_superseded_stands_apart(void **state)
+{
+    (void)state;
+    enum { ANSWERS = 40 };
+    static const char living[] = "select count(*) from consent where past = 0";
+    static const char past[] = "select count(*) from consent where past = 1";
+    static const struct sweep_limits at_once = {0, 0, 4, 256, 0};
+    struct err err = {0};
+    char dir[] = "/tmp/lov-tail-XXXXXX", command[64];
+    struct db *lov;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(engine_init(dir, &err), 0);
+    for (int round = 0; round < 2; round++) {
+        struct engine *e = open_with(dir, &at_once);
+        if (round == 0)
+            apply_demo_policy(e);
+        for (int i = 0; i < ANSWERS; i++) {
+            _cleanup_arena struct arena arena = {0};
+            struct engine_write w = answer_of(7, &arena);
+            assert_int_equal(engine_run(e, &w, &err), 0);
+        }
+        engine_close(e);
+        verify_state(dir);
+        assert_int_equal(engine_open_store(dir, "lov", &lov, &err), 0);
+        assert_int_equal(number(lov, living), 1);
+        assert_int_equal(number(lov, past), ANSWERS * (round + 1) - 1);
+        db_close(lov);
+    }
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 static void test_rows_are_written_when_nothing_changes_any_more(void **state)
 {
     (void)state;
@@ -439,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_a_flush_forgets_those_alone_whose_rows_say_the_newest),
         cmocka_unit_test(test_a_body_says_all_that_the_row_says),
         cmocka_unit_test(test_a_process_killed_while_it_writes_rows_loses_none),
+        cmocka_unit_test(test_what_was_superseded_stands_apart),
         cmocka_unit_test(test_rows_are_written_when_nothing_changes_any_more),
     };
     seed = seed_start();
