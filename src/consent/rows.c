@@ -157,7 +157,7 @@ static int leave_the_living(struct db *lov, const struct consent *c, struct err 
     return db_run(s, err);
 }
 
-int row_consent_put(struct db *lov, const struct consent *c, struct err *err)
+int row_consent_put(struct db *lov, const struct consent *c, bool stood, struct err *err)
 {
     static const char sql[] =
         "insert into consent (" CONSENT_COLUMNS ", past) values ($1, $2, $3, $4, $5, $6, $7, $8, "
@@ -171,7 +171,7 @@ int row_consent_put(struct db *lov, const struct consent *c, struct err *err)
         "sealed = excluded.sealed, event = excluded.event";
     _cleanup_buf struct buf categories = {0}, narrowed = {0};
     bool past = consent_is_dead(c);
-    int rc = past ? leave_the_living(lov, c, err) : 0;
+    int rc = past && stood ? leave_the_living(lov, c, err) : 0;
     if (rc)
         return rc;
     buf_join(&categories, c->categories, c->category_count, ',');

@@ -116,6 +116,11 @@ int person_take(struct tail *t, struct db *lov, uint32_t shard, const struct uid
     return rc;
 }
 
+int person_put_row(struct db *lov, const struct person *p, const struct consent *c, struct err *err)
+{
+    return row_consent_put(lov, c, p->swept || c->seq < p->since, err);
+}
+
 /* Drops the dead from the person, and writes those to the tables that are not there. */
 static int bury(struct tail *t, struct db *lov, struct person *p, struct arena *arena,
                 struct err *err)
@@ -127,7 +132,7 @@ static int bury(struct tail *t, struct db *lov, struct person *p, struct arena *
         bool dead = consent_is_dead(c);
         bool missing = dead && c->event >= p->since;
         int64_t before = db_changes(lov);
-        int rc = missing ? row_consent_put(lov, c, err) : 0;
+        int rc = missing ? person_put_row(lov, p, c, err) : 0;
         if (rc)
             return rc;
         tail_bury(t, db_changes(lov) - before);

@@ -29,6 +29,7 @@ struct person {
     struct consumer_row row;
     int64_t since; /* what an event from this seq on has changed is not in the tables */
     bool living;   /* all consents are here that can still change */
+    bool swept;    /* the tables may have earlier rows of what came since */
     size_t consent_count;
     struct consent *consents; /* those, and dead ones that are not in the tables; by seq */
 };
@@ -62,7 +63,11 @@ int row_consent_get(struct db *lov, uint32_t shard, const struct uid *cid, int64
 /* A consumer's consents, in order of seq; only those that can still change where `living`. */
 int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool living,
                  struct arena *arena, struct consent **out, size_t *count, struct err *err);
-int row_consent_put(struct db *lov, const struct consent *c, struct err *err);
+/* `stood`: it may be in the table as one that is not superseded. */
+int row_consent_put(struct db *lov, const struct consent *c, bool stood, struct err *err);
+/* The same with one of the person's. */
+int person_put_row(struct db *lov, const struct person *p, const struct consent *c,
+                   struct err *err);
 /* Deletes what any module keeps of the consumer: each table of theirs is named here. */
 int rows_erase(struct db *lov, uint32_t shard, const struct uid *cid, struct err *err);
 /* The columns of consent, in the order that row_consent_read expects. */

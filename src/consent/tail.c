@@ -191,8 +191,8 @@ static struct person person_copy(const struct person *p, char *to, size_t arrays
 static struct held *held_new(const struct person *p)
 {
     size_t arrays, bytes = person_bytes(p, &arrays);
-    struct held *h = mem_zero(sizeof *h + bytes);
-    h->bytes = sizeof *h + bytes;
+    struct held *h = mem_alloc(sizeof *h + bytes);
+    *h = (struct held){.bytes = sizeof *h + bytes};
     h->person = person_copy(p, (char *)(h + 1), arrays);
     return h;
 }
@@ -259,7 +259,10 @@ const struct person *tail_find(const struct tail *t, const struct uid *cid)
 
 void tail_put(struct tail *t, const struct person *p)
 {
-    replace(t, map_put(&t->batch, held_new(p)));
+    const struct held *before = find(t, &p->row.cid);
+    struct held *h = held_new(p);
+    h->person.swept |= before && (before->written || before->person.swept);
+    replace(t, map_put(&t->batch, h));
 }
 
 void tail_drop(struct tail *t, const struct uid *cid)
@@ -390,7 +393,7 @@ static int write_person(struct db *lov, const struct person *p, struct err *err)
     int rc = row_consumer_put(lov, &p->row, err);
     for (size_t i = 0; rc == 0 && i < p->consent_count; i++)
         if (p->consents[i].event >= p->since)
-            rc = row_consent_put(lov, &p->consents[i], err);
+            rc = person_put_row(lov, p, &p->consents[i], err);
     return rc;
 }
 
