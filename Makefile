@@ -90,7 +90,7 @@ PACKAGES = gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libja
 	libsqlite3-dev libssl-dev libcyaml-dev libyaml-dev libcmark-dev libcurl4-openssl-dev libqrencode-dev \
 	libargon2-dev libcbor-dev libarchive-dev libpango1.0-dev fonts-dejavu-core \
 	binutils python3 python3-pip ca-certificates
-TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest \
+TEST_PACKAGES = libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev python3-pytest python3-pytest-xdist \
 	python3-pyld zbar-tools chromium chromium-driver python3-selenium poppler-utils \
 	python3-requests python3-hypothesis python3-jsonschema python3-yaml sqlite3 curl jq openssl \
 	bash-completion man-db faketime golang-go golang-golang-x-mod-dev python3-aiosmtpd
