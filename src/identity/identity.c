@@ -313,13 +313,11 @@ int identity_add(const struct identity *who, struct db *db, struct str id, int64
     return rc;
 }
 
-/* Opens the sealed value that `sql` selects for the cid. 1 and appended, 0 when there is none. */
-static int open_sealed(const struct identity *who, struct db *db, const char *sql, const char *use,
+/* Opens the sealed value that the statement selects. 1 and appended, 0 when there is none. */
+static int open_sealed(const struct identity *who, struct db_stmt *s, const char *use,
                        const struct uid *cid, struct buf *out, struct err *err)
 {
     _cleanup_buf struct buf about = {0};
-    struct db_stmt *s = db_use(db, sql);
-    db_bind_blob(s, 1, uid_str(cid));
     int rc = db_step(s, err);
     if (rc != 1)
         return rc;
@@ -332,22 +330,42 @@ int identity_name(const struct identity *who, struct db *db, const struct uid *c
                   struct err *err)
 {
     static const char sql[] = "select sealed_id from consumer where cid = $1";
-    return open_sealed(who, db, sql, SEALED_ID, cid, id, err);
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, uid_str(cid));
+    return open_sealed(who, s, SEALED_ID, cid, id, err);
+}
+
+static int open_key(const struct identity *who, struct db_stmt *s, const struct uid *cid,
+                    struct secret *out, struct err *err)
+{
+    _cleanup_buf struct buf plain = {0};
+    int rc = open_sealed(who, s, SEALED_KEY, cid, &plain, err);
+    if (rc != 1)
+        return rc;
+    if (plain.n != sizeof out->b)
+        return err_set(err, LOV_ECORRUPT, "data key of a wrong size");
+    memcpy(out->b, plain.p, plain.n);
+    secret_wipe_bytes(plain.p, plain.n);
+    return 1;
 }
 
 int identity_data_key(const struct identity *who, struct db *db, const struct uid *cid,
                       struct secret *out, struct err *err)
 {
     static const char sql[] = "select data_key from consumer where cid = $1";
-    _cleanup_buf struct buf plain = {0};
-    int rc = open_sealed(who, db, sql, SEALED_KEY, cid, &plain, err);
-    if (rc != 1)
-        return rc;
-    if (plain.n != sizeof out->b)
-        return err_set(err, LOV_ECORRUPT, "data key of a wrong size");
-    memcpy(out->b, plain.p, plain.n);
-    memset(plain.p, 0, plain.n);
-    return 1;
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, uid_str(cid));
+    return open_key(who, s, cid, out, err);
+}
+
+int identity_data_key_of(const struct identity *who, struct db *db, const struct identity_row *row,
+                         struct secret *out, struct err *err)
+{
+    static const char sql[] = "select data_key from consumer where lookup = $1 and cid = $2";
+    struct db_stmt *s = db_use(db, sql);
+    db_bind_blob(s, 1, identity_hash_str(&row->lookup));
+    db_bind_blob(s, 2, uid_str(&row->cid));
+    return open_key(who, s, &row->cid, out, err);
 }
 
 int identity_each(struct db *db, int (*row)(void *ctx, const struct identity_row *r), void *ctx,

@@ -111,6 +111,9 @@ int identity_names_read(struct identity_names *n, const uint32_t *numbers, const
 /* 1 and the consumer's data key, or 0. */
 int identity_data_key(const struct identity *who, struct db *db, const struct uid *cid,
                       struct secret *out, struct err *err);
+/* The same with a search less, of one who was found: lookup and cid. */
+int identity_data_key_of(const struct identity *who, struct db *db, const struct identity_row *row,
+                         struct secret *out, struct err *err);
 /* The number that the next consumer will have: there are at most as many. */
 int identity_next_number(struct db *db, int64_t *out, struct err *err);
 /* Every consumer, in order of number. Stops when `row` returns non-zero and returns that. */

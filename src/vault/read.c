@@ -139,7 +139,7 @@ static int find_key(struct reading *x)
         rc = identity_find(identities, &lookup, &x->who, x->err);
     }
     if (rc == 1)
-        rc = identity_data_key(who, identities, &x->who.cid, &x->key, x->err);
+        rc = identity_data_key_of(who, identities, &x->who, &x->key, x->err);
     db_pool_put(engine_identities(x->v->engine), identities);
     return rc;
 }
