@@ -148,7 +148,11 @@ int cursor_find(struct cursor *c, int64_t seq, struct entry *out, struct err *er
         return 0;
     if (c->count && c->idx == seq / BUNDLE_WIDTH && find_here(c, seq, out))
         return 1;
-    int rc = db_catch_up(c->lov, err);
+    /* An event never changes: only one that is not there is worth writing what is kept. */
+    int rc = read_row(c, seq / BUNDLE_WIDTH, err);
+    if (rc < 0 || (rc == 1 && find_here(c, seq, out)))
+        return rc;
+    rc = db_catch_up(c->lov, err);
     if (rc == 0)
         rc = read_row(c, seq / BUNDLE_WIDTH, err);
     return rc == 1 ? find_here(c, seq, out) : rc;

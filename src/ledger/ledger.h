@@ -7,8 +7,9 @@
  * length and the bytes; all numbers big-endian. What is personal in a body is sealed under the
  * consumer's key before it comes here, so erasure leaves the tree whole.
  *
- * A struct ledger keeps the heads of the shards in memory and belongs to the writer's thread; the
- * functions that take a struct db only may be used on any connection.
+ * In the store many events share a row (bundle.h). A struct ledger keeps the heads of the shards
+ * and the events of the transaction under way in memory, and belongs to the writer's thread; the
+ * functions that take a struct db only may be used on any connection, the writer's too.
  */
 #ifndef LOV_LEDGER_LEDGER_H
 #define LOV_LEDGER_LEDGER_H
