@@ -20,11 +20,12 @@ int ledger_check_store(struct db *lov, struct err *err)
 
 /* What one row of the new table is made of. */
 struct moving {
-    int64_t shard, idx, count;
+    int64_t shard, first, count;
     struct buf entries, leaves, encoding;
 };
 
-static void add_row(struct moving *m, struct db_stmt *s)
+/* False when the row has no room for it. */
+static bool add_row(struct moving *m, struct db_stmt *s)
 {
     struct str cid = db_blob(s, 5);
     struct ledger_event event = {
@@ -42,18 +43,22 @@ static void add_row(struct moving *m, struct db_stmt *s)
         memcpy(event.cid.b, cid.p, cid.n);
     buf_clear(&m->encoding);
     event_encode(&event, &m->encoding);
+    struct str leaf = db_blob(s, 9);
+    if (m->count && m->entries.n + m->leaves.n + 2 + m->encoding.n + leaf.n > BUNDLE_BYTES)
+        return false;
     buf_char(&m->entries, (char)(m->encoding.n >> 8));
     buf_char(&m->entries, (char)(m->encoding.n & 0xFF));
     buf_str(&m->entries, buf_view(&m->encoding));
-    buf_str(&m->leaves, db_blob(s, 9));
+    buf_str(&m->leaves, leaf);
     m->count++;
+    return true;
 }
 
-/* 32 are BUNDLE_WIDTH. Reads the events of the first row to be made; 0 when there is none. */
+/* Reads the events of the first row to be made; 0 when there is none. */
 static int take_row(struct db *lov, struct moving *m, struct err *err)
 {
     static const char sql[] = "select shard, seq, prev, at, kind, cid, actor, activity, body, leaf "
-                              "from event order by shard, seq limit 32";
+                              "from event order by shard, seq";
     struct db_stmt *s = db_use(lov, sql);
     int rc;
     m->count = 0;
@@ -62,13 +67,12 @@ static int take_row(struct db *lov, struct moving *m, struct err *err)
     while ((rc = db_step(s, err)) == 1) {
         if (m->count == 0) {
             m->shard = db_int(s, 0);
-            m->idx = db_int(s, 1) / BUNDLE_WIDTH;
+            m->first = db_int(s, 1);
         }
-        if (db_int(s, 0) != m->shard || db_int(s, 1) / BUNDLE_WIDTH != m->idx) {
+        if (db_int(s, 0) != m->shard || db_int(s, 1) != m->first + m->count || !add_row(m, s)) {
             db_done(s);
             break;
         }
-        add_row(m, s);
     }
     return rc < 0 ? rc : m->count > 0;
 }
@@ -79,11 +83,11 @@ static int move_row(struct db *lov, struct moving *m, int64_t *count, struct err
     int rc = take_row(lov, m, err);
     if (rc != 1)
         return rc;
-    rc = bundle_put(lov, (uint32_t)m->shard, m->idx, buf_view(&m->entries), buf_view(&m->leaves),
+    rc = bundle_put(lov, (uint32_t)m->shard, m->first, buf_view(&m->entries), buf_view(&m->leaves),
                     err);
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, m->shard);
-    db_bind_int(s, 2, (m->idx + 1) * BUNDLE_WIDTH);
+    db_bind_int(s, 2, m->first + m->count);
     if (rc == 0)
         rc = db_run(s, err);
     else

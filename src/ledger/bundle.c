@@ -7,13 +7,13 @@ enum { HASH = 32, LENGTH = 2 };
 
 /* ---- one row ---- */
 
-/* Where lengths and hashes do not agree, the last entry has no hash: so no verifier takes it. */
-static void take_apart(struct cursor *c, int64_t idx)
+/* Where lengths and hashes do not agree, or there are too many, the last entry has no hash: so no
+ * verifier takes it. */
+static void take_apart(struct cursor *c, int64_t first)
 {
     struct str rest = buf_view(&c->entries);
-    c->idx = idx;
     c->count = 0;
-    for (; rest.n && c->count <= BUNDLE_WIDTH; c->count++) {
+    for (; rest.n && c->count <= BUNDLE_MOST; c->count++) {
         struct entry *e = &c->entry[c->count];
         size_t n = rest.n < LENGTH ? 0 : (size_t)(uint8_t)rest.p[0] << 8 | (uint8_t)rest.p[1];
         size_t head = rest.n < LENGTH ? rest.n : LENGTH;
@@ -21,14 +21,14 @@ static void take_apart(struct cursor *c, int64_t idx)
             n = rest.n - head;
         size_t at = (size_t)c->count * HASH;
         *e = (struct entry){
-            .seq = idx * BUNDLE_WIDTH + c->count,
+            .seq = first + c->count,
             .bytes = {rest.p + head, n},
             .leaf = at + HASH <= c->leaves.n ? (const uint8_t *)c->leaves.p + at : NULL,
         };
         rest.p += head + n;
         rest.n -= head + n;
     }
-    if (c->count && c->leaves.n != (size_t)c->count * HASH)
+    if (c->count && (rest.n || c->leaves.n != (size_t)c->count * HASH))
         c->entry[c->count - 1].leaf = NULL;
 }
 
@@ -58,11 +58,12 @@ struct cursor cursor_back(struct db *lov, uint32_t shard, int64_t from)
  * nothing is passed over. */
 static int read_on(struct cursor *c, struct err *err)
 {
-    static const char sql[] = "select idx, leaves, entries from bundle where shard = $1 and "
-                              "idx >= $2 order by idx limit 2";
+    static const char sql[] =
+        "select first, leaves, entries from bundle where shard = $1 and first >= coalesce((select "
+        "max(first) from bundle where shard = $1 and first <= $2), 0) order by first limit 2";
     struct db_stmt *s = db_use(c->lov, sql);
     db_bind_int(s, 1, c->shard);
-    db_bind_int(s, 2, c->next / BUNDLE_WIDTH);
+    db_bind_int(s, 2, c->next);
     int rc;
     while ((rc = db_step(s, err)) == 1) {
         keep_row(c, s);
@@ -76,26 +77,34 @@ static int read_on(struct cursor *c, struct err *err)
     return rc;
 }
 
+/* 1 and the row in which `seq` has its place, or the last before it. */
+static int read_row(struct cursor *c, int64_t seq, int64_t *first, struct err *err)
+{
+    static const char sql[] = "select first, leaves, entries from bundle where shard = $1 and "
+                              "first <= $2 order by first desc limit 1";
+    struct db_stmt *s = db_use(c->lov, sql);
+    db_bind_int(s, 1, c->shard);
+    db_bind_int(s, 2, seq);
+    int rc = db_step(s, err);
+    if (rc != 1)
+        return rc;
+    *first = db_int(s, 0);
+    keep_row(c, s);
+    db_done(s);
+    return 1;
+}
+
 static int read_back(struct cursor *c, struct err *err)
 {
-    static const char sql[] = "select idx, leaves, entries from bundle where shard = $1 and "
-                              "idx <= $2 order by idx desc limit 1";
     for (c->at = -1; c->at < 0;) {
-        if (c->next < 0)
-            return 0;
-        struct db_stmt *s = db_use(c->lov, sql);
-        db_bind_int(s, 1, c->shard);
-        db_bind_int(s, 2, c->next / BUNDLE_WIDTH);
-        int rc = db_step(s, err);
+        int64_t first;
+        int rc = read_row(c, c->next, &first, err);
         if (rc != 1)
             return rc;
-        int64_t before = db_int(s, 0) * BUNDLE_WIDTH - 1;
-        keep_row(c, s);
-        db_done(s);
         for (c->at = c->count - 1; c->at >= 0 && c->entry[c->at].seq > c->next; c->at--)
             continue;
         if (c->at < 0)
-            c->next = before;
+            c->next = first - 1;
     }
     return 1;
 }
@@ -117,21 +126,6 @@ int cursor_next(struct cursor *c, struct entry *out, struct err *err)
     return 1;
 }
 
-static int read_row(struct cursor *c, int64_t idx, struct err *err)
-{
-    static const char sql[] =
-        "select idx, leaves, entries from bundle where shard = $1 and idx = $2";
-    struct db_stmt *s = db_use(c->lov, sql);
-    db_bind_int(s, 1, c->shard);
-    db_bind_int(s, 2, idx);
-    int rc = db_step(s, err);
-    if (rc != 1)
-        return rc;
-    keep_row(c, s);
-    db_done(s);
-    return 1;
-}
-
 static bool find_here(const struct cursor *c, int64_t seq, struct entry *out)
 {
     for (int i = 0; i < c->count; i++)
@@ -146,15 +140,16 @@ int cursor_find(struct cursor *c, int64_t seq, struct entry *out, struct err *er
 {
     if (seq < 0)
         return 0;
-    if (c->count && c->idx == seq / BUNDLE_WIDTH && find_here(c, seq, out))
+    if (find_here(c, seq, out))
         return 1;
     /* An event never changes: only one that is not there is worth writing what is kept. */
-    int rc = read_row(c, seq / BUNDLE_WIDTH, err);
+    int64_t first;
+    int rc = read_row(c, seq, &first, err);
     if (rc < 0 || (rc == 1 && find_here(c, seq, out)))
         return rc;
     rc = db_catch_up(c->lov, err);
     if (rc == 0)
-        rc = read_row(c, seq / BUNDLE_WIDTH, err);
+        rc = read_row(c, seq, &first, err);
     return rc == 1 ? find_here(c, seq, out) : rc;
 }
 
@@ -177,18 +172,19 @@ bool entry_event(const struct entry *e, uint32_t shard, struct ledger_event *out
 int bundle_leaves(struct db *lov, uint32_t shard, int64_t first, unsigned count, struct buf *out,
                   struct err *err)
 {
-    static const char sql[] = "select idx, leaves from bundle where shard = $1 and idx >= $2 and "
-                              "idx < $3 order by idx";
+    static const char sql[] =
+        "select first, leaves from bundle where shard = $1 and first >= coalesce((select max(first) "
+        "from bundle where shard = $1 and first <= $2), 0) and first < $3 order by first";
     int64_t at = first, end = first + count;
     int rc = db_catch_up(lov, err);
     if (rc)
         return rc;
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
-    db_bind_int(s, 2, first / BUNDLE_WIDTH);
-    db_bind_int(s, 3, (end + BUNDLE_WIDTH - 1) / BUNDLE_WIDTH);
+    db_bind_int(s, 2, first);
+    db_bind_int(s, 3, end);
     while ((rc = db_step(s, err)) == 1) {
-        int64_t from = db_int(s, 0) * BUNDLE_WIDTH;
+        int64_t from = db_int(s, 0);
         struct str leaves = db_blob(s, 1);
         int64_t to = from + (int64_t)(leaves.n / HASH);
         if (from > at || to <= at) {
@@ -204,16 +200,40 @@ int bundle_leaves(struct db *lov, uint32_t shard, int64_t first, unsigned count,
 
 /* ---- writing ---- */
 
-int bundle_put(struct db *lov, uint32_t shard, int64_t idx, struct str entries, struct str leaves,
+int64_t bundle_fill(struct str entries, size_t *bytes)
+{
+    size_t n = 0, size = 0;
+    int64_t count = 0;
+    while (n < entries.n) {
+        size_t entry = LENGTH + ((size_t)(uint8_t)entries.p[n] << 8 | (uint8_t)entries.p[n + 1]);
+        size += entry + HASH;
+        if (count && size > BUNDLE_BYTES)
+            break;
+        n += entry;
+        count++;
+    }
+    *bytes = n;
+    return count;
+}
+
+int bundle_last(struct db *lov, uint32_t shard, int64_t *first, struct err *err)
+{
+    static const char sql[] = "select coalesce(max(first), 0) from bundle where shard = $1";
+    struct db_stmt *s = db_use(lov, sql);
+    db_bind_int(s, 1, shard);
+    return db_number(s, first, err);
+}
+
+int bundle_put(struct db *lov, uint32_t shard, int64_t first, struct str entries, struct str leaves,
                struct err *err)
 {
     static const char sql[] =
-        "insert into bundle (shard, idx, leaves, entries) values ($1, $2, $3, $4) "
-        "on conflict (shard, idx) do update set leaves = excluded.leaves, "
+        "insert into bundle (shard, first, leaves, entries) values ($1, $2, $3, $4) "
+        "on conflict (shard, first) do update set leaves = excluded.leaves, "
         "entries = excluded.entries";
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
-    db_bind_int(s, 2, idx);
+    db_bind_int(s, 2, first);
     db_bind_blob(s, 3, leaves);
     db_bind_blob(s, 4, entries);
     return db_run(s, err);

@@ -1,5 +1,6 @@
 /*
- * bundle.h - events as they lie in the store: BUNDLE_WIDTH encodings in a row, and their hashes.
+ * bundle.h - events as they lie in the store: the encodings of several that follow each other in a
+ * row, each behind its length in two bytes, and their hashes.
  *
  * Reading takes a row at a time into memory, so no statement is in use while its events are looked
  * at. Nothing that is read here is checked but where it says so: who verifies compares by
@@ -10,7 +11,10 @@
 
 #include "ledger/event.h"
 
-enum { BUNDLE_WIDTH = 32 };
+/* A row takes events until another would make it larger than BUNDLE_BYTES, which fills two pages
+ * and what SQLite keeps of a row beside its key. No entry is shorter than ENTRY_LEAST with its
+ * hash. */
+enum { BUNDLE_BYTES = 9140, ENTRY_LEAST = 2 + 49 + 32, BUNDLE_MOST = BUNDLE_BYTES / ENTRY_LEAST };
 
 /* An entry at the place of event `seq`; borrowed until the cursor moves. */
 struct entry {
@@ -26,10 +30,8 @@ struct cursor {
     bool backwards;
     int64_t next, end; /* the place to go on from, and the first that is not wanted */
     struct buf entries, leaves;
-    struct entry
-        entry[BUNDLE_WIDTH + 1]; /* of the row that was read: places before next are done */
+    struct entry entry[BUNDLE_MOST + 1]; /* of the row that was read, and the one that comes next */
     int count, at;
-    int64_t idx; /* of that row, where count > 0 */
 };
 
 /* From `from` on, as long as they are smaller than `to`. */
@@ -49,8 +51,13 @@ bool entry_event(const struct entry *e, uint32_t shard, struct ledger_event *out
 /* Appends the hashes of as many as there are of `count` events from `first` on; 0 or negative. */
 int bundle_leaves(struct db *lov, uint32_t shard, int64_t first, unsigned count, struct buf *out,
                   struct err *err);
-/* Writes a row; `count` (1 to BUNDLE_WIDTH) entries with their lengths. */
-int bundle_put(struct db *lov, uint32_t shard, int64_t idx, struct str entries, struct str leaves,
+/* How many events a row takes of those that the entries begin with, at least one; *bytes of them.
+ */
+int64_t bundle_fill(struct str entries, size_t *bytes);
+/* The first event of the shard's last row; 0 where there is none. */
+int bundle_last(struct db *lov, uint32_t shard, int64_t *first, struct err *err);
+/* Writes a row. */
+int bundle_put(struct db *lov, uint32_t shard, int64_t first, struct str entries, struct str leaves,
                struct err *err);
 
 #endif

@@ -9,7 +9,7 @@
 #include "ledger/bundle.h"
 #include "ledger/tree.h"
 
-enum { HASH = 32, LENGTH = 2 };
+enum { HASH = 32 };
 
 struct head {
     uint32_t shard;
@@ -77,11 +77,12 @@ static struct head *head_of(struct ledger *ledger, uint32_t shard)
 static int load_last_row(struct db *lov, struct head *h, struct err *err)
 {
     int64_t size = (int64_t)h->tree.size;
-    h->first = size / BUNDLE_WIDTH * BUNDLE_WIDTH;
     h->written = h->committed_written = size;
+    int rc = bundle_last(lov, h->shard, &h->first, err);
+    if (rc)
+        return rc;
     struct cursor c = cursor_from(lov, h->shard, h->first, size);
     struct entry e;
-    int rc;
     while ((rc = cursor_next(&c, &e, err)) == 1 && e.leaf)
         keep_entry(h, e.bytes, e.leaf);
     cursor_close(&c);
@@ -159,29 +160,22 @@ static int write_head(struct db *lov, const struct head *h, struct err *err)
     return db_run(s, err);
 }
 
-/* Bytes of the next `count` entries. */
-static size_t entries_length(struct str entries, int64_t count)
-{
-    size_t n = 0;
-    for (; count > 0; count--)
-        n += LENGTH + ((size_t)(uint8_t)entries.p[n] << 8 | (uint8_t)entries.p[n + 1]);
-    return n;
-}
-
 static int write_rows(struct ledger *ledger, struct db *lov, struct head *h, struct err *err)
 {
     int64_t size = (int64_t)h->tree.size;
     struct str entries = buf_view(&h->entries), leaves = buf_view(&h->leaves);
-    for (int64_t first = h->first; first < size; first += BUNDLE_WIDTH) {
-        int64_t count = size - first < BUNDLE_WIDTH ? size - first : BUNDLE_WIDTH;
-        size_t bytes = entries_length(entries, count), hashes = (size_t)count * HASH;
+    for (int64_t first = h->first; first < size;) {
+        size_t bytes;
+        int64_t count = bundle_fill(entries, &bytes);
+        size_t hashes = (size_t)count * HASH;
         if (first + count > h->written) {
-            int rc = bundle_put(lov, h->shard, first / BUNDLE_WIDTH, (struct str){entries.p, bytes},
+            int rc = bundle_put(lov, h->shard, first, (struct str){entries.p, bytes},
                                 (struct str){leaves.p, hashes}, err);
             if (rc)
                 return rc;
             ledger->rows++;
         }
+        first += count;
         entries = (struct str){entries.p + bytes, entries.n - bytes};
         leaves = (struct str){leaves.p + hashes, leaves.n - hashes};
     }
@@ -210,17 +204,22 @@ static int before_store(void *ctx, struct write_stores *stores, struct err *err)
     return write_kept(ctx, stores->lov, err);
 }
 
-/* Whole rows that are in the store are not needed any more. */
+/* Rows that are in the store are not needed any more, but for the last, which takes more events. */
 static void stored(void *ctx)
 {
     struct ledger *ledger = ctx;
     for (size_t i = 0; i < ledger->count; i++) {
         struct head *h = &ledger->heads[i];
-        int64_t whole = (int64_t)h->tree.size / BUNDLE_WIDTH * BUNDLE_WIDTH - h->first;
-        size_t bytes = entries_length(buf_view(&h->entries), whole);
-        drop_front(&h->entries, bytes);
-        drop_front(&h->leaves, (size_t)whole * HASH);
-        h->first += whole;
+        struct str rest = buf_view(&h->entries);
+        int64_t done = 0, count;
+        size_t bytes;
+        while ((count = bundle_fill(rest, &bytes)) > 0 && bytes < rest.n) {
+            rest = (struct str){rest.p + bytes, rest.n - bytes};
+            done += count;
+        }
+        drop_front(&h->entries, h->entries.n - rest.n);
+        drop_front(&h->leaves, (size_t)done * HASH);
+        h->first += done;
         h->committed_bytes = h->entries.n;
     }
 }

@@ -1,11 +1,11 @@
 """Events as rows of a table `event`, for tests that look at them, or change them, with SQL. In lov.db
-they lie 32 in a row (lov_014.sql)."""
+many lie in a row (lov_014.sql)."""
 
 import contextlib
 import sqlite3
 import struct
 
-WIDTH = 32
+BUNDLE_BYTES = 9140  # ledger/bundle.h
 COLUMNS = "shard, seq, prev, at, kind, cid, actor, activity, body, leaf"
 
 
@@ -30,7 +30,7 @@ def encode(shard, seq, prev, at, kind, cid, actor, activity, body):
 
 
 def rows_of(db):
-    for leaves, entries in db.execute("select leaves, entries from bundle order by shard, idx").fetchall():
+    for leaves, entries in db.execute("select leaves, entries from bundle order by shard, first").fetchall():
         place = number = 0
         while place < len(entries):
             size, = struct.unpack_from(">H", entries, place)
@@ -41,20 +41,24 @@ def rows_of(db):
 
 def write_rows(db, rows):
     bundles = {}
+    shard = following = None
     for *event, leaf in rows:
-        leaves, entries = bundles.setdefault((event[0], event[1] // WIDTH), (bytearray(), bytearray()))
         encoding = encode(*event)
+        size = 2 + len(encoding) + len(leaf)
+        if (shard, following) != tuple(event[:2]) or len(leaves) + len(entries) + size > BUNDLE_BYTES:
+            leaves, entries = bundles[tuple(event[:2])] = bytearray(), bytearray()
         entries += struct.pack(">H", len(encoding)) + encoding
         leaves += leaf
+        shard, following = event[0], event[1] + 1
     new = {place: (bytes(leaves), bytes(entries)) for place, (leaves, entries) in bundles.items()}
-    old = {(shard, idx): rest for shard, idx, *rest in db.execute("select * from bundle")}
+    old = {(shard, first): rest for shard, first, *rest in db.execute("select * from bundle")}
     for place in old.keys() - new.keys():
-        db.execute("delete from bundle where shard = ? and idx = ?", place)
+        db.execute("delete from bundle where shard = ? and first = ?", place)
     for place in new.keys() - old.keys():
         db.execute("insert into bundle values (?, ?, ?, ?)", (*place, *new[place]))
     for place in new.keys() & old.keys():  # in place: what is put back is as it was, to the byte
         if new[place] != tuple(old[place]):
-            db.execute("update bundle set leaves = ?, entries = ? where shard = ? and idx = ?",
+            db.execute("update bundle set leaves = ?, entries = ? where shard = ? and first = ?",
                        (*new[place], *place))
 
 

@@ -272,7 +272,7 @@ static void test_a_cursor_misses_nothing_of_a_ledger_that_grows(void **state)
     int64_t next = 5;
     int rc = 0;
     for (int round = 0; round < 12; round++) {
-        append_many(f, 7 + round * 5);
+        append_many(f, 7 + round * 15);
         while ((rc = cursor_next(&c, &e, &err)) == 1) {
             assert_int_equal(e.seq, next);
             assert_int_equal(event_seq(e.bytes), next++);
@@ -322,18 +322,22 @@ static void test_a_chain_that_runs_in_a_circle_is_refused(void **state)
 static void test_what_is_no_event_is_named(void **state)
 {
     static const char *const changes[] = {
-        "update bundle set entries = substr(entries, 1, length(entries) - 1) where idx = 1",
-        "update bundle set leaves = substr(leaves, 1, length(leaves) - 1) where idx = 1",
-        "update bundle set leaves = leaves || zeroblob(32) where idx = 1",
-        "update bundle set entries = entries || zeroblob(1) where idx = 1",
-        "update bundle set entries = entries || zeroblob(3) where idx = 1",
-        "update bundle set entries = zeroblob(0), leaves = zeroblob(0) where idx = 1",
-        "update bundle set idx = 7 where idx = 1",
+        "update bundle set entries = substr(entries, 1, length(entries) - 1) where first > 0",
+        "update bundle set leaves = substr(leaves, 1, length(leaves) - 1) where first > 0",
+        "update bundle set leaves = leaves || zeroblob(32) where first > 0",
+        "update bundle set entries = entries || zeroblob(1) where first > 0",
+        "update bundle set entries = entries || zeroblob(3) where first > 0",
+        "update bundle set entries = zeroblob(0), leaves = zeroblob(0) where first > 0",
+        "update bundle set first = first + 7 where first > 0",
     };
-    static const int64_t named[] = {49, 49, 49, 50, 50, 32, 32};
     static const char undo[] = "insert or replace into bundle select * from kept";
     struct fixture *f = *state;
-    append_many(f, 50);
+    struct err err = {0};
+    int64_t first;
+    append_many(f, 150);
+    assert_int_equal(bundle_last(f->db, 0, &first, &err), 0);
+    assert_in_range(first, 1, 148);
+    const int64_t named[] = {149, 149, 149, 150, 150, first, first};
     run_sql(f, "create table kept as select * from bundle");
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         run_sql(f, changes[i]);
