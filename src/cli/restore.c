@@ -151,6 +151,8 @@ static int copy_lov(struct restore *r, struct err *err)
     if (rc == 0)
         rc = copy_file(r, from.p, part.p, err);
     if (rc == 0)
+        rc = engine_update_copy(part.p, err);
+    if (rc == 0)
         rc = backup_verify_lov(part.p, &found, &r->events, err);
     if (rc == 0)
         rc = json_read(buf_view(&found), &json, err);

@@ -63,6 +63,8 @@ int engine_settle(const char *dir, struct err *err);
 /* A store of an installation, "lov" or "identity", for reading beside a server that runs, damaged
  * pages too (log verify); lov is settled. */
 int engine_open_store(const char *dir, const char *store, struct db **out, struct err *err);
+/* Brings a copy of lov.db, which nobody has open, to where this program's stores are. */
+int engine_update_copy(const char *path, struct err *err);
 
 /* ---- keeping the stores (store.c) ---- */
 

@@ -93,6 +93,24 @@ void engine_unlock(int fd)
         close(fd);
 }
 
+/* Brought up to date; *adopted: how many events an older program had laid elsewhere. */
+static int open_lov(const char *path, struct db **lov, int64_t *adopted, struct err *err)
+{
+    int rc = db_open(path, DB_WRITE, lov, err);
+    if (rc == 0)
+        rc = db_migrate_embedded(*lov, "lov", err);
+    return rc ? rc : ledger_adopt(*lov, adopted, err);
+}
+
+int engine_update_copy(const char *path, struct err *err)
+{
+    struct db *lov = NULL;
+    int64_t adopted;
+    int rc = open_lov(path, &lov, &adopted, err);
+    db_close(lov);
+    return rc;
+}
+
 static int open_stores(struct engine *e, const char *dir, struct db **identities, struct db **lov,
                        struct err *err)
 {
@@ -109,11 +127,7 @@ static int open_stores(struct engine *e, const char *dir, struct db **identities
     e->identities = db_pool_new(path.p);
     path_in(dir, "lov.db", &path);
     if (rc == 0)
-        rc = db_open(path.p, DB_WRITE, lov, err);
-    if (rc == 0)
-        rc = db_migrate_embedded(*lov, "lov", err);
-    if (rc == 0)
-        rc = ledger_adopt(*lov, &adopted, err);
+        rc = open_lov(path.p, lov, &adopted, err);
     if (rc == 0 && adopted)
         log_printf(e->log, LOG_INFO, "%lld events of an older store taken over",
                    (long long)adopted);

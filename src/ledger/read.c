@@ -78,29 +78,28 @@ static int call_row(uint32_t shard, const struct entry *e, ledger_row *row, void
     return entry_event(e, shard, &event) ? row(ctx, &event) : damaged(e->seq, err);
 }
 
+static int call_each(struct cursor *c, ledger_row *row, void *ctx, struct err *err)
+{
+    struct entry e;
+    int rc;
+    while ((rc = cursor_next(c, &e, err)) == 1)
+        if ((rc = call_row(c->shard, &e, row, ctx, err)) != 0)
+            break;
+    cursor_close(c);
+    return rc;
+}
+
 int ledger_each(struct db *lov, uint32_t shard, int64_t from, ledger_row *row, void *ctx,
                 struct err *err)
 {
     struct cursor c = cursor_from(lov, shard, from, INT64_MAX);
-    struct entry e;
-    int rc;
-    while ((rc = cursor_next(&c, &e, err)) == 1)
-        if ((rc = call_row(shard, &e, row, ctx, err)) != 0)
-            break;
-    cursor_close(&c);
-    return rc;
+    return call_each(&c, row, ctx, err);
 }
 
 int ledger_each_back(struct db *lov, uint32_t shard, ledger_row *row, void *ctx, struct err *err)
 {
     struct cursor c = cursor_back(lov, shard, INT64_MAX);
-    struct entry e;
-    int rc;
-    while ((rc = cursor_next(&c, &e, err)) == 1)
-        if ((rc = call_row(shard, &e, row, ctx, err)) != 0)
-            break;
-    cursor_close(&c);
-    return rc;
+    return call_each(&c, row, ctx, err);
 }
 
 static bool is_of(struct str activity, struct str recipient)

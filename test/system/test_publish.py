@@ -5,6 +5,7 @@ import base64
 import hashlib
 import os
 import re
+import shutil
 import sqlite3
 
 import pytest
@@ -227,3 +228,15 @@ def test_a_store_of_an_older_version_is_brought_up_to_date(tmp_path):
     assert "older" in lov(*audit, directory=server.folder, code=None).stderr
     lov("log", "checkpoint", directory=server.folder)
     assert lov_json(*audit, directory=server.folder)["ok"]
+
+
+def test_a_backup_of_an_older_version_is_restored(tmp_path, demo):  # noqa: F811
+    lov("backup", tmp_path / "backup", directory=demo)
+    copy, = (tmp_path / "backup").glob("lov-*.db")
+    with ledger_rows.opened(copy, sums=True) as store:
+        store.execute("insert into main.event select * from temp.event")
+        store.executescript("drop table bundle; delete from migration where number >= 14;")
+    shutil.copy(demo / "key", tmp_path / "key")
+    lov("restore", tmp_path / "backup", "--key", tmp_path / "key", directory=tmp_path / "restored")
+    before, after = (lov_json("log", "verify", directory=folder) for folder in (demo, tmp_path / "restored"))
+    assert after["ok"] and after["shards"][0]["events"] >= before["shards"][0]["events"] > 0
