@@ -70,7 +70,8 @@ static int read_leaves(const struct tiles *t, int64_t first, unsigned *count, st
     int rc = bundle_leaves(t->db, t->shard, first, *count, &leaves, err);
     if (rc)
         return rc;
-    memcpy(out, leaves.p, leaves.n);
+    if (leaves.n)
+        memcpy(out, leaves.p, leaves.n);
     *count = (unsigned)(leaves.n / HASH);
     return 0;
 }
