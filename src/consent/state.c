@@ -104,6 +104,7 @@ int person_take(struct tail *t, struct db *lov, uint32_t shard, const struct uid
 {
     const struct person *held = tail_find(t, cid);
     struct person p = held ? *held : (struct person){.since = next};
+    p.swept |= held && tail_is_written(t, cid);
     int rc = held ? 1 : row_consumer_get(lov, shard, cid, arena, &p.row, err);
     if (rc == 1 && living && !p.living) {
         int failed = add_consents(lov, true, arena, &p, err);

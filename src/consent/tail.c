@@ -257,12 +257,15 @@ const struct person *tail_find(const struct tail *t, const struct uid *cid)
     return h ? &h->person : NULL;
 }
 
+bool tail_is_written(const struct tail *t, const struct uid *cid)
+{
+    const struct held *h = find(t, cid);
+    return h && h->written;
+}
+
 void tail_put(struct tail *t, const struct person *p)
 {
-    const struct held *before = find(t, &p->row.cid);
-    struct held *h = held_new(p);
-    h->person.swept |= before && (before->written || before->person.swept);
-    replace(t, map_put(&t->batch, h));
+    replace(t, map_put(&t->batch, held_new(p)));
 }
 
 void tail_drop(struct tail *t, const struct uid *cid)

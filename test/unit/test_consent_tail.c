@@ -445,6 +445,57 @@ static void test_what_was_superseded_stands_apart(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* What a sweep has written, in a transaction that is still open, is there when it is buried. */
+static void test_a_row_that_was_just_swept_does_not_stay_among_the_living(void **state)
+{
+    (void)state;
+    enum { MANY = 9 };
+    static const char living[] = "select count(*) from consent where past = 0";
+    static const char past[] = "select count(*) from consent where past = 1";
+    _cleanup_arena struct arena arena = {0};
+    struct consent consents[MANY];
+    struct uid cid = cid_of(1);
+    struct person p = {.row = {.cid = cid, .residence = STR("SE")}, .living = true};
+    char dir[] = "/tmp/lov-buried-XXXXXX", path[64], command[64];
+    struct err err;
+    struct db *lov;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(engine_init(dir, &err), 0);
+    snprintf(path, sizeof path, "%s/lov.db", dir);
+    assert_int_equal(db_open(path, DB_WRITE, &lov, &err), 0);
+    struct tail *t = tail_new();
+    for (int i = 0; i < MANY; i++)
+        consents[i] = (struct consent){
+            .cid = cid,
+            .seq = i,
+            .event = i,
+            .status = i < MANY - 1 ? CONSENT_SUPERSEDED : CONSENT_ACTIVE,
+        };
+    p.consents = consents;
+    p.consent_count = MANY;
+    tail_put(t, &p);
+    tail_commit(t, 1);
+    assert_int_equal(db_begin(lov, &err), 0);
+    tail_sweep_start(t);
+    assert_int_equal(tail_sweep(t, lov, SIZE_MAX, &err), 0);
+    tail_commit(t, 2);
+    assert_int_equal(number(lov, living), 1);
+    assert_int_equal(person_take(t, lov, 0, &cid, true, 50, &arena, &p, &err), 1);
+    struct consent last = p.consents[MANY - 1];
+    last.status = CONSENT_SUPERSEDED;
+    last.event = 50;
+    person_set_consent(&p, &last, &arena);
+    assert_int_equal(person_put(t, lov, &p, &arena, &err), 0);
+    assert_int_equal(p.consent_count, 0);
+    assert_int_equal(number(lov, living), 0);
+    assert_int_equal(number(lov, past), MANY);
+    db_rollback(lov);
+    tail_free(t);
+    db_close(lov);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 static void test_rows_are_written_when_nothing_changes_any_more(void **state)
 {
     (void)state;
@@ -482,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_a_body_says_all_that_the_row_says),
         cmocka_unit_test(test_a_process_killed_while_it_writes_rows_loses_none),
         cmocka_unit_test(test_what_was_superseded_stands_apart),
+        cmocka_unit_test(test_a_row_that_was_just_swept_does_not_stay_among_the_living),
         cmocka_unit_test(test_rows_are_written_when_nothing_changes_any_more),
     };
     seed = seed_start();
