@@ -102,9 +102,8 @@ static int add_consents(struct db *lov, bool living, struct arena *arena, struct
 int person_take(struct tail *t, struct db *lov, uint32_t shard, const struct uid *cid, bool living,
                 int64_t next, struct arena *arena, struct person *out, struct err *err)
 {
-    const struct person *held = tail_find(t, cid);
-    struct person p = held ? *held : (struct person){.since = next};
-    p.swept |= held && tail_is_written(t, cid);
+    struct person p = {.since = next};
+    bool held = tail_take(t, cid, &p);
     int rc = held ? 1 : row_consumer_get(lov, shard, cid, arena, &p.row, err);
     if (rc == 1 && living && !p.living) {
         int failed = add_consents(lov, true, arena, &p, err);

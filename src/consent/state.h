@@ -104,8 +104,8 @@ void tail_free(struct tail *t);
 
 /* NULL: not held, ask the tables. */
 const struct person *tail_find(const struct tail *t, const struct uid *cid);
-/* Has a sweep written their rows, in the transaction under way, as they are held? */
-bool tail_is_written(const struct tail *t, const struct uid *cid);
+/* The same to be changed and put again: what it points to is borrowed. False: not held. */
+bool tail_take(const struct tail *t, const struct uid *cid, struct person *out);
 /* Copies. */
 void tail_put(struct tail *t, const struct person *p);
 /* Of one who was erased, whose rows are gone. */

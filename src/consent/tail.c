@@ -257,10 +257,14 @@ const struct person *tail_find(const struct tail *t, const struct uid *cid)
     return h ? &h->person : NULL;
 }
 
-bool tail_is_written(const struct tail *t, const struct uid *cid)
+bool tail_take(const struct tail *t, const struct uid *cid, struct person *out)
 {
     const struct held *h = find(t, cid);
-    return h && h->written;
+    if (!h)
+        return false;
+    *out = h->person;
+    out->swept |= h->written;
+    return true;
 }
 
 void tail_put(struct tail *t, const struct person *p)

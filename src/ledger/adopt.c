@@ -46,9 +46,7 @@ static bool add_row(struct moving *m, struct db_stmt *s)
     struct str leaf = db_blob(s, 9);
     if (m->count && m->entries.n + m->leaves.n + 2 + m->encoding.n + leaf.n > BUNDLE_BYTES)
         return false;
-    buf_char(&m->entries, (char)(m->encoding.n >> 8));
-    buf_char(&m->entries, (char)(m->encoding.n & 0xFF));
-    buf_str(&m->entries, buf_view(&m->encoding));
+    bundle_add(&m->entries, buf_view(&m->encoding));
     buf_str(&m->leaves, leaf);
     m->count++;
     return true;
@@ -85,14 +83,13 @@ static int move_row(struct db *lov, struct moving *m, int64_t *count, struct err
         return rc;
     rc = bundle_put(lov, (uint32_t)m->shard, m->first, buf_view(&m->entries), buf_view(&m->leaves),
                     err);
+    if (rc)
+        return rc;
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, m->shard);
     db_bind_int(s, 2, m->first + m->count);
-    if (rc == 0)
-        rc = db_run(s, err);
-    else
-        db_done(s);
     *count += m->count;
+    rc = db_run(s, err);
     return rc ? rc : 1;
 }
 

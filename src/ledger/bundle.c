@@ -200,6 +200,13 @@ int bundle_leaves(struct db *lov, uint32_t shard, int64_t first, unsigned count,
 
 /* ---- writing ---- */
 
+void bundle_add(struct buf *entries, struct str encoding)
+{
+    buf_char(entries, (char)(encoding.n >> 8));
+    buf_char(entries, (char)(encoding.n & 0xFF));
+    buf_str(entries, encoding);
+}
+
 int64_t bundle_fill(struct str entries, size_t *bytes)
 {
     size_t n = 0, size = 0;

@@ -51,6 +51,8 @@ bool entry_event(const struct entry *e, uint32_t shard, struct ledger_event *out
 /* Appends the hashes of as many as there are of `count` events from `first` on; 0 or negative. */
 int bundle_leaves(struct db *lov, uint32_t shard, int64_t first, unsigned count, struct buf *out,
                   struct err *err);
+/* Appends an entry: the length of the encoding, and the encoding. */
+void bundle_add(struct buf *entries, struct str encoding);
 /* How many events a row takes of those that the entries begin with, at least one; *bytes of them.
  */
 int64_t bundle_fill(struct str entries, size_t *bytes);

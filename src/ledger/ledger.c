@@ -29,7 +29,6 @@ struct head {
 struct ledger {
     struct head *heads;
     size_t count;
-    struct db *lov;      /* that events are appended on */
     struct buf encoding; /* reused */
     struct buf entries;  /* for the journal: the events of the batch under way */
     int64_t appended;    /* events of the batch under way */
@@ -38,9 +37,7 @@ struct ledger {
 
 static void keep_entry(struct head *h, struct str bytes, const uint8_t *leaf)
 {
-    buf_char(&h->entries, (char)(bytes.n >> 8));
-    buf_char(&h->entries, (char)(bytes.n & 0xFF));
-    buf_str(&h->entries, bytes);
+    bundle_add(&h->entries, bytes);
     buf_add(&h->leaves, leaf, HASH);
 }
 
@@ -357,10 +354,7 @@ int ledger_append(struct ledger *ledger, struct db *lov, struct ledger_event *ev
                           "at a time",
                           ledger->encoding.n, LEDGER_EVENT_MAX);
     event->leaf = tree_leaf(buf_view(&ledger->encoding));
-    if (ledger->lov != lov) {
-        ledger->lov = lov;
-        db_keep(lov, write_kept, ledger);
-    }
+    db_keep(lov, write_kept, ledger);
     keep_entry(h, buf_view(&ledger->encoding), event->leaf.b);
     journal_entry_add(&ledger->entries, buf_view(&ledger->encoding));
     ledger->appended++;

@@ -175,9 +175,7 @@ int tiles_entries(struct db *db, uint32_t shard, int64_t index, unsigned width, 
                          (long long)seq);
             break;
         }
-        buf_char(out, (char)(e.bytes.n >> 8));
-        buf_char(out, (char)(e.bytes.n & 0xFF));
-        buf_str(out, e.bytes);
+        bundle_add(out, e.bytes);
     }
     cursor_close(&c);
     if (rc == 0 && seq < end)

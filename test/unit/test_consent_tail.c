@@ -115,17 +115,26 @@ static int64_t held_of(struct tail *t, size_t i)
 
 /* Rows are written in a transaction that may be committed many batches later, or the batch undone.
  */
-static void test_whose_rows_are_not_committed_in_their_newest_form_stays_held(void **state)
+/* An empty lov.db of a new installation in `dir`, which ends in XXXXXX. */
+static struct db *new_store(char *dir)
 {
-    (void)state;
-    enum { UNDONE = 1, CHANGED = 2, WRITTEN = 3 };
-    char dir[] = "/tmp/lov-stored-XXXXXX", path[64], command[64];
+    char path[64];
     struct err err;
     struct db *lov;
     assert_non_null(mkdtemp(dir));
     assert_int_equal(engine_init(dir, &err), 0);
     snprintf(path, sizeof path, "%s/lov.db", dir);
     assert_int_equal(db_open(path, DB_WRITE, &lov, &err), 0);
+    return lov;
+}
+
+static void test_whose_rows_are_not_committed_in_their_newest_form_stays_held(void **state)
+{
+    (void)state;
+    enum { UNDONE = 1, CHANGED = 2, WRITTEN = 3 };
+    char dir[] = "/tmp/lov-stored-XXXXXX", command[64];
+    struct err err;
+    struct db *lov = new_store(dir);
     struct tail *t = tail_new();
     for (size_t i = UNDONE; i <= WRITTEN; i++)
         put(t, i, 10);
@@ -162,13 +171,9 @@ static void test_a_flush_forgets_those_alone_whose_rows_say_the_newest(void **st
 {
     (void)state;
     enum { SWEPT = 1, BETWEEN = 2, NEW = 3 };
-    char dir[] = "/tmp/lov-flush-XXXXXX", path[64], command[64];
+    char dir[] = "/tmp/lov-flush-XXXXXX", command[64];
     struct err err;
-    struct db *lov;
-    assert_non_null(mkdtemp(dir));
-    assert_int_equal(engine_init(dir, &err), 0);
-    snprintf(path, sizeof path, "%s/lov.db", dir);
-    assert_int_equal(db_open(path, DB_WRITE, &lov, &err), 0);
+    struct db *lov = new_store(dir);
     struct tail *t = tail_new();
     put(t, SWEPT, 10);
     tail_commit(t, 1);
@@ -456,13 +461,9 @@ static void test_a_row_that_was_just_swept_does_not_stay_among_the_living(void *
     struct consent consents[MANY];
     struct uid cid = cid_of(1);
     struct person p = {.row = {.cid = cid, .residence = STR("SE")}, .living = true};
-    char dir[] = "/tmp/lov-buried-XXXXXX", path[64], command[64];
+    char dir[] = "/tmp/lov-buried-XXXXXX", command[64];
     struct err err;
-    struct db *lov;
-    assert_non_null(mkdtemp(dir));
-    assert_int_equal(engine_init(dir, &err), 0);
-    snprintf(path, sizeof path, "%s/lov.db", dir);
-    assert_int_equal(db_open(path, DB_WRITE, &lov, &err), 0);
+    struct db *lov = new_store(dir);
     struct tail *t = tail_new();
     for (int i = 0; i < MANY; i++)
         consents[i] = (struct consent){
