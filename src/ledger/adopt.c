@@ -4,13 +4,27 @@
 
 #include "ledger/bundle.h"
 
-enum { FIRST_MIGRATION = 14, ROWS_A_STEP = 256 };
+/* What reads the store's events and consents needs the tables of lov_015.sql. */
+enum { NEEDED_MIGRATION = 15, ROWS_A_STEP = 256 };
+
+/* Is there an event that is yet to be moved? 1 or 0. */
+static int is_left(struct db *lov, struct err *err)
+{
+    static const char sql[] = "select count(*) from (select 1 from event limit 1) as any_event";
+    int64_t any = 0;
+    int rc = db_number(db_use(lov, sql), &any, err);
+    return rc ? rc : any > 0;
+}
 
 int ledger_check_store(struct db *lov, struct err *err)
 {
     int64_t number;
     int rc = db_migrated(lov, &number, err);
-    if (rc || number >= FIRST_MIGRATION)
+    if (rc == 0 && number >= NEEDED_MIGRATION)
+        rc = is_left(lov, err);
+    else if (rc == 0)
+        rc = 1;
+    if (rc != 1)
         return rc;
     return err_set(
         err, LOV_EVERSION,
@@ -109,12 +123,10 @@ static int move_some(struct db *lov, struct moving *m, int64_t *count, struct er
 
 int ledger_adopt(struct db *lov, int64_t *count, struct err *err)
 {
-    static const char sql[] = "select count(*) from (select 1 from event limit 1) as any_event";
     struct moving m = {0};
-    int64_t any = 0;
+    int rc = is_left(lov, err);
     *count = 0;
-    int rc = db_number(db_use(lov, sql), &any, err);
-    for (rc = rc ? rc : any > 0; rc == 1;)
+    while (rc == 1)
         rc = move_some(lov, &m, count, err);
     buf_free(&m.entries);
     buf_free(&m.leaves);

@@ -42,8 +42,8 @@ struct ledger_event {
     struct sha256 leaf;
 };
 
-/* LOV_EVERSION where an older program has written the store and no newer one has opened it for
- * writing since: its events lie elsewhere. For connections that read. */
+/* LOV_EVERSION where an older program has written the store and no newer one has brought it up to
+ * date, or not to the end: events lie elsewhere. For connections that read. */
 int ledger_check_store(struct db *lov, struct err *err);
 /* On one that writes, before anybody reads: puts events of an older store where they lie now.
  * *count: how many; an interruption is no harm, the next call goes on. */

@@ -40,11 +40,14 @@ static inline void edit_events(struct db *db, const char *const *statements)
     }
     cursor_close(&c);
     assert_int_equal(db_run(db_use(db, clear), &err), 0);
+    /* Nobody reads a store that was left half-way. */
+    assert_int_equal(ledger_check_store(db, &err), LOV_EVERSION);
     for (; *statements; statements++)
         /* Statements are known by address: each of these runs once. */
         if (db_run(db_use(db, *statements), &err))
             fail_msg("%s: %s", *statements, err.text);
     assert_int_equal(ledger_adopt(db, &count, &err), 0);
+    assert_int_equal(ledger_check_store(db, &err), 0);
 }
 
 #define EDIT_EVENTS(db, ...) edit_events(db, (const char *const[]){__VA_ARGS__, NULL})
