@@ -193,7 +193,7 @@ int consumers_erase(struct http_call *call)
 struct consent_list {
     struct consent_writer writer;
     struct jw w;
-    int64_t limit, count, last;
+    int64_t after, limit, count, last; /* after, last: seqs */
     bool more;
     struct str recipient; /* empty: of all */
     struct err err;
@@ -203,6 +203,8 @@ struct consent_list {
 static int list_row(void *ctx, const struct consent *c)
 {
     struct consent_list *list = ctx;
+    if (c->seq <= list->after)
+        return 0;
     if (list->recipient.n && !str_eq(list->recipient, c->recipient))
         return 0;
     if (list->count == list->limit) {
@@ -214,14 +216,13 @@ static int list_row(void *ctx, const struct consent *c)
     return consent_write(&list->writer, c, &list->w, &list->err);
 }
 
-static int list_all(struct http_call *call, const struct identity_row *who, int64_t after,
+static int list_all(struct http_call *call, const struct identity_row *who,
                     struct consent_list *list)
 {
     struct api *api = api_of(call);
     jw_object_start(&list->w);
     jw_array_member(&list->w, "items");
-    int rc =
-        consent_list(api->engine, who, after, INT64_MAX, &call->arena, list_row, list, &list->err);
+    int rc = consent_list(api->engine, who, &call->arena, list_row, list, &list->err);
     jw_array_end(&list->w);
     _cleanup_buf struct buf id = {0};
     if (list->more)
@@ -246,14 +247,13 @@ int consumers_consents(struct http_call *call)
     struct api *api = api_of(call);
     struct str after, id = call->param[0];
     struct identity_row who = {0};
-    int64_t seq = -1;
     struct consent_list list = {
         .writer = {.api = api, .caller = caller_of(call), .consumer = id},
         .recipient = caller_of(call)->recipient,
     };
     int rc = request_page(call, NULL, &list.limit, &after, &list.err);
     if (rc == 0)
-        rc = take_cursor(call, after, &seq, &list.err);
+        rc = take_cursor(call, after, &list.after, &list.err);
     if (rc == 0 && id.n <= CONSUMER_ID_MAX)
         rc = consumer_find(api->engine, id, &who, &list.err);
     if (rc == 0 && !list.err.code)
@@ -261,6 +261,6 @@ int consumers_consents(struct http_call *call)
     if (rc < 0)
         return answer_problem(call, &list.err);
     list.w = answer_start(call, 200);
-    rc = list_all(call, &who, seq, &list);
+    rc = list_all(call, &who, &list);
     return rc ? answer_problem(call, &list.err) : 0;
 }

@@ -22,7 +22,7 @@ static struct str *copy(struct arena *arena, const struct str *names, size_t cou
     return out;
 }
 
-/* Takes the categories of `taken` from an older consent. False when it had none of them. */
+/* The consent without the categories of `taken`. False when it had none of them. */
 static bool take_over(struct arena *arena, struct consent *old, const struct consent *taken)
 {
     struct str *categories = copy(arena, old->categories, old->category_count);
@@ -43,15 +43,26 @@ static bool take_over(struct arena *arena, struct consent *old, const struct con
     return changed;
 }
 
-static int supersede_older(struct work *k, const struct consent *taken, struct err *err)
+/* Those of which nothing is left are what the answer supersedes; others lose what it says, each by
+ * an event of its own. */
+static int supersede_older(struct work *k, const struct consent *taken,
+                           struct superseded_list *list, struct err *err)
 {
     int rc = 0;
+    list->items = arena_array(k->w->arena, k->person.consent_count, sizeof *list->items);
     for (size_t i = 0; rc == 0 && i < k->person.consent_count; i++) {
         struct consent old = k->person.consents[i];
-        if (str_eq(old.recipient, taken->recipient) && str_eq(old.purpose, taken->purpose) &&
-            take_over(k->w->arena, &old, taken))
-            rc = work_consent(k, "consent.supersede", &old, err);
+        int64_t event = old.event;
+        if (!str_eq(old.recipient, taken->recipient) || !str_eq(old.purpose, taken->purpose) ||
+            !take_over(k->w->arena, &old, taken))
+            continue;
+        if (consent_is_dead(&old))
+            list->items[list->count++] = (struct superseded){old.seq, event};
+        else
+            rc = work_consent(k, "consent.supersede", &old, NULL, err);
     }
+    for (size_t i = 0; i < list->count; i++)
+        person_supersede(&k->person, list->items[i].consent, k->w->arena);
     return rc;
 }
 
@@ -112,6 +123,7 @@ int write_answer(struct work *k, struct err *err)
     struct engine_write *w = k->w;
     const struct policy_activity *activity;
     struct consent c = {.seq = -1};
+    struct superseded_list older = {0};
     int rc = check(k, &activity, &c, err);
     if (rc)
         return rc;
@@ -137,10 +149,13 @@ int write_answer(struct work *k, struct err *err)
     c.by_guardian = w->guardian.n > 0;
     rc = work_seal(k, &c, err);
     if (rc == 0)
-        rc = supersede_older(k, &c, err);
+        rc = supersede_older(k, &c, &older, err);
     if (rc == 0)
-        rc = work_consent(k, w->kind == WRITE_GIVE ? "consent.give" : "consent.refuse", &c, err);
+        rc = work_consent(k, w->kind == WRITE_GIVE ? "consent.give" : "consent.refuse", &c, &older,
+                          err);
     w->out = c;
     w->out_seq = c.event;
-    return rc ? rc : work_finish(k, err);
+    if (rc == 0)
+        work_finish(k);
+    return rc;
 }

@@ -97,13 +97,41 @@ void body_consent(const struct consent *c, struct buf *out)
     jw_object_end(&w);
 }
 
+void body_superseded(const struct superseded_list *list, struct buf *body)
+{
+    struct jw w = {.out = body};
+    if (!list->count)
+        return;
+    body->n--; /* the closing brace */
+    buf_cstr(body, ",\"supersedes\":");
+    jw_array_start(&w);
+    for (size_t i = 0; i < list->count; i++) {
+        jw_object_start(&w);
+        jw_int_member(&w, "consent", list->items[i].consent);
+        jw_int_member(&w, "event", list->items[i].event);
+        jw_object_end(&w);
+    }
+    jw_array_end(&w);
+    buf_char(body, '}');
+}
+
+bool body_says(struct str body, struct str of_row)
+{
+    static const struct str more = {",\"supersedes\":[", 15};
+    if (str_eq(body, of_row))
+        return true;
+    struct str same = {of_row.p, of_row.n - 1};
+    return str_starts(body, same) &&
+           str_starts((struct str){body.p + same.n, body.n - same.n}, more);
+}
+
 /* ---- in ---- */
 
 /* A consent's body; only texts and objects that are borrowed from the JSON. */
 struct consent_fields {
     struct str purpose, recipient, status, channel, sealed;
     struct json_names categories, narrowed;
-    const json_t *notice;
+    const json_t *notice, *supersedes;
     int64_t consent, given_at, expires_at;
     bool guardian;
 };
@@ -116,7 +144,7 @@ struct consumer_fields {
     bool restricted, opt_out_signal, no_automated_decision;
 };
 
-enum { SEALED_MAX = 1 << 20, CATEGORIES_MAX = 1000, RESIDENCE_MAX = 8 };
+enum { SEALED_MAX = 1 << 20, CATEGORIES_MAX = 1000, RESIDENCE_MAX = 8, SUPERSEDED_MAX = 1000 };
 
 #define FIELD(type, member, kind, required, min, max)                                              \
     {                                                                                              \
@@ -135,6 +163,11 @@ static const struct json_field consent_table[] = {
     FIELD(consent_fields, given_at, JSON_K_TIME, true, 0, 0),
     FIELD(consent_fields, expires_at, JSON_K_TIME, false, 0, 0),
     FIELD(consent_fields, guardian, JSON_K_BOOL, true, 0, 0),
+    FIELD(consent_fields, supersedes, JSON_K_ARRAY, false, 1, SUPERSEDED_MAX),
+};
+static const struct json_field superseded_table[] = {
+    FIELD(superseded, consent, JSON_K_INT, true, 0, INT64_MAX),
+    FIELD(superseded, event, JSON_K_INT, true, 0, INT64_MAX),
 };
 static const struct json_field notice_table[] = {
     FIELD(notice_fields, id, JSON_K_NAME, true, 0, 0),
@@ -223,4 +256,43 @@ int body_read_consent(struct str body, struct arena *arena, struct consent *out,
     c.by_guardian = f.guardian;
     *out = c;
     return 0;
+}
+
+/* A look before reading JSON: most bodies have none. */
+static bool names_superseded(struct str body)
+{
+    static const char member[] = ",\"supersedes\":[";
+    return memmem(body.p, body.n, member, sizeof member - 1) != NULL;
+}
+
+int body_read_superseded(struct str body, struct arena *arena, struct superseded_list *out,
+                         struct err *err)
+{
+    struct consent_fields f = {0};
+    _cleanup_json json_t *json = NULL;
+    struct err why;
+    size_t i;
+    const json_t *item;
+    *out = (struct superseded_list){0};
+    if (!names_superseded(body))
+        return 0;
+    if (json_read(body, &json, &why) || TAKE(json, consent_table, arena, &f, &why))
+        return damaged(err);
+    out->items = arena_array(arena, json_array_size(f.supersedes), sizeof *out->items);
+    json_array_foreach(f.supersedes, i, item) {
+        struct superseded *s = &out->items[out->count++];
+        if (TAKE(item, superseded_table, arena, s, &why) || s->consent > s->event)
+            return damaged(err);
+    }
+    return 0;
+}
+
+int64_t body_consent_seq(struct str body)
+{
+    static const struct str start = {"{\"consent\":", 11};
+    int64_t seq = -1;
+    if (!str_starts(body, start))
+        return -1;
+    struct str rest = {body.p + start.n, body.n - start.n};
+    return str_to_int(str_cut(&rest, ','), 0, INT64_MAX, &seq) ? seq : -1;
 }

@@ -16,10 +16,12 @@ static int load(struct work *k, struct consent *out, struct err *err)
 
 static int finish(struct work *k, const char *kind, struct consent *c, struct err *err)
 {
-    int rc = work_consent(k, kind, c, err);
+    int rc = work_consent(k, kind, c, NULL, err);
     k->w->out = *c;
     k->w->out_seq = c->event;
-    return rc ? rc : work_finish(k, err);
+    if (rc == 0)
+        work_finish(k);
+    return rc;
 }
 
 static int not_superseded(const struct consent *c, struct err *err)
@@ -258,9 +260,9 @@ static int expire_one(struct work *k, const struct due *due, struct err *err)
     if (c.status != CONSENT_ACTIVE || c.expires_at > k->now)
         return 0;
     c.status = CONSENT_EXPIRED;
-    rc = work_consent(k, "consent.expire", &c, err);
+    rc = work_consent(k, "consent.expire", &c, NULL, err);
     if (rc == 0)
-        rc = work_finish(k, err);
+        work_finish(k);
     k->w->written++;
     return rc;
 }

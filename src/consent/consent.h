@@ -270,7 +270,7 @@ struct consent {
     int64_t given_at, expires_at; /* expires_at TIME_NONE: of a refusal */
     bool by_guardian;
     struct str sealed; /* evidence, guardian and reasons under the consumer's key; may be empty */
-    int64_t event;     /* seq of the last event that changed it */
+    int64_t event;     /* seq of its own last event */
 };
 
 /* A consent's public id: 32 hexadecimal digits that show nothing of shard and seq. */
@@ -280,10 +280,14 @@ bool consent_id_parse(const struct engine *e, struct str id, uint32_t *shard, in
 /* 1 and *out (texts from the arena), or 0. */
 int consent_get(struct engine *e, uint32_t shard, int64_t seq, struct arena *arena,
                 struct consent *out, struct err *err);
-/* A consumer's consents, in order of seq, those with seq > after. */
-int consent_list(struct engine *e, const struct identity_row *consumer, int64_t after,
-                 int64_t limit, struct arena *arena, int (*row)(void *ctx, const struct consent *c),
-                 void *ctx, struct err *err);
+/* A consumer's consents, in order of seq. Those that a later answer took the place of wholly are
+ * read from the ledger, one by one. */
+typedef int consent_row(void *ctx, const struct consent *c);
+int consent_list(struct engine *e, const struct identity_row *consumer, struct arena *arena,
+                 consent_row *row, void *ctx, struct err *err);
+/* Without those. */
+int consent_list_living(struct engine *e, const struct identity_row *consumer, struct arena *arena,
+                        consent_row *row, void *ctx, struct err *err);
 /* {"evidence": ..., "guardian": ..., ...}, opened with the consumer's key, appended; nothing is
  * appended when there is nothing or the consumer was erased. */
 int consent_unseal(struct engine *e, const struct consent *c, struct buf *json, struct err *err);
@@ -339,7 +343,7 @@ int engine_append(struct write_scope *scope, const char *kind, struct str activi
 /* In a write of nobody: from here to scope_leave() it is about the consumer of that cid. 1, or 0
  * where there is none such. When something fails in between, so does the write. */
 int scope_enter(struct write_scope *scope, uint32_t shard, const struct uid *cid, struct err *err);
-int scope_leave(struct write_scope *scope, struct err *err);
+void scope_leave(struct write_scope *scope);
 /* Seals JSON under the key of the scope's consumer, into the scope's arena, as evidence is; and
  * opens it (appended). LOV_ECONFLICT "erased" when there is no key any more. */
 int scope_seal(struct write_scope *scope, struct str json, struct str *out, struct err *err);

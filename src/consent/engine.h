@@ -189,10 +189,12 @@ int work_consumer_of(struct work *k, uint32_t shard, int64_t seq, struct err *er
 /* Appends an event about the consumer and moves the head of their chain. */
 int work_event(struct work *k, const char *kind, struct str activity, struct str body, int64_t *seq,
                struct err *err);
-/* Writes a consent with the event that says so; `kind` "consent.give" ... */
-int work_consent(struct work *k, const char *kind, struct consent *c, struct err *err);
+/* Writes a consent with the event that says so; `kind` "consent.give" ...; instead of those, which
+ * may be NULL. */
+int work_consent(struct work *k, const char *kind, struct consent *c,
+                 const struct superseded_list *instead_of, struct err *err);
 /* After the last event: hands the consumer to the tail. */
-int work_finish(struct work *k, struct err *err);
+void work_finish(struct work *k);
 struct str work_activity(struct work *k, struct str recipient, struct str purpose);
 /* Checks purpose, recipient, categories against the policy in force. */
 int work_check_names(struct work *k, const struct policy_activity **activity, struct err *err);

@@ -56,14 +56,14 @@ int scope_enter(struct write_scope *scope, uint32_t shard, const struct uid *cid
     return 1;
 }
 
-int scope_leave(struct write_scope *scope, struct err *err)
+void scope_leave(struct write_scope *scope)
 {
     struct scope *s = (struct scope *)scope;
-    int rc = s->appended ? work_finish(s->work, err) : 0;
+    if (s->appended)
+        work_finish(s->work);
     /* The index has nothing to take in of one whose events are other modules'. */
     s->work->change->has_who = false;
     scope->who = NULL;
-    return rc;
 }
 
 static struct scope scope_of(struct work *k, bool found)
@@ -104,5 +104,7 @@ int write_other(struct work *k, struct err *err)
     struct scope s = scope_of(k, found == 1);
     s.appended = found == 1 && k->change->attributes; /* consumer.add */
     int rc = w->other(w, &s.scope, err);
-    return rc == 0 && found == 1 && s.appended ? work_finish(k, err) : rc;
+    if (rc == 0 && found == 1 && s.appended)
+        work_finish(k);
+    return rc;
 }

@@ -69,7 +69,7 @@ int write_consumer(struct work *k, struct err *err)
     body_consumer(&k->person.row, &body);
     rc = work_event(k, "consumer.set", (struct str){0}, buf_view(&body), &k->person.row.event, err);
     if (rc == 0)
-        rc = work_finish(k, err);
+        work_finish(k);
     struct engine_change *change = k->change;
     change->attributes = true;
     change->residence = k->person.row.residence;

@@ -60,6 +60,19 @@ static int keep_cid(void *ctx, const struct ledger_event *event)
     return 0;
 }
 
+/* Who changed since the connection was taken has events that it does not see: so another is. */
+static int find_superseded(struct engine *e, const struct person *p, int64_t seq,
+                           struct arena *arena, struct consent *out, struct err *err)
+{
+    struct db *lov;
+    int rc = db_pool_get(e->lov, &lov, err);
+    if (rc)
+        return rc;
+    rc = superseded_find(lov, p, seq, arena, out, err);
+    db_pool_put(e->lov, lov);
+    return rc;
+}
+
 int consent_get(struct engine *e, uint32_t shard, int64_t seq, struct arena *arena,
                 struct consent *out, struct err *err)
 {
@@ -73,36 +86,65 @@ int consent_get(struct engine *e, uint32_t shard, int64_t seq, struct arena *are
     if (rc == 1)
         rc = who.number ? person_read(e->tail, lov, shard, &who.cid, true, arena, &p, err) : 0;
     db_pool_put(e->lov, lov);
-    const struct consent *c = rc == 1 ? person_consent(&p, seq) : NULL;
-    if (!c)
-        return rc < 0 ? rc : 0;
-    *out = *c;
-    as_of_now(out);
-    return 1;
+    if (rc != 1)
+        return rc;
+    const struct consent *c = person_consent(&p, seq);
+    if (c)
+        *out = *c;
+    else
+        rc = find_superseded(e, &p, seq, arena, out, err);
+    if (rc == 1)
+        as_of_now(out);
+    return rc;
 }
 
-int consent_list(struct engine *e, const struct identity_row *consumer, int64_t after,
-                 int64_t limit, struct arena *arena, int (*row)(void *ctx, const struct consent *c),
-                 void *ctx, struct err *err)
+static int each(struct consent *consents, size_t count, consent_row *row, void *ctx)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        as_of_now(&consents[i]);
+        rc = row(ctx, &consents[i]);
+    }
+    return rc;
+}
+
+static int read_living(struct engine *e, const struct identity_row *consumer, struct arena *arena,
+                       struct person *out, struct err *err)
 {
     struct db *lov;
-    struct person p = {0};
+    *out = (struct person){0};
     int rc = db_pool_get_rows(e->lov, &lov, err);
     if (rc)
         return rc;
-    rc = person_read(e->tail, lov, consumer->shard, &consumer->cid, true, arena, &p, err);
+    rc = person_read(e->tail, lov, consumer->shard, &consumer->cid, true, arena, out, err);
     db_pool_put(e->lov, lov);
-    if (rc < 0)
-        return rc;
-    rc = 0;
-    for (size_t i = 0; rc == 0 && limit > 0 && i < p.consent_count; i++) {
-        if (p.consents[i].seq <= after)
-            continue;
-        as_of_now(&p.consents[i]);
-        rc = row(ctx, &p.consents[i]);
-        limit--;
-    }
     return rc;
+}
+
+int consent_list_living(struct engine *e, const struct identity_row *consumer, struct arena *arena,
+                        consent_row *row, void *ctx, struct err *err)
+{
+    struct person p;
+    int rc = read_living(e, consumer, arena, &p, err);
+    return rc < 0 ? rc : each(p.consents, p.consent_count, row, ctx);
+}
+
+int consent_list(struct engine *e, const struct identity_row *consumer, struct arena *arena,
+                 consent_row *row, void *ctx, struct err *err)
+{
+    struct db *lov;
+    struct person p;
+    struct consent *consents = NULL;
+    size_t count = 0;
+    int rc = read_living(e, consumer, arena, &p, err);
+    if (rc != 1)
+        return rc;
+    rc = db_pool_get(e->lov, &lov, err);
+    if (rc)
+        return rc;
+    rc = superseded_list(lov, &p, arena, &consents, &count, err);
+    db_pool_put(e->lov, lov);
+    return rc < 0 ? rc : each(consents, count, row, ctx);
 }
 
 int consent_unseal(struct engine *e, const struct consent *c, struct buf *json, struct err *err)

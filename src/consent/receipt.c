@@ -33,6 +33,13 @@ static int unknown_event(struct err *err)
                       "this consent has no such event: the consumer's history names them");
 }
 
+static int no_receipt(struct err *err)
+{
+    return err_reason(err, LOV_ECONFLICT, "no_receipt",
+                      "a later answer took the consent's place, or part of it: the receipt is that "
+                      "of the later answer, or ask for an earlier event");
+}
+
 static int read_event(struct db *lov, const struct receipt_request *q, struct arena *arena,
                       struct receipt_facts *f, struct err *err)
 {
@@ -53,9 +60,7 @@ static int read_event(struct db *lov, const struct receipt_request *q, struct ar
     f->consent.shard = f->event.shard;
     f->consent.cid = f->event.cid;
     if (!receipt_status(f->event.kind))
-        return err_reason(err, LOV_ECONFLICT, "no_receipt",
-                          "this event only says that a later answer took the consent's place: the "
-                          "receipt is that of the later answer, or ask for an earlier event");
+        return no_receipt(err);
     return 0;
 }
 
@@ -229,6 +234,8 @@ static int find_last(struct engine *e, struct receipt_request *q, struct arena *
     int rc = consent_get(e, q->shard, q->consent, arena, &last, err);
     if (rc == 0)
         return err_reason(err, LOV_ENOTFOUND, "unknown_consent", "there is no such consent");
+    if (rc == 1 && last.status == CONSENT_SUPERSEDED)
+        return no_receipt(err);
     q->event = last.event;
     return rc < 0 ? rc : 0;
 }

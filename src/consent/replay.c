@@ -27,21 +27,11 @@ static int read_applied(struct db *lov, uint32_t shard, int64_t *out, struct err
     return 0;
 }
 
-/* Of many dead consents most are in the tables (person_put); holding them all would take long. */
-static int drop_buried(struct replay *r, struct person *p, const struct consent *c,
-                       struct arena *arena)
-{
-    struct consent row;
-    int rc = row_consent_get(r->lov, c->shard, &c->cid, c->seq, arena, &row, r->err);
-    if (rc == 1 && row.event >= c->event)
-        person_drop_consent(p, c->seq, arena);
-    return rc < 0 ? rc : 0;
-}
-
 static int apply(struct replay *r, const struct ledger_event *event, struct person *p,
                  struct arena *arena)
 {
     struct consent c;
+    struct superseded_list list;
     if (str_is(event->kind, "consumer.add") || str_is(event->kind, "consumer.set")) {
         p->row.event = event->seq;
         return body_read_consumer(event->body, arena, &p->row, r->err);
@@ -49,13 +39,19 @@ static int apply(struct replay *r, const struct ledger_event *event, struct pers
     if (!str_starts(event->kind, STR("consent.")))
         return 0;
     int rc = body_read_consent(event->body, arena, &c, r->err);
+    if (rc == 0)
+        rc = body_read_superseded(event->body, arena, &list, r->err);
     if (rc)
         return rc;
+    for (size_t i = 0; i < list.count; i++)
+        person_supersede(p, list.items[i].consent, arena);
+    if (consent_is_dead(&c)) /* of an older log: it has a row, in another place */
+        person_supersede(p, c.seq, arena);
     c.shard = event->shard;
     c.cid = event->cid;
     c.event = event->seq;
     person_set_consent(p, &c, arena);
-    return consent_is_dead(&c) ? drop_buried(r, p, &c, arena) : 0;
+    return 0;
 }
 
 static int replay_event(void *ctx, const struct ledger_event *event)
@@ -78,7 +74,8 @@ static int replay_event(void *ctx, const struct ledger_event *event)
     if (rc == 0 && !str_is(event->kind, "consumer.add"))
         return 0;
     if (rc == 0)
-        p = (struct person){.row.shard = event->shard, .row.cid = event->cid, .since = event->seq};
+        p = (struct person){
+            .row.shard = event->shard, .row.cid = event->cid, .since = event->seq, .living = true};
     else if (p.row.last_event >= event->seq)
         return 0;
     p.row.last_event = event->seq;

@@ -100,35 +100,17 @@ int row_consent_read(struct db_stmt *s, struct arena *arena, struct consent *out
     return 0;
 }
 
-int row_consent_get(struct db *lov, uint32_t shard, const struct uid *cid, int64_t seq,
-                    struct arena *arena, struct consent *out, struct err *err)
-{
-    static const char sql[] =
-        "select " CONSENT_COLUMNS " from consent where shard = $1 and cid = $2 and "
-        "past in (0, 1) and seq = $3";
-    struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, shard);
-    db_bind_blob(s, 2, uid_str(cid));
-    db_bind_int(s, 3, seq);
-    int rc = db_step(s, err);
-    if (rc != 1)
-        return rc;
-    rc = row_consent_read(s, arena, out, err);
-    db_done(s);
-    return rc ? rc : 1;
-}
-
-int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool living,
+int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool past,
                  struct arena *arena, struct consent **out, size_t *count, struct err *err)
 {
     static const char sql[] = "select " CONSENT_COLUMNS " from consent where shard = $1 and "
-                              "cid = $2 and past <= $3 order by seq";
+                              "cid = $2 and past = $3 order by seq";
     struct consent *consents = NULL;
     size_t n = 0;
     struct db_stmt *s = db_use(lov, sql);
     db_bind_int(s, 1, shard);
     db_bind_blob(s, 2, uid_str(cid));
-    db_bind_int(s, 3, living ? 0 : 1);
+    db_bind_int(s, 3, past);
     int rc;
     while ((rc = db_step(s, err)) == 1) {
         consents = consents_grow(arena, consents, n);
@@ -145,19 +127,19 @@ int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool liv
     return rc;
 }
 
-/* It has become one of the past: where it stood among the others it stands no more. */
-static int leave_the_living(struct db *lov, const struct consent *c, struct err *err)
+int row_consent_drop(struct db *lov, uint32_t shard, const struct uid *cid, int64_t seq,
+                     struct err *err)
 {
     static const char sql[] =
         "delete from consent where shard = $1 and cid = $2 and past = 0 and seq = $3";
     struct db_stmt *s = db_use(lov, sql);
-    db_bind_int(s, 1, c->shard);
-    db_bind_blob(s, 2, uid_str(&c->cid));
-    db_bind_int(s, 3, c->seq);
+    db_bind_int(s, 1, shard);
+    db_bind_blob(s, 2, uid_str(cid));
+    db_bind_int(s, 3, seq);
     return db_run(s, err);
 }
 
-int row_consent_put(struct db *lov, const struct consent *c, bool stood, struct err *err)
+int row_consent_put(struct db *lov, const struct consent *c, struct err *err)
 {
     static const char sql[] =
         "insert into consent (" CONSENT_COLUMNS ", past) values ($1, $2, $3, $4, $5, $6, $7, $8, "
@@ -170,10 +152,6 @@ int row_consent_put(struct db *lov, const struct consent *c, bool stood, struct 
         "expires_at = excluded.expires_at, guardian = excluded.guardian, "
         "sealed = excluded.sealed, event = excluded.event";
     _cleanup_buf struct buf categories = {0}, narrowed = {0};
-    bool past = consent_is_dead(c);
-    int rc = past && stood ? leave_the_living(lov, c, err) : 0;
-    if (rc)
-        return rc;
     buf_join(&categories, c->categories, c->category_count, ',');
     buf_join(&narrowed, c->narrowed, c->narrowed_count, ',');
     struct db_stmt *s = db_use(lov, sql);
@@ -198,7 +176,7 @@ int row_consent_put(struct db *lov, const struct consent *c, bool stood, struct 
     db_bind_int(s, 16, c->by_guardian);
     db_bind_blob(s, 17, c->sealed.n ? c->sealed : (struct str){0});
     db_bind_int(s, 18, c->event);
-    db_bind_int(s, 19, past);
+    db_bind_int(s, 19, consent_is_dead(c));
     return db_run(s, err);
 }
 

@@ -31,13 +31,29 @@ struct person {
     bool living;   /* all consents are here that can still change */
     bool swept;    /* the tables may have earlier rows of what came since */
     size_t consent_count;
-    struct consent *consents; /* those, and dead ones that are not in the tables; by seq */
+    struct consent *consents; /* those, by seq; and dead ones of older logs, without a row yet */
+    size_t gone_count;
+    int64_t *gone; /* seqs of consents that were superseded: the tables may still have them */
+};
+
+/* What the body of an answer says of a consent that it took the place of, wholly: no event of its
+ * own does, and it has no row. `event` is the last that changed it. */
+struct superseded {
+    int64_t consent, event;
+};
+struct superseded_list {
+    struct superseded *items;
+    size_t count;
 };
 
 /* ---- bodies of events ---- */
 
 void body_consumer(const struct consumer_row *row, struct buf *out);
 void body_consent(const struct consent *c, struct buf *out);
+/* Adds to the body of a consent what it took the place of, where that is anything. */
+void body_superseded(const struct superseded_list *list, struct buf *body);
+/* Does the body of an event say what the row's says? */
+bool body_says(struct str body, struct str of_row);
 /* Of "consumer.erase": a keyed hash of the id is kept. */
 struct str body_erasure(bool suppressed);
 bool body_is_suppressed(struct str body);
@@ -48,6 +64,10 @@ void body_sealed(struct jw *w, struct str sealed);
 int body_read_consumer(struct str body, struct arena *arena, struct consumer_row *out,
                        struct err *err);
 int body_read_consent(struct str body, struct arena *arena, struct consent *out, struct err *err);
+int body_read_superseded(struct str body, struct arena *arena, struct superseded_list *out,
+                         struct err *err);
+/* The seq of the consent that a consent's body speaks of, or -1. */
+int64_t body_consent_seq(struct str body);
 bool consent_status_parse(struct str text, enum consent_status *out);
 struct str *names_copy(struct arena *arena, const struct str *names, size_t count);
 bool names_have(const struct str *names, size_t count, struct str name);
@@ -58,16 +78,13 @@ bool names_have(const struct str *names, size_t count, struct str name);
 int row_consumer_get(struct db *lov, uint32_t shard, const struct uid *cid, struct arena *arena,
                      struct consumer_row *out, struct err *err);
 int row_consumer_put(struct db *lov, const struct consumer_row *row, struct err *err);
-int row_consent_get(struct db *lov, uint32_t shard, const struct uid *cid, int64_t seq,
-                    struct arena *arena, struct consent *out, struct err *err);
-/* A consumer's consents, in order of seq; only those that can still change where `living`. */
-int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool living,
+/* A consumer's consents, in order of seq: the living ones, or (`past`) the dead. */
+int row_consents(struct db *lov, uint32_t shard, const struct uid *cid, bool past,
                  struct arena *arena, struct consent **out, size_t *count, struct err *err);
-/* `stood`: it may be in the table as one that is not superseded. */
-int row_consent_put(struct db *lov, const struct consent *c, bool stood, struct err *err);
-/* The same with one of the person's. */
-int person_put_row(struct db *lov, const struct person *p, const struct consent *c,
-                   struct err *err);
+int row_consent_put(struct db *lov, const struct consent *c, struct err *err);
+/* Takes away the row of a consent that was superseded, if there is one. */
+int row_consent_drop(struct db *lov, uint32_t shard, const struct uid *cid, int64_t seq,
+                     struct err *err);
 /* Deletes what any module keeps of the consumer: each table of theirs is named here. */
 int rows_erase(struct db *lov, uint32_t shard, const struct uid *cid, struct err *err);
 /* The columns of consent, in the order that row_consent_read expects. */
@@ -83,14 +100,17 @@ struct consent *consents_grow(struct arena *arena, struct consent *consents, siz
 
 /* ---- persons ---- */
 
-/* Superseded, with nothing that a later answer could still take from it: it never changes again, so
- * it need not be held once its row is written. There may be thousands of them. */
+/* Superseded, with nothing that a later answer could still take from it: it never changes again.
+ * It has a row (and an event) only where it was recorded before answers named what they took the
+ * place of; superseded.c finds the others. */
 bool consent_is_dead(const struct consent *c);
 /* NULL where it is not held. */
 struct consent *person_consent(const struct person *p, int64_t seq);
 /* Adds the consent, or puts it in the place of the one with its seq. */
 void person_set_consent(struct person *p, const struct consent *c, struct arena *arena);
-void person_drop_consent(struct person *p, int64_t seq, struct arena *arena);
+/* The consent stands no more. */
+void person_supersede(struct person *p, int64_t seq, struct arena *arena);
+bool person_is_gone(const struct person *p, int64_t seq);
 
 /* ---- the tail ---- */
 
@@ -136,10 +156,6 @@ bool tail_swept(const struct tail *t);
 int tail_flush(struct tail *t, struct db *lov, struct err *err);
 /* How many persons the batch under way has put. */
 size_t tail_batch(const struct tail *t);
-/* Notes that the batch under way has written a row that a sweep would have: it is made of events,
- * as those are, and after a crash it is made of them again. How many it has. */
-void tail_bury(struct tail *t, int64_t rows);
-int64_t tail_buried(const struct tail *t);
 
 /* Any thread. True and a copy in the arena, as last committed; false: not held, ask the tables. */
 bool tail_read(struct tail *t, const struct uid *cid, struct arena *arena, struct person *out);
@@ -150,15 +166,21 @@ bool tail_read(struct tail *t, const struct uid *cid, struct arena *arena, struc
  * event. */
 int person_take(struct tail *t, struct db *lov, uint32_t shard, const struct uid *cid, bool living,
                 int64_t next, struct arena *arena, struct person *out, struct err *err);
-/* Hands the person to the tail; dead consents beyond a few are written to the tables at once. */
-int person_put(struct tail *t, struct db *lov, struct person *p, struct arena *arena,
-               struct err *err);
-/* A consent of a person that was taken: 1 and *out, or 0. */
+/* A consent of a person that was taken with the living ones: 1 and *out, or 0. */
 int person_find_consent(const struct person *p, struct db *lov, int64_t seq, struct arena *arena,
                         struct consent *out, struct err *err);
-/* Any thread. With every consent where `all`. */
-int person_read(struct tail *t, struct db *lov, uint32_t shard, const struct uid *cid, bool all,
+/* Any thread. With the living consents where `living`. */
+int person_read(struct tail *t, struct db *lov, uint32_t shard, const struct uid *cid, bool living,
                 struct arena *arena, struct person *out, struct err *err);
+
+/* ---- consents that others took the place of ---- */
+
+/* Those that never change any more, of a person with the living ones: in order of seq. */
+int superseded_list(struct db *lov, const struct person *p, struct arena *arena,
+                    struct consent **out, size_t *count, struct err *err);
+/* One of them: 1 and *out, or 0. */
+int superseded_find(struct db *lov, const struct person *p, int64_t seq, struct arena *arena,
+                    struct consent *out, struct err *err);
 
 /* Holds in the tail what the ledger says and the tables of the shard do not; committed. */
 int tail_replay(struct tail *t, struct db *lov, uint32_t shard, struct err *err);

@@ -28,7 +28,6 @@ struct tail {
     struct map settled, batch;
     struct held *replaced; /* by the batch under way */
     struct held *old;      /* by the one before it */
-    int64_t buried;        /* rows that the batch under way wrote ahead of a sweep */
     size_t bytes;          /* of settled */
     int64_t since, latest; /* of settled */
     /* The sweep: cids in order; those before `next` are written, those from `begun` on by the
@@ -170,6 +169,10 @@ static struct person pack_person(struct packing *arrays, struct packing *texts,
         if (copy.consents)
             copy.consents[i] = c;
     }
+    copy.gone = arrays->at ? (int64_t *)(void *)(arrays->at + arrays->n) : NULL;
+    if (copy.gone && p->gone_count)
+        memcpy(copy.gone, p->gone, p->gone_count * sizeof *p->gone);
+    arrays->n += p->gone_count * sizeof *p->gone;
     return copy;
 }
 
@@ -263,7 +266,10 @@ bool tail_take(const struct tail *t, const struct uid *cid, struct person *out)
     if (!h)
         return false;
     *out = h->person;
-    out->swept |= h->written;
+    if (h->written) {
+        out->swept = true;
+        out->gone_count = 0;
+    }
     return true;
 }
 
@@ -303,7 +309,6 @@ static void settle(struct tail *t, struct held *h, int64_t now)
 
 void tail_commit(struct tail *t, int64_t now)
 {
-    t->buried = 0;
     free_list(&t->old);
     pthread_mutex_lock(&t->lock);
     for (size_t i = 0; t->batch.count && i < t->batch.cap; i++)
@@ -335,7 +340,6 @@ void tail_stored(struct tail *t, int64_t now)
 
 void tail_roll_back(struct tail *t)
 {
-    t->buried = 0;
     for (size_t i = 0; t->batch.count && i < t->batch.cap; i++)
         replace(t, t->batch.slots[i]);
     map_empty(&t->batch);
@@ -398,9 +402,11 @@ bool tail_sweeping(const struct tail *t)
 static int write_person(struct db *lov, const struct person *p, struct err *err)
 {
     int rc = row_consumer_put(lov, &p->row, err);
+    for (size_t i = 0; rc == 0 && i < p->gone_count; i++)
+        rc = row_consent_drop(lov, p->row.shard, &p->row.cid, p->gone[i], err);
     for (size_t i = 0; rc == 0 && i < p->consent_count; i++)
         if (p->consents[i].event >= p->since)
-            rc = person_put_row(lov, p, &p->consents[i], err);
+            rc = row_consent_put(lov, &p->consents[i], err);
     return rc;
 }
 
@@ -448,16 +454,6 @@ int tail_flush(struct tail *t, struct db *lov, struct err *err)
         replace(t, map_remove(&t->batch, &all[i]->person.row.cid));
     free(all);
     return rc;
-}
-
-void tail_bury(struct tail *t, int64_t rows)
-{
-    t->buried += rows;
-}
-
-int64_t tail_buried(const struct tail *t)
-{
-    return t->buried;
 }
 
 size_t tail_batch(const struct tail *t)

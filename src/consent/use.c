@@ -96,5 +96,7 @@ int write_access(struct work *k, struct err *err)
     rc = work_event(k, w->decision.permit ? "access" : "access.denied",
                     work_activity(k, w->question.recipient, w->question.purpose), buf_view(&body),
                     &w->out_seq, err);
-    return rc || found == 0 ? rc : work_finish(k, err);
+    if (rc == 0 && found)
+        work_finish(k);
+    return rc;
 }

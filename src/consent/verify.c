@@ -63,7 +63,7 @@ struct expected {
 static int compare_event(void *ctx, const struct ledger_event *event)
 {
     struct expected *x = ctx;
-    x->same = str_starts(event->kind, x->kind_prefix) && str_eq(event->body, x->body) &&
+    x->same = str_starts(event->kind, x->kind_prefix) && body_says(event->body, x->body) &&
               event->has_cid && memcmp(event->cid.b, x->cid->b, sizeof x->cid->b) == 0;
     return 0;
 }
@@ -189,6 +189,8 @@ static int row_known(struct checking *c, const char *sql, struct str cid, int64_
         *out = (struct known){seq < 0 ? p->row.event : consent->event, p->row.last_event};
         return 1;
     }
+    if (p && person_is_gone(p, seq))
+        return 0;
     struct db_stmt *s = db_use(c->lov, sql);
     db_bind_int(s, 1, c->shard);
     db_bind_blob(s, 2, cid);
@@ -202,22 +204,13 @@ static int row_known(struct checking *c, const char *sql, struct str cid, int64_
     return rc;
 }
 
-/* The seq of the consent that an event's body speaks of: its first member. */
-static int64_t consent_of(struct str body)
-{
-    static const struct str start = {"{\"consent\":", 11};
-    int64_t seq = -1;
-    if (!str_starts(body, start))
-        return -1;
-    struct str rest = {body.p + start.n, body.n - start.n};
-    return str_to_int(str_cut(&rest, ','), 0, INT64_MAX, &seq) ? seq : -1;
-}
-
-/* Consumers that were added and are not there any more must be those that were erased. Both are
- * summed up, so that no list is needed: the end of a cid is random, added once and erased once. */
-struct gone {
+/* Consumers that were added and are not there any more must be those that were erased, and consents
+ * without a row those that an answer names as superseded. All are summed up, so that no list is
+ * needed: the end of a cid is random, added once and erased once. */
+struct sums {
     uint64_t missing, erased;
     int64_t first_missing;
+    uint64_t rowless, superseded; /* consents */
 };
 
 /* The head of the chain of events is what a history begins with: moved back, it would hide some. */
@@ -228,7 +221,7 @@ static void check_chain(struct checking *c, int64_t seq, const struct known *con
 }
 
 static int check_consumer_event(struct checking *c, const struct ledger_event *event,
-                                struct gone *gone)
+                                struct sums *sums)
 {
     struct str kind = event->kind, cid = uid_str(&event->cid);
     struct known known = {-1, -1};
@@ -239,15 +232,15 @@ static int check_consumer_event(struct checking *c, const struct ledger_event *e
     if (rc < 0)
         return rc;
     if (str_is(kind, "consumer.erase")) {
-        gone->erased += sum;
+        sums->erased += sum;
         if (rc == 1)
             verify_wrong(c, seq, "the consumer whom this event erased is still there");
         return 0;
     }
     if (rc == 0 && str_is(kind, "consumer.add")) {
-        gone->missing += sum;
-        if (gone->first_missing < 0)
-            gone->first_missing = seq;
+        sums->missing += sum;
+        if (sums->first_missing < 0)
+            sums->first_missing = seq;
     }
     if (rc == 1 && known.event < seq)
         verify_wrong(c, seq, "the consumer's row is older than this event");
@@ -256,45 +249,125 @@ static int check_consumer_event(struct checking *c, const struct ledger_event *e
     return 0;
 }
 
-static int check_other_event(struct checking *c, const struct ledger_event *event)
+static const char select_consent[] =
+    "select event, event from consent where shard = $1 and cid = $2 and past in (0, 1) and seq = $3";
+
+/* So that different seqs do not add up to the same (splitmix64's finalizer). */
+static uint64_t mix(int64_t seq)
 {
-    static const char consent[] =
-        "select event, event from consent where shard = $1 and cid = $2 and "
-        "past in (0, 1) and seq = $3";
-    struct str cid = uid_str(&event->cid);
-    int64_t seq = event->seq;
-    struct known row = {-1, -1}, consumer = {-1, -1};
-    bool of_consent = str_starts(event->kind, STR("consent."));
-    int rc = of_consent ? row_known(c, consent, cid, consent_of(event->body), &row) : 0;
-    if (rc == 1 && row.event < seq)
-        verify_wrong(c, seq, "the consent's row is older than this event");
-    bool has_row = rc == 1;
-    if (rc >= 0 && !c->out->wrong)
-        rc = row_known(c, select_consumer, cid, -1, &consumer);
-    if (rc == 1 && of_consent && !has_row)
-        verify_wrong(c, seq, "the consent of this event has no row");
-    else if (rc == 1 && !c->out->wrong)
-        check_chain(c, seq, &consumer);
+    uint64_t x = (uint64_t)seq + 0x9e3779b97f4a7c15;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    return x ^ (x >> 31);
+}
+
+static int check_superseded(struct checking *c, const struct ledger_event *event, struct sums *sums)
+{
+    _cleanup_arena struct arena arena = {0};
+    struct superseded_list list;
+    struct known row;
+    int rc = body_read_superseded(event->body, &arena, &list, c->err);
+    for (size_t i = 0; rc == 0 && i < list.count; i++) {
+        sums->superseded += mix(list.items[i].consent);
+        rc = row_known(c, select_consent, uid_str(&event->cid), list.items[i].consent, &row);
+        if (rc == 1)
+            verify_wrong(c, event->seq, "a consent whose place this event took is still there");
+    }
     return rc < 0 ? rc : 0;
 }
 
-/* Each event against the state: rows that were put back to an earlier event, or taken away. */
-static int check_said(struct checking *c, const struct ledger_event *event, void *gone)
+/* 1 and *consumer where they are there. */
+static int check_head_of(struct checking *c, const struct ledger_event *event,
+                         struct known *consumer)
 {
+    int rc = row_known(c, select_consumer, uid_str(&event->cid), -1, consumer);
+    if (rc == 1)
+        check_chain(c, event->seq, consumer);
+    return rc;
+}
+
+static int check_consent_event(struct checking *c, const struct ledger_event *event,
+                               struct sums *sums)
+{
+    struct known row = {-1, -1}, consumer;
+    int64_t seq = event->seq, consent = body_consent_seq(event->body);
+    int has_row = row_known(c, select_consent, uid_str(&event->cid), consent, &row);
+    if (has_row == 1 && row.event < seq)
+        verify_wrong(c, seq, "the consent's row is older than this event");
+    int rc = has_row < 0 ? has_row : check_head_of(c, event, &consumer);
+    if (rc == 1 && has_row == 0 && consent == seq)
+        sums->rowless += mix(seq);
+    return rc == 1 ? check_superseded(c, event, sums) : rc;
+}
+
+/* Each event against the state: rows that were put back to an earlier event, or taken away. */
+static int check_said(struct checking *c, const struct ledger_event *event, void *sums)
+{
+    struct known consumer;
     if (!event->has_cid)
         return 0;
     if (str_starts(event->kind, STR("consumer.")))
-        return check_consumer_event(c, event, gone);
-    return check_other_event(c, event);
+        return check_consumer_event(c, event, sums);
+    if (str_starts(event->kind, STR("consent.")))
+        return check_consent_event(c, event, sums);
+    int rc = check_head_of(c, event, &consumer);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- which consent has lost its row ---- */
+
+struct named {
+    int64_t seq;
+    struct err *err;
+};
+
+/* 1: the event names it. */
+static int is_named(void *ctx, const struct ledger_event *event)
+{
+    const struct named *n = ctx;
+    _cleanup_arena struct arena arena = {0};
+    struct superseded_list list;
+    if (!str_starts(event->kind, STR("consent.")))
+        return 0;
+    int rc = body_read_superseded(event->body, &arena, &list, n->err);
+    for (size_t i = 0; rc == 0 && i < list.count; i++)
+        rc = list.items[i].consent == n->seq;
+    return rc;
+}
+
+static int find_lost(struct checking *c, const struct ledger_event *event, void *ctx)
+{
+    (void)ctx;
+    struct known row, consumer;
+    struct str cid = uid_str(&event->cid);
+    struct named named = {event->seq, c->err};
+    if (!event->has_cid || !str_starts(event->kind, STR("consent.")) ||
+        body_consent_seq(event->body) != event->seq)
+        return 0;
+    int rc = row_known(c, select_consumer, cid, -1, &consumer);
+    if (rc == 1)
+        rc = row_known(c, select_consent, cid, event->seq, &row) == 0;
+    if (rc != 1)
+        return rc;
+    rc = ledger_history(c->lov, c->shard, consumer.last_event, event->seq, INT64_MAX, is_named,
+                        &named, c->err);
+    if (rc == 0)
+        verify_wrong(c, event->seq, "the consent of this event has no row");
+    return rc < 0 ? rc : 0;
 }
 
 static int check_events(struct checking *c)
 {
-    struct gone gone = {.first_missing = -1};
-    int rc = verify_events(c, check_said, &gone);
-    if (rc == 0 && !c->out->wrong && gone.missing != gone.erased)
-        verify_wrong(c, gone.first_missing < 0 ? 0 : gone.first_missing,
+    struct sums sums = {.first_missing = -1};
+    int rc = verify_events(c, check_said, &sums);
+    if (rc == 0 && !c->out->wrong && sums.missing != sums.erased)
+        verify_wrong(c, sums.first_missing < 0 ? 0 : sums.first_missing,
                      "a consumer's row is missing though no event erased them");
+    if (rc || c->out->wrong || sums.rowless == sums.superseded)
+        return rc;
+    rc = verify_events(c, find_lost, NULL);
+    if (rc == 0 && !c->out->wrong)
+        verify_wrong(c, 0, "answers name consents that are not there");
     return rc;
 }
 

@@ -147,7 +147,8 @@ int work_event(struct work *k, const char *kind, struct str activity, struct str
     return 0;
 }
 
-int work_consent(struct work *k, const char *kind, struct consent *c, struct err *err)
+int work_consent(struct work *k, const char *kind, struct consent *c,
+                 const struct superseded_list *instead_of, struct err *err)
 {
     _cleanup_buf struct buf body = {0};
     int64_t seq = ledger_next(k->e->ledger, c->shard);
@@ -155,6 +156,8 @@ int work_consent(struct work *k, const char *kind, struct consent *c, struct err
         c->seq = seq;
     c->event = seq;
     body_consent(c, &body);
+    if (instead_of)
+        body_superseded(instead_of, &body);
     int rc =
         work_event(k, kind, work_activity(k, c->recipient, c->purpose), buf_view(&body), &seq, err);
     if (rc)
@@ -169,9 +172,9 @@ int work_consent(struct work *k, const char *kind, struct consent *c, struct err
     return 0;
 }
 
-int work_finish(struct work *k, struct err *err)
+void work_finish(struct work *k)
 {
-    return person_put(k->e->tail, k->lov, &k->person, k->w->arena, err);
+    tail_put(k->e->tail, &k->person);
 }
 
 /* ---- checks ---- */

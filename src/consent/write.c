@@ -174,7 +174,7 @@ static int64_t batch_journal(void *ctx, struct buf *payload)
     if (e->bulk)
         return -1;
     buf_str(payload, buf_view(&e->keys));
-    return e->key_count + tail_buried(e->tail) + ledger.journal(ledger.ctx, payload);
+    return e->key_count + ledger.journal(ledger.ctx, payload);
 }
 
 static void batch_stored(void *ctx)

@@ -22,10 +22,12 @@ static void set_own_ids(struct engine *e, const struct ledger_event *event, json
 static void set_ids(struct engine *e, const struct ledger_event *event, json_t *body)
 {
     size_t i;
-    json_t *record;
+    json_t *record, *consent;
     set_own_ids(e, event, body);
     json_array_foreach(json_object_get(body, "records"), i, record)
         set_own_ids(e, event, record);
+    json_array_foreach(json_object_get(body, "supersedes"), i, consent)
+        set_own_ids(e, event, consent);
 }
 
 /* Replaces "sealed" by what is in it, where the caller may see that. */

@@ -106,7 +106,7 @@ static int count_all(struct engine *e, struct db *lov, const struct consumer *wh
 {
     int rc = ledger_back(lov, who->who.shard, who->last_event, MOST_EVENTS, see_event, c, err);
     if (rc >= 0)
-        rc = consent_list(e, &who->who, -1, INT64_MAX, c->arena, see_consent, c, err);
+        rc = consent_list_living(e, &who->who, c->arena, see_consent, c, err);
     return rc < 0 ? rc : 0;
 }
 

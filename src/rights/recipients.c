@@ -50,7 +50,7 @@ int request_recipients(struct engine *e, const struct consumer *who, struct aren
 {
     struct finding f = {.arena = arena, .all.seen = who->last_event};
     struct db *db;
-    int rc = consent_list(e, &who->who, -1, INT64_MAX, arena, see_consent, &f, err);
+    int rc = consent_list_living(e, &who->who, arena, see_consent, &f, err);
     if (rc == 0)
         rc = db_pool_get(engine_lov(e), &db, err);
     if (rc)

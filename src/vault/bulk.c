@@ -269,7 +269,7 @@ static int change_all(struct write_scope *scope, const struct vault_bulk *b,
         if (rc == 1)
             rc = b->remove ? drop(scope, b, &items[i], n, err) : amend(scope, b, &items[i], n, err);
         if (rc == 0)
-            rc = scope_leave(scope, err);
+            scope_leave(scope);
     }
     return rc;
 }

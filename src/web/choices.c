@@ -61,12 +61,11 @@ static void decide_choice(struct visit *v, struct choice *c)
 
 int choices_of(struct visit *v, struct choice **out, size_t *count, struct err *err)
 {
-    enum { MOST = 1000 };
     struct answers answers = {.arena = v->arena};
     *count = 0;
     if (!v->policy)
         return err_reason(err, LOV_EUNAVAILABLE, "no_policy", "no policy is in force");
-    int rc = consent_list(v->engine, &v->who.who, -1, MOST, v->arena, keep_consent, &answers, err);
+    int rc = consent_list_living(v->engine, &v->who.who, v->arena, keep_consent, &answers, err);
     if (rc < 0)
         return rc;
     const struct policy *p = v->policy;

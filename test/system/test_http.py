@@ -160,6 +160,26 @@ def test_a_history_is_complete_before_and_after_a_withdrawal(server):
     assert all(i["consent"] == given["id"] for i in history["items"][1:])
 
 
+def test_a_history_tells_which_answer_took_the_place_of_which(server):
+    both = server.give(consumer="often", categories=["purchases", "profile"]).json()["id"]
+    one = server.give(consumer="often", categories=["profile"]).json()["id"]
+    last = server.give(consumer="often", categories=["purchases", "profile"]).json()["id"]
+    history = server.admin.get(server.url + "/v1/consumers/often/history", timeout=20).json()["items"]
+    assert [(i["kind"], i["consent"]) for i in history[1:]] == [
+        ("consent.give", both), ("consent.supersede", both), ("consent.give", one), ("consent.give", last)]
+    assert history[-1]["supersedes"] == [
+        {"consent": both, "event": history[2]["seq"]}, {"consent": one, "event": history[3]["seq"]}]
+    assert not any("supersedes" in i for i in history[:-1])
+    listed = server.admin.get(server.url + "/v1/consumers/often/consents", timeout=20).json()["items"]
+    assert [(i["id"], i["status"], i["categories"]) for i in listed] == [
+        (both, "superseded", ["purchases"]), (one, "superseded", ["profile"]),
+        (last, "active", ["purchases", "profile"])]
+    for item in listed:
+        assert server.admin.get(server.url + "/v1/consents/" + item["id"], timeout=20).json() == item
+        gone = server.admin.post(server.url + "/v1/consents/" + item["id"] + "/withdraw", timeout=20)
+        assert gone.status_code == (200 if item["id"] == last else 409)
+
+
 def test_a_recorded_use_is_in_the_ledger_before_the_answer(server):
     asked = {**question(), "context": {"record": True}}
     answer = server.marketing.post(server.url + "/access/v1/evaluation", json=asked, timeout=20)

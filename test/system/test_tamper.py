@@ -1,6 +1,7 @@
 """Somebody changes lov.db behind Lov's back: `lov log verify` says so, names the event, and ends with 1.
 One value at a time, of an installation that is stopped."""
 
+import datetime
 import hashlib
 import json
 import os
@@ -27,6 +28,8 @@ def kept(demo, tmp_path_factory):  # noqa: F811
     server.admin.post(server.url + "/access/v1/evaluation", timeout=20,
                       json={**question(), "context": {"record": True}})
     server.give(consumer="to-erase")
+    for _ in range(3):
+        server.give(consumer="thrice")
     server.admin.post(server.url + "/v1/consumers/to-erase/erase", timeout=20)
     key = server.admin.post(server.url + "/v1/keys", json={"staff": "support"}, timeout=20).json()
     server.admin.delete(server.url + "/v1/keys/" + key["id"], timeout=20)
@@ -211,9 +214,27 @@ def test_a_changed_consent_is_named(folder, wrong):
 
 
 def test_a_deleted_consent_is_named(folder):
-    seq = last(folder, "consent.withdraw")
+    seq, body = ask(folder, "select seq, body from event where kind = 'consent.withdraw'")
     change(folder, f"delete from consent where event = {seq}")
-    named(folder)
+    assert named(folder) == json.loads(body)["consent"]
+
+
+def ms(text):
+    return round(datetime.datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def test_a_consent_is_not_brought_back_that_an_answer_took_the_place_of(folder):
+    """With the very words that were recorded when it was given."""
+    taker, body = ask(folder, "select seq, body from event where body like '%\"supersedes\"%' order by seq")
+    taken = json.loads(body)["supersedes"]
+    assert len(taken) == 1 and taken[0]["consent"] == taken[0]["event"] < taker
+    newest, = ask(folder, "select max(seq) from event where body like '%\"supersedes\"%'")
+    assert newest > taker
+    was = taken[0]["event"]
+    given = json.loads(ask(folder, "select body from event where seq = ?", was)[0])
+    change(folder, ("update consent set seq = ?, event = ?, given_at = ?, expires_at = ? where seq = ?", was, was,
+                    ms(given["given_at"]), ms(given["expires_at"]), newest))
+    assert named(folder) == taker
 
 
 @pytest.mark.parametrize("wrong", ["restricted = 0", "residence = 'US-CA'", "opt_out_signal = 1",

@@ -217,6 +217,27 @@ static struct str *random_names(struct arena *arena, size_t *count)
     return names;
 }
 
+/* Adds the names of so many others to the body, which says what the row's says all the same. */
+static void check_superseded(struct buf *body, struct str of_row, size_t count, struct arena *arena)
+{
+    struct superseded items[4];
+    struct superseded_list list = {items, count}, back;
+    struct consent c;
+    struct err err = {0};
+    for (size_t i = 0; i < count; i++)
+        items[i] = (struct superseded){(int64_t)i, (int64_t)(i + seed_below(&seed, 1u << 30))};
+    body_superseded(&list, body);
+    assert_int_equal(body->n == of_row.n, count == 0);
+    assert_true(body_says(buf_view(body), of_row));
+    assert_false(body_says(of_row, (struct str){of_row.p, of_row.n - 1}));
+    assert_int_equal(body_read_consent(buf_view(body), arena, &c, &err), 0);
+    assert_int_equal(body_consent_seq(buf_view(body)), c.seq);
+    assert_int_equal(body_read_superseded(buf_view(body), arena, &back, &err), 0);
+    assert_int_equal(back.count, count);
+    if (count)
+        assert_memory_equal(back.items, items, count * sizeof *items);
+}
+
 static void test_a_body_says_all_that_the_row_says(void **state)
 {
     (void)state;
@@ -246,6 +267,7 @@ static void test_a_body_says_all_that_the_row_says(void **state)
         assert_int_equal(body_read_consent(buf_view(&body), &arena, &back, &err), 0);
         body_consent(&back, &again);
         assert_true(str_eq(buf_view(&body), buf_view(&again)));
+        check_superseded(&body, buf_view(&again), (size_t)i % 4, &arena);
         body.p[seed_below(&seed, body.n)] ^= 0x11;
         if (body_read_consent(buf_view(&body), &arena, &back, &err) != 0)
             assert_int_equal(err.code, LOV_ECORRUPT);
@@ -304,7 +326,7 @@ static void write_until_killed(const char *dir, int acknowledged)
     /* Long enough for a crowd to wait, so that a kill falls among them. */
     static const struct sweep_limits slowly = {5, SIZE_MAX, 1, 1, 0};
     struct engine *e = open_with(dir, &slowly);
-    /* Five have so many answers that most are in the tables before a sweep. */
+    /* Five: nearly every answer takes the place of one. */
     int consumers = seed_below(&seed, 2) ? 200 : 5;
     for (;;) {
         _cleanup_arena struct arena arena = {0};
@@ -416,80 +438,167 @@ static int64_t number(struct db *db, const char *sql)
     return n;
 }
 
-/* What an answer costs does not grow with how many were given before: reading those that may still
- * matter reads no others. */
-static void test_what_was_superseded_stands_apart(void **state)
+static int list_into(void *ctx, const struct consent *c)
+{
+    struct person *all = ctx;
+    all->consents[all->consent_count++] = *c;
+    return 0;
+}
+
+/* An answer leaves one row, however many it took the place of; those are found by what it says. */
+static void test_what_was_superseded_has_no_row(void **state)
 {
     (void)state;
     enum { ANSWERS = 40 };
-    static const char living[] = "select count(*) from consent where past = 0";
-    static const char past[] = "select count(*) from consent where past = 1";
+    static const char rows[] = "select count(*) from consent";
     static const struct sweep_limits at_once = {0, 0, 4, 256, 0};
     struct err err = {0};
     char dir[] = "/tmp/lov-tail-XXXXXX", command[64];
+    struct consent consents[2 * ANSWERS];
     struct db *lov;
     assert_non_null(mkdtemp(dir));
     assert_int_equal(engine_init(dir, &err), 0);
-    for (int round = 0; round < 2; round++) {
+    for (int round = 1; round <= 2; round++) {
+        _cleanup_arena struct arena arena = {0};
+        struct person all = {.consents = consents};
+        struct identity_row who;
+        struct consent one;
         struct engine *e = open_with(dir, &at_once);
-        if (round == 0)
+        if (round == 1)
             apply_demo_policy(e);
-        for (int i = 0; i < ANSWERS; i++) {
-            _cleanup_arena struct arena arena = {0};
-            struct engine_write w = answer_of(7, &arena);
+        struct engine_write w = answer_of(7, &arena);
+        for (int i = 0; i < ANSWERS; i++)
             assert_int_equal(engine_run(e, &w, &err), 0);
+        assert_int_equal(consumer_find(e, w.consumer, &who, &err), 1);
+        assert_int_equal(consent_list(e, &who, &arena, list_into, &all, &err), 0);
+        assert_int_equal(all.consent_count, round * ANSWERS);
+        for (size_t i = 0; i < all.consent_count; i++) {
+            bool last = i + 1 == all.consent_count;
+            assert_true(i == 0 || consents[i - 1].seq < consents[i].seq);
+            assert_int_equal(consents[i].status, last ? CONSENT_ACTIVE : CONSENT_SUPERSEDED);
+            assert_int_equal(consent_get(e, 0, consents[i].seq, &arena, &one, &err), 1);
+            assert_int_equal(one.status, consents[i].status);
+            assert_true(str_is(one.categories[0], "purchases"));
         }
         engine_close(e);
         verify_state(dir);
         assert_int_equal(engine_open_store(dir, "lov", &lov, &err), 0);
-        assert_int_equal(number(lov, living), 1);
-        assert_int_equal(number(lov, past), ANSWERS * (round + 1) - 1);
+        assert_int_equal(number(lov, rows), 1);
         db_close(lov);
     }
     snprintf(command, sizeof command, "rm -rf %s", dir);
     assert_int_equal(system(command), 0);
 }
 
-/* What a sweep has written, in a transaction that is still open, is there when it is buried. */
-static void test_a_row_that_was_just_swept_does_not_stay_among_the_living(void **state)
+static int supersede_as_before(struct engine_write *w, struct write_scope *scope, struct err *err)
+{
+    _cleanup_buf struct buf body = {0};
+    int64_t seq;
+    w->out.status = CONSENT_SUPERSEDED;
+    body_consent(&w->out, &body);
+    return engine_append(scope, "consent.supersede", STR("marketing/personal_offers"),
+                         buf_view(&body), &seq, err);
+}
+
+/* Logs from before answers named what they took the place of have an event of that, and it a row.
+ */
+static void test_an_older_log_is_taken_over(void **state)
 {
     (void)state;
-    enum { MANY = 9 };
-    static const char living[] = "select count(*) from consent where past = 0";
     static const char past[] = "select count(*) from consent where past = 1";
+    static const struct sweep_limits never = {INT64_MAX / 4, SIZE_MAX, 1, 64, 0};
     _cleanup_arena struct arena arena = {0};
-    struct consent consents[MANY];
+    char dir[] = "/tmp/lov-older-XXXXXX", killed[64], command[160];
+    struct err err = {0};
+    struct consent consents[8];
+    struct person all = {.consents = consents};
+    struct identity_row who;
+    struct db *lov;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(engine_init(dir, &err), 0);
+    struct engine *e = open_with(dir, &never);
+    apply_demo_policy(e);
+    struct engine_write w = answer_of(7, &arena);
+    assert_int_equal(engine_run(e, &w, &err), 0);
+    struct engine_write old = {.kind = WRITE_OTHER,
+                               .actor = STR("test"),
+                               .arena = &arena,
+                               .consumer = w.consumer,
+                               .other = supersede_as_before,
+                               .out = w.out};
+    assert_int_equal(engine_run(e, &old, &err), 0);
+    snprintf(killed, sizeof killed, "%s-killed", dir);
+    snprintf(command, sizeof command, "cp -a %s %s", dir, killed);
+    assert_int_equal(system(command), 0);
+    engine_close(e);
+    verify_state(killed);
+    e = open_with(killed, &never);
+    for (size_t answers = 1; answers <= 3; answers++) {
+        all.consent_count = 0;
+        assert_int_equal(consumer_find(e, w.consumer, &who, &err), 1);
+        assert_int_equal(consent_list(e, &who, &arena, list_into, &all, &err), 0);
+        assert_int_equal(all.consent_count, answers);
+        assert_int_equal(consents[0].status, CONSENT_SUPERSEDED);
+        assert_int_equal(consent_get(e, 0, consents[0].seq, &arena, &consents[7], &err), 1);
+        assert_int_equal(consents[7].status, CONSENT_SUPERSEDED);
+        struct engine_write again = answer_of(7, &arena);
+        assert_int_equal(engine_run(e, &again, &err), 0);
+    }
+    engine_close(e);
+    verify_state(killed);
+    assert_int_equal(engine_open_store(killed, "lov", &lov, &err), 0);
+    assert_int_equal(number(lov, past), 1);
+    db_close(lov);
+    snprintf(command, sizeof command, "rm -rf %s %s", dir, killed);
+    assert_int_equal(system(command), 0);
+}
+
+static void give(struct person *p, struct tail *t, int64_t seq, struct arena *arena)
+{
+    struct consent c = {.cid = p->row.cid, .seq = seq, .event = seq};
+    if (p->consent_count)
+        person_supersede(p, p->consents[0].seq, arena);
+    person_set_consent(p, &c, arena);
+    assert_int_equal(p->consent_count, 1);
+    tail_put(t, p);
+}
+
+/* A row goes with the sweep behind what took its place, be it in the table from before or in a
+ * transaction that is still open. */
+static void test_no_row_stays_of_what_was_superseded(void **state)
+{
+    (void)state;
+    static const char rows[] = "select count(*) from consent";
+    static const char which[] = "select max(seq) from consent";
+    _cleanup_arena struct arena arena = {0};
     struct uid cid = cid_of(1);
     struct person p = {.row = {.cid = cid, .residence = STR("SE")}, .living = true};
-    char dir[] = "/tmp/lov-buried-XXXXXX", command[64];
+    char dir[] = "/tmp/lov-gone-XXXXXX", command[64];
     struct err err;
     struct db *lov = new_store(dir);
     struct tail *t = tail_new();
-    for (int i = 0; i < MANY; i++)
-        consents[i] = (struct consent){
-            .cid = cid,
-            .seq = i,
-            .event = i,
-            .status = i < MANY - 1 ? CONSENT_SUPERSEDED : CONSENT_ACTIVE,
-        };
-    p.consents = consents;
-    p.consent_count = MANY;
-    tail_put(t, &p);
-    tail_commit(t, 1);
     assert_int_equal(db_begin(lov, &err), 0);
-    tail_sweep_start(t);
-    assert_int_equal(tail_sweep(t, lov, SIZE_MAX, &err), 0);
-    tail_commit(t, 2);
-    assert_int_equal(number(lov, living), 1);
-    assert_int_equal(person_take(t, lov, 0, &cid, true, 50, &arena, &p, &err), 1);
-    struct consent last = p.consents[MANY - 1];
-    last.status = CONSENT_SUPERSEDED;
-    last.event = 50;
-    person_set_consent(&p, &last, &arena);
-    assert_int_equal(person_put(t, lov, &p, &arena, &err), 0);
-    assert_int_equal(p.consent_count, 0);
-    assert_int_equal(number(lov, living), 0);
-    assert_int_equal(number(lov, past), MANY);
+    for (int64_t seq = 0; seq < 12; seq++) {
+        if (seq)
+            assert_int_equal(person_take(t, lov, 0, &cid, true, seq, &arena, &p, &err), 1);
+        give(&p, t, seq, &arena);
+        tail_commit(t, seq);
+        if (seq % 3 == 2) {
+            tail_sweep_start(t);
+            assert_int_equal(tail_sweep(t, lov, SIZE_MAX, &err), 0);
+            if (seq == 5) { /* the row is written again, as it is after a batch that was undone */
+                tail_roll_back(t);
+                assert_int_equal(tail_sweep(t, lov, SIZE_MAX, &err), 0);
+            }
+            tail_commit(t, seq);
+            assert_int_equal(number(lov, rows), 1);
+            assert_int_equal(number(lov, which), seq);
+            if (seq == 8) /* given again before the tables are committed */
+                assert_int_equal(person_take(t, lov, 0, &cid, true, ++seq, &arena, &p, &err), 1),
+                    give(&p, t, seq, &arena), tail_commit(t, seq);
+            tail_stored(t, seq);
+        }
+    }
     db_rollback(lov);
     tail_free(t);
     db_close(lov);
@@ -533,8 +642,9 @@ int main(void)
         cmocka_unit_test(test_a_flush_forgets_those_alone_whose_rows_say_the_newest),
         cmocka_unit_test(test_a_body_says_all_that_the_row_says),
         cmocka_unit_test(test_a_process_killed_while_it_writes_rows_loses_none),
-        cmocka_unit_test(test_what_was_superseded_stands_apart),
-        cmocka_unit_test(test_a_row_that_was_just_swept_does_not_stay_among_the_living),
+        cmocka_unit_test(test_what_was_superseded_has_no_row),
+        cmocka_unit_test(test_an_older_log_is_taken_over),
+        cmocka_unit_test(test_no_row_stays_of_what_was_superseded),
         cmocka_unit_test(test_rows_are_written_when_nothing_changes_any_more),
     };
     seed = seed_start();
