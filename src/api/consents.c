@@ -22,6 +22,7 @@ struct consent_request {
     struct json_names categories;
     const json_t *notice, *evidence, *guardian;
     int64_t expires_at, given_at;
+    struct notice_request shown; /* what `notice` says */
 };
 #define MEMBER(name, kind, required, min, max)                                                     \
     {                                                                                              \
@@ -58,6 +59,15 @@ static const struct json_field amend_fields[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
+static const struct json_plain plain_parts[] = {
+    {.name = "notice",
+     .fields = notice_fields,
+     .count = COUNT(notice_fields),
+     .offset = offsetof(struct consent_request, shown)},
+};
+static const struct json_plain plain_give = {
+    .fields = give_fields, .count = COUNT(give_fields), .parts = plain_parts, .part_count = 1};
+
 /* ---- from requests to writes ---- */
 
 static int take_hash(struct str text, struct notice_shown *out, struct err *err)
@@ -76,20 +86,21 @@ static int take_hash(struct str text, struct notice_shown *out, struct err *err)
     return 0;
 }
 
-static int take_notice(struct arena *arena, const json_t *json, struct notice_shown *out,
+static int read_notice(struct arena *arena, struct consent_request *request, struct err *err)
+{
+    if (!request->notice)
+        return 0;
+    return json_take(request->notice, notice_fields, COUNT(notice_fields), JSON_REFUSE_UNKNOWN,
+                     "notice", arena, &request->shown, err);
+}
+
+static int take_notice(const struct notice_request *shown, struct notice_shown *out,
                        struct err *err)
 {
-    struct notice_request request = {0};
-    if (!json)
-        return 0;
-    int rc = json_take(json, notice_fields, COUNT(notice_fields), JSON_REFUSE_UNKNOWN, "notice",
-                       arena, &request, err);
-    if (rc)
-        return rc;
-    out->id = request.id;
-    out->language = request.language;
-    out->version = request.version;
-    return take_hash(request.hash, out, err);
+    out->id = shown->id;
+    out->language = shown->language;
+    out->version = shown->version;
+    return take_hash(shown->hash, out, err);
 }
 
 static int take_channel(struct str channel, struct err *err)
@@ -121,7 +132,7 @@ static int fill_write(struct arena *arena, const struct consent_request *request
     w->given_at = request->given_at;
     int rc = take_channel(request->channel, err);
     if (rc == 0)
-        rc = take_notice(arena, request->notice, &w->notice, err);
+        rc = take_notice(&request->shown, &w->notice, err);
     if (rc == 0)
         rc = request_json(arena, request->evidence, "evidence", true, EVIDENCE_MAX, &w->evidence,
                           err);
@@ -131,18 +142,25 @@ static int fill_write(struct arena *arena, const struct consent_request *request
     return rc;
 }
 
-static int fill_give(struct arena *arena, const json_t *json, const char *path,
+static int take_give(struct arena *arena, const struct consent_request *request,
                      struct engine_write *w, struct err *err)
 {
+    int rc = take_decision(request->decision, &w->kind, err);
+    w->consumer = request->consumer;
+    w->purpose = request->purpose;
+    w->recipient = request->recipient;
+    return rc ? rc : fill_write(arena, request, w, err);
+}
+
+static int fill_give(struct arena *arena, const json_t *json, struct engine_write *w,
+                     struct err *err)
+{
     struct consent_request request = {.expires_at = TIME_NONE, .given_at = TIME_NONE};
-    int rc = json_take(json, give_fields, COUNT(give_fields), JSON_REFUSE_UNKNOWN, path, arena,
+    int rc = json_take(json, give_fields, COUNT(give_fields), JSON_REFUSE_UNKNOWN, "", arena,
                        &request, err);
     if (rc == 0)
-        rc = take_decision(request.decision, &w->kind, err);
-    w->consumer = request.consumer;
-    w->purpose = request.purpose;
-    w->recipient = request.recipient;
-    return rc ? rc : fill_write(arena, &request, w, err);
+        rc = read_notice(arena, &request, err);
+    return rc ? rc : take_give(arena, &request, w, err);
 }
 
 static int find_consent(struct http_call *call, struct engine_write *w, struct err *err)
@@ -199,15 +217,32 @@ static int answer_write(struct http_call *call)
 
 /* ---- handlers ---- */
 
+/* Nearly every answer. One that may be sent twice is compared by its canonical JSON. */
+static bool create_plainly(struct http_call *call, int *outcome)
+{
+    struct consent_request request = {.expires_at = TIME_NONE, .given_at = TIME_NONE};
+    struct err err = {0};
+    if (http_header(call, "Idempotency-Key").p ||
+        !json_take_plain(call->body, &plain_give, &call->arena, &request))
+        return false;
+    struct pending *p = pending_new(call, NULL, 1);
+    int rc = take_give(&call->arena, &request, &p->writes[0], &err);
+    *outcome = rc ? answer_problem(call, &err) : pending_submit(p, answer_write);
+    return true;
+}
+
 int consents_create(struct http_call *call)
 {
     struct err err = {0};
     json_t *body = NULL;
-    int rc = json_read(call->body, &body, &err);
+    int rc;
+    if (create_plainly(call, &rc))
+        return rc;
+    rc = json_read(call->body, &body, &err);
     if (rc)
         return answer_problem(call, &err);
     struct pending *p = pending_new(call, body, 1);
-    rc = fill_give(&call->arena, body, "", &p->writes[0], &err);
+    rc = fill_give(&call->arena, body, &p->writes[0], &err);
     if (rc == 0)
         rc = request_idempotency(call, body, 0, &p->writes[0], &err);
     if (rc == 0)
@@ -229,7 +264,9 @@ static int change(struct http_call *call, enum write_kind kind, const struct jso
     struct pending *p = pending_new(call, body, 1);
     struct engine_write *w = &p->writes[0];
     w->kind = kind;
-    rc = fill_write(&call->arena, &request, w, &err);
+    rc = read_notice(&call->arena, &request, &err);
+    if (rc == 0)
+        rc = fill_write(&call->arena, &request, w, &err);
     if (rc == 0 && request.reason.n)
         rc = request_json(&call->arena, json_object_get(body, "reason"), "reason", false,
                           EVIDENCE_MAX, &w->detail, &err);
@@ -288,7 +325,7 @@ int api_read_row(const struct api *api, const struct api_row *row, struct arena 
         .expires_at = TIME_NONE,
         .given_at = TIME_NONE,
     };
-    int rc = fill_give(arena, row->json, "", w, err);
+    int rc = fill_give(arena, row->json, w, err);
     if (rc)
         return rc;
     if (row->key.n) {
@@ -367,7 +404,7 @@ static int fill_batch(struct http_call *call, const json_t *items, struct pendin
         int rc = request_idempotency(call, json, i, w, err);
         if (rc)
             return rc;
-        rc = fill_give(&call->arena, json, "", w, &item->err);
+        rc = fill_give(&call->arena, json, w, &item->err);
         if (rc == 0) {
             item->write = w;
             p->count++;

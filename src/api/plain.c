@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/authzen.h"
+#include "base/json_cursor.h"
 
 enum { ENTITIES = 3, MEMBERS = 2 };
 
@@ -32,59 +33,17 @@ static const struct {
       {{"id", 2}, offsetof(struct plain_question, consumer), CONSUMER_ID_MAX}}},
 };
 
-struct cursor {
-    const char *p, *end;
-};
-
 static struct str *field_of(struct plain_question *q, const struct member *m)
 {
     return (struct str *)(void *)((char *)q + m->offset);
 }
 
-static void skip_space(struct cursor *c)
-{
-    while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'))
-        c->p++;
-}
-
-/* Skips white space and takes one character; false when it is another. */
-static bool take(struct cursor *c, char wanted)
-{
-    skip_space(c);
-    if (c->p == c->end || *c->p != wanted)
-        return false;
-    c->p++;
-    return true;
-}
-
-static bool take_text(struct cursor *c, struct str *out)
-{
-    if (!take(c, '"'))
-        return false;
-    const char *start = c->p;
-    while (c->p < c->end && *c->p >= 0x20 && *c->p < 0x7F && *c->p != '"' && *c->p != '\\')
-        c->p++;
-    if (c->p == c->end || *c->p != '"')
-        return false;
-    *out = (struct str){start, (size_t)(c->p - start)};
-    c->p++;
-    return true;
-}
-
-static bool take_word(struct cursor *c, struct str word)
-{
-    skip_space(c);
-    if (!str_starts((struct str){c->p, (size_t)(c->end - c->p)}, word))
-        return false;
-    c->p += word.n;
-    return true;
-}
-
 /* One member of an entity: known, of a right length, and not there yet. */
-static bool take_member(struct cursor *c, const struct member *members, struct plain_question *out)
+static bool take_member(struct json_cursor *c, const struct member *members,
+                        struct plain_question *out)
 {
     struct str name, value;
-    if (!take_text(c, &name) || !take(c, ':') || !take_text(c, &value))
+    if (!json_take_text(c, &name) || !json_take_char(c, ':') || !json_take_text(c, &value))
         return false;
     for (size_t i = 0; i < MEMBERS && members[i].max; i++) {
         if (!str_eq(name, members[i].name))
@@ -98,31 +57,33 @@ static bool take_member(struct cursor *c, const struct member *members, struct p
     return false;
 }
 
-static bool take_entity(struct cursor *c, const struct member *members, struct plain_question *out)
+static bool take_entity(struct json_cursor *c, const struct member *members,
+                        struct plain_question *out)
 {
-    if (!take(c, '{'))
+    if (!json_take_char(c, '{'))
         return false;
     do {
         if (!take_member(c, members, out))
             return false;
-    } while (take(c, ','));
+    } while (json_take_char(c, ','));
     for (size_t i = 0; i < MEMBERS && members[i].max; i++)
         if (!field_of(out, &members[i])->p)
             return false;
-    return take(c, '}');
+    return json_take_char(c, '}');
 }
 
-static bool take_context(struct cursor *c, struct plain_question *out)
+static bool take_context(struct json_cursor *c, struct plain_question *out)
 {
     struct str name;
-    if (!take(c, '{') || !take_text(c, &name) || !str_eq(name, STR("record")) || !take(c, ':'))
+    if (!json_take_char(c, '{') || !json_take_text(c, &name) || !str_eq(name, STR("record")) ||
+        !json_take_char(c, ':'))
         return false;
-    out->record = take_word(c, STR("true"));
-    return (out->record || take_word(c, STR("false"))) && take(c, '}');
+    out->record = json_take_word(c, STR("true"));
+    return (out->record || json_take_word(c, STR("false"))) && json_take_char(c, '}');
 }
 
 /* What follows the name of a member of a question; each may come once. */
-static bool take_value(struct cursor *c, struct str name, struct plain_question *out)
+static bool take_value(struct json_cursor *c, struct str name, struct plain_question *out)
 {
     unsigned bit = 0;
     bool ok = false;
@@ -140,24 +101,24 @@ static bool take_value(struct cursor *c, struct str name, struct plain_question 
     return ok;
 }
 
-static bool take_item(struct cursor *c, struct plain_question *out)
+static bool take_item(struct json_cursor *c, struct plain_question *out)
 {
     struct str name;
-    if (!take(c, '{'))
+    if (!json_take_char(c, '{'))
         return false;
-    if (take(c, '}'))
+    if (json_take_char(c, '}'))
         return true;
     do {
-        if (!take_text(c, &name) || !take(c, ':') || !take_value(c, name, out))
+        if (!json_take_text(c, &name) || !json_take_char(c, ':') || !take_value(c, name, out))
             return false;
-    } while (take(c, ','));
-    return take(c, '}');
+    } while (json_take_char(c, ','));
+    return json_take_char(c, '}');
 }
 
-static bool take_list(struct cursor *c, struct arena *arena, struct plain_list *out)
+static bool take_list(struct json_cursor *c, struct arena *arena, struct plain_list *out)
 {
     size_t room = 0;
-    if (!take(c, '['))
+    if (!json_take_char(c, '['))
         return false;
     do {
         if (out->count == room) {
@@ -169,8 +130,8 @@ static bool take_list(struct cursor *c, struct arena *arena, struct plain_list *
         }
         if (out->count == BATCH_MAX || !take_item(c, &out->items[out->count++]))
             return false;
-    } while (take(c, ','));
-    return take(c, ']');
+    } while (json_take_char(c, ','));
+    return json_take_char(c, ']');
 }
 
 /* Of an item: what it does not say itself, the defaults say. False when nobody says it. */
@@ -189,36 +150,30 @@ static bool add_defaults(struct plain_question *item, const struct plain_questio
     return (item->read & ALL_READ) == ALL_READ;
 }
 
-static bool at_end(struct cursor *c)
-{
-    skip_space(c);
-    return c->p == c->end;
-}
-
 bool plain_question_read(struct str body, struct plain_question *out)
 {
-    struct cursor c = {body.p, body.p + body.n};
+    struct json_cursor c = {body.p, body.p + body.n};
     *out = (struct plain_question){0};
-    return body.n && take_item(&c, out) && at_end(&c) && (out->read & ALL_READ) == ALL_READ;
+    return body.n && take_item(&c, out) && json_at_end(&c) && (out->read & ALL_READ) == ALL_READ;
 }
 
 bool plain_list_read(struct str body, struct arena *arena, struct plain_list *out)
 {
-    struct cursor c = {body.p, body.p + body.n};
+    struct json_cursor c = {body.p, body.p + body.n};
     struct plain_question defaults = {0};
     struct str name;
     *out = (struct plain_list){0};
-    if (!body.n || !take(&c, '{'))
+    if (!body.n || !json_take_char(&c, '{'))
         return false;
     do {
-        if (!take_text(&c, &name) || !take(&c, ':'))
+        if (!json_take_text(&c, &name) || !json_take_char(&c, ':'))
             return false;
         bool list = str_eq(name, STR("evaluations")) && !(defaults.read & LIST_READ);
         if (list ? !take_list(&c, arena, out) : !take_value(&c, name, &defaults))
             return false;
         defaults.read |= list ? LIST_READ : 0;
-    } while (take(&c, ','));
-    if (!take(&c, '}') || !at_end(&c) || !out->count)
+    } while (json_take_char(&c, ','));
+    if (!json_take_char(&c, '}') || !json_at_end(&c) || !out->count)
         return false;
     defaults.read &= ~(unsigned)LIST_READ;
     for (size_t i = 0; i < out->count; i++)

@@ -64,6 +64,23 @@ int json_take(const json_t *object, const struct json_field *fields, size_t coun
               enum json_unknown unknown, const char *path, struct arena *arena, void *out,
               struct err *err);
 
+/* An object whose members are read straight into a struct; parts are those of its fields that are
+ * objects with a table of their own. */
+struct json_plain {
+    const struct json_field *fields;
+    size_t count; /* at most 32 */
+    const struct json_plain *parts;
+    size_t part_count;
+    const char *name; /* of a part */
+    size_t offset;    /* of its struct in the struct to fill */
+};
+/* Does what json_read() and json_take() with JSON_REFUSE_UNKNOWN do, in a tenth of the time, where
+ * the text is as most are: printable ASCII without escapes, whole numbers, no null, no objects and
+ * arrays but parts and a few names. False for all else, right or wrong: read it with those two,
+ * which say what is wrong. *out may be half filled then. Strings borrow from `text`. */
+bool json_take_plain(struct str text, const struct json_plain *object, struct arena *arena,
+                     void *out);
+
 /* The text of a JSON string, borrowed. */
 struct str json_text(const json_t *string);
 /* Is it the text that jw_time(), jw_hex() write of this? */

@@ -28,6 +28,8 @@ static const struct json_field fields[] = {
     {"l", JSON_K_NAMES, offsetof(struct taken, names), false, 0, 5},
 };
 
+static const struct json_plain object = {.fields = fields, .count = sizeof fields / sizeof *fields};
+
 static void demand(bool holds)
 {
     if (!holds)
@@ -49,26 +51,41 @@ static void check(const struct taken *t)
         demand(str_is_name(t->names.items[i]));
 }
 
+/* The plain reader has made the same of it. */
+static void check_same(const struct taken *a, const struct taken *b)
+{
+    demand(str_eq(a->string, b->string) && str_eq(a->text, b->text) && str_eq(a->name, b->name));
+    demand(a->number == b->number && a->at == b->at && a->day == b->day && a->flag == b->flag);
+    demand(!a->object && !a->array && !a->any && a->names.count == b->names.count);
+    for (size_t i = 0; i < a->names.count; i++)
+        demand(str_eq(a->names.items[i], b->names.items[i]));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err err = {0};
     _cleanup_json json_t *json = NULL, *again = NULL;
+    _cleanup_arena struct arena arena = {0};
+    struct taken taken = {0}, plain = {0};
+    bool is_plain =
+        json_take_plain((struct str){(const char *)data, size}, &object, &arena, &plain);
     int rc = json_read((struct str){(const char *)data, size}, &json, &err);
     demand(str_utf8_valid(str_of(err.text)));
     if (rc != 0) {
-        demand(rc == LOV_EINVAL && !json);
+        demand(rc == LOV_EINVAL && !json && !is_plain);
         return 0;
     }
     _cleanup_buf struct buf out = {0};
     json_canonical(json, &out);
     demand(json_read(buf_view(&out), &again, &err) == 0 && json_equal(json, again));
 
-    _cleanup_arena struct arena arena = {0};
-    struct taken taken = {0};
-    if (json_take(json, fields, sizeof fields / sizeof *fields, JSON_REFUSE_UNKNOWN, "f", &arena,
-                  &taken, &err) == 0)
+    rc = json_take(json, fields, object.count, JSON_REFUSE_UNKNOWN, "f", &arena, &taken, &err);
+    if (rc == 0)
         check(&taken);
+    demand(!is_plain || rc == 0);
+    if (is_plain)
+        check_same(&taken, &plain);
     return 0;
 }

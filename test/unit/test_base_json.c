@@ -533,6 +533,158 @@ static void test_broken_json_is_refused_or_reads_the_same_again(void **state)
     }
 }
 
+/* ---- the plainest form ---- */
+
+struct inner {
+    struct str id;
+    int64_t version;
+};
+struct outer {
+    struct str who, text, name;
+    int64_t number, at;
+    int32_t day;
+    bool flag;
+    const json_t *part, *any;
+    struct json_names names;
+    struct inner inner;
+};
+#define OUTER(member, kind, required, min, max)                                                    \
+    {                                                                                              \
+#member, kind, offsetof(struct outer, member), required, min, max                          \
+    }
+static const struct json_field outer_fields[] = {
+    OUTER(who, JSON_K_STRING, true, 1, 12), OUTER(text, JSON_K_TEXT, false, 0, 0),
+    OUTER(name, JSON_K_NAME, false, 0, 0),  OUTER(number, JSON_K_INT, false, 1, 1000),
+    OUTER(at, JSON_K_TIME, false, 0, 0),    OUTER(day, JSON_K_DATE, false, 0, 0),
+    OUTER(flag, JSON_K_BOOL, false, 0, 0),  OUTER(part, JSON_K_OBJECT, false, 0, 0),
+    OUTER(any, JSON_K_ANY, false, 0, 0),    OUTER(names, JSON_K_NAMES, false, 1, 4),
+};
+static const struct json_field inner_fields[] = {
+    {"id", JSON_K_NAME, offsetof(struct inner, id), true, 0, 0},
+    {"version", JSON_K_INT, offsetof(struct inner, version), false, 0, 0},
+};
+static const struct json_plain inner_plain[] = {{
+    .name = "part",
+    .fields = inner_fields,
+    .count = 2,
+    .offset = offsetof(struct outer, inner),
+}};
+static const struct json_plain outer_plain = {
+    .fields = outer_fields,
+    .count = sizeof outer_fields / sizeof *outer_fields,
+    .parts = inner_plain,
+    .part_count = 1,
+};
+
+static bool take_in_general(struct str text, json_t **json, struct arena *arena, struct outer *out)
+{
+    struct err err;
+    return json_read(text, json, &err) == 0 &&
+           json_take(*json, outer_fields, outer_plain.count, JSON_REFUSE_UNKNOWN, "", arena, out,
+                     &err) == 0 &&
+           (!out->part || json_take(out->part, inner_fields, 2, JSON_REFUSE_UNKNOWN, "part", arena,
+                                    &out->inner, &err) == 0);
+}
+
+/* Is it plain? Then the general reader makes the same of it. */
+static bool is_plain(struct str text)
+{
+    _cleanup_arena struct arena arena = {0};
+    _cleanup_json json_t *json = NULL;
+    struct outer a = {.number = -1}, b = {.number = -1};
+    char *exact = mem_alloc(text.n);
+    memcpy(exact, text.p, text.n);
+    bool plain = json_take_plain((struct str){exact, text.n}, &outer_plain, &arena, &a);
+    if (plain && !take_in_general(text, &json, &arena, &b))
+        fail_msg("taken, and wrong: %.*s", STR_ARG(text));
+    if (plain) {
+        assert_true(str_eq(a.who, b.who) && str_eq(a.text, b.text) && str_eq(a.name, b.name));
+        assert_true(a.number == b.number && a.at == b.at && a.day == b.day && a.flag == b.flag);
+        assert_true(str_eq(a.inner.id, b.inner.id) && a.inner.version == b.inner.version);
+        assert_true(!a.any && !b.any && a.names.count == b.names.count);
+        for (size_t i = 0; i < a.names.count; i++)
+            assert_true(str_eq(a.names.items[i], b.names.items[i]));
+    }
+    free(exact);
+    return plain;
+}
+
+static void test_the_plainest_form_is_taken_and_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const plain[] = {
+        "{\"who\":\"x\"}",
+        " { \"who\" : \"a b\" ,\n\"flag\":true, \"number\":1000,\t\"names\":[ \"a\" , \"b_2\" ] }\r\n",
+        "{\"part\":{\"version\":0,\"id\":\"n\"},\"flag\":false,\"who\":\"twelve bytes\",\"day\":\"2026-02-28\"}",
+        "{\"who\":\"x\",\"at\":\"2026-02-28T10:00:00Z\",\"text\":\"~\",\"name\":\"a_1\"}",
+    };
+    static const char *const other[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"who\":\"x\"",
+        "{\"who\":\"x\"}}",
+        "{\"who\":\"x\",}",
+        "{\"who\":\"\"}",
+        "{\"who\":\"x\",\"who\":\"x\"}",
+        "{\"who\":null}",
+        "{\"who\":\"thirteen byte\"}",
+        "{\"who\":\"x\",\"more\":1}",
+        "{\"who\":\"x\",\"number\":0}",
+        "{\"who\":\"x\",\"number\":01}",
+        "{\"who\":\"x\",\"number\":1.0}",
+        "{\"who\":\"x\",\"number\":1e1}",
+        "{\"who\":\"x\",\"number\":1001}",
+        "{\"who\":\"x\",\"number\":1000000000000000000000}",
+        "{\"who\":\"x\",\"flag\":truely}",
+        "{\"who\":\"x\",\"flag\":1}",
+        "{\"who\":\"x\",\"any\":1}",
+        "{\"who\":\"x\",\"names\":[]}",
+        "{\"who\":\"x\",\"names\":[\"a\",\"a\"]}",
+        "{\"who\":\"x\",\"names\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}",
+        "{\"who\":\"x\",\"names\":[\"A\"]}",
+        "{\"who\":\"x\",\"name\":\"A\"}",
+        "{\"who\":\"x\",\"part\":{}}",
+        "{\"who\":\"x\",\"part\":{\"id\":\"n\",\"id\":\"n\"}}",
+        "{\"who\":\"x\",\"part\":{\"id\":\"n\",\"who\":\"x\"}}",
+        "{\"who\":\"\\u0078\"}",
+        "{\"who\":\"\xc3\xa5\"}",
+        "{\"who\":\"x\",\"day\":\"2026-02-30\"}",
+        "{\"who\":\"x\",\"at\":\"now\"}",
+        "{who:\"x\"}",
+        "{\"who\" \"x\"}",
+    };
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (!is_plain(str_of(plain[i])))
+            fail_msg("not taken: %s", plain[i]);
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+        if (is_plain(str_of(other[i])))
+            fail_msg("taken: %s", other[i]);
+}
+
+static void test_what_is_taken_plainly_is_what_the_general_reader_takes(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"who\":\"x y\",\"text\":\"t\",\"number\":17,\"names\":[\"a\",\"b\"],"
+        "\"part\":{\"id\":\"n\",\"version\":3},\"flag\":true,"
+        "\"day\":\"2026-01-31\",\"at\":\"2026-01-31T00:00:00Z\"}";
+    static const char bytes[] = "{}[]:,\"\\ 01ae_tnu.-\n\x7f\x80";
+    uint64_t seed = seed_start();
+    int taken = 0;
+    for (int i = 0; i < 200000; i++) {
+        char broken[sizeof text];
+        size_t n = sizeof text - 1;
+        memcpy(broken, text, n);
+        for (uint64_t k = 0, changes = 1 + seed_below(&seed, 3); k < changes; k++)
+            broken[seed_below(&seed, n)] = bytes[seed_below(&seed, sizeof bytes - 1)];
+        if (seed_below(&seed, 8) == 0)
+            n = seed_below(&seed, n) + 1;
+        taken += is_plain((struct str){broken, n});
+    }
+    assert_in_range(taken, 1000, 150000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,6 +710,8 @@ int main(void)
         cmocka_unit_test(test_nothing_that_is_written_ends_its_string_early),
         cmocka_unit_test(test_canonical_text_does_not_depend_on_order_or_white_space),
         cmocka_unit_test(test_broken_json_is_refused_or_reads_the_same_again),
+        cmocka_unit_test(test_the_plainest_form_is_taken_and_nothing_else),
+        cmocka_unit_test(test_what_is_taken_plainly_is_what_the_general_reader_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
