@@ -191,7 +191,7 @@ int events_list(struct http_call *call)
     if (rc == 0) {
         /* One state of the store: otherwise each name takes its locks and looks whether it changed.
          */
-        rc = db_begin_read(list.identities, &list.err);
+        rc = identity_begin_read(engine_identity(e), list.identities, &list.err);
         if (rc == 0) {
             rc = read_events(&list, db, &filter);
             db_rollback(list.identities);

@@ -167,7 +167,7 @@ static int answer_listing(struct http_call *call)
     if (rc)
         return answer_problem(call, &l->err);
     /* One state of the store: otherwise each name takes its locks and looks whether it changed. */
-    rc = db_begin_read(l->identities, &l->err);
+    rc = identity_begin_read(engine_identity(l->api->engine), l->identities, &l->err);
     if (rc) {
         db_pool_put(identities, l->identities);
         return answer_problem(call, &l->err);

@@ -346,6 +346,8 @@ static void durable(struct write_job *job)
         return;
     struct rules *rules = NULL;
     index_write_lock(e->index);
+    if (w->change->erase)
+        identity_forget_names(e->identity);
     if (w->change->has_who)
         change_index(e->index, w->change);
     if (w->policy)

@@ -51,6 +51,11 @@ int db_begin(struct db *db, struct err *err);
 /* A transaction that only reads: all statements see one state. Ended by db_rollback(). */
 int db_begin_read(struct db *db, struct err *err);
 int db_commit(struct db *db, struct err *err);
+/* Does the connection see one state, by a transaction or a statement that is still in use? */
+bool db_in_transaction(const struct db *db);
+/* A number of the caller's own that goes with a transaction: 0 when one begins. */
+void db_set_note(struct db *db, uint64_t note);
+uint64_t db_note(const struct db *db);
 /* Never fails: a transaction that cannot be rolled back is gone with its connection. */
 void db_rollback(struct db *db);
 /* A part of a transaction that can be undone alone: db_savepoint(), then db_release() keeps it and

@@ -29,6 +29,7 @@ struct db {
     sqlite3 *handle;
     char *path;
     int64_t log_pages;
+    uint64_t note; /* db_note() */
     db_write_kept *write_kept;
     void *kept;
     struct db_stmt cache[CACHE_SLOTS];
@@ -247,18 +248,37 @@ bool db_is_null(struct db_stmt *s, int column)
 int db_begin(struct db *db, struct err *err)
 {
     static const char sql[] = "begin immediate";
+    db->note = 0;
     return db_run(db_use(db, sql), err);
 }
 
 int db_begin_read(struct db *db, struct err *err)
 {
     static const char sql[] = "begin";
+    db->note = 0;
     return db_run(db_use(db, sql), err);
+}
+
+bool db_in_transaction(const struct db *db)
+{
+    return !sqlite3_get_autocommit(db->handle) ||
+           sqlite3_txn_state(db->handle, "main") != SQLITE_TXN_NONE;
+}
+
+void db_set_note(struct db *db, uint64_t note)
+{
+    db->note = note;
+}
+
+uint64_t db_note(const struct db *db)
+{
+    return db->note;
 }
 
 int db_commit(struct db *db, struct err *err)
 {
     static const char sql[] = "commit";
+    db->note = 0;
     int rc = db_run(db_use(db, sql), err);
     if (rc)
         db_rollback(db);
@@ -267,6 +287,7 @@ int db_commit(struct db *db, struct err *err)
 
 void db_rollback(struct db *db)
 {
+    db->note = 0;
     /* After some errors SQLite has rolled back already. */
     if (sqlite3_get_autocommit(db->handle) == 0)
         sqlite3_exec(db->handle, "rollback", NULL, NULL, NULL);

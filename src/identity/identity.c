@@ -97,6 +97,7 @@ static struct identity *new_identity(const struct identity_keys *keys, uint32_t 
     pthread_rwlock_init(&who->lock, NULL);
     who->keys = *keys;
     who->shards = shards;
+    who->recent = recent_new();
     return who;
 }
 
@@ -144,6 +145,7 @@ void identity_close(struct identity *who)
 {
     if (!who)
         return;
+    recent_free(who->recent);
     identity_keys_wipe(&who->keys);
     secret_wipe(&who->root);
     secret_wipe(&who->log);
@@ -330,9 +332,30 @@ int identity_name(const struct identity *who, struct db *db, const struct uid *c
                   struct err *err)
 {
     static const char sql[] = "select sealed_id from consumer where cid = $1";
+    size_t start = id->n;
+    uint64_t mark = db_in_transaction(db) ? db_note(db) : recent_mark(who->recent);
+    if (mark && recent_get(who->recent, cid, id))
+        return 1;
     struct db_stmt *s = db_use(db, sql);
     db_bind_blob(s, 1, uid_str(cid));
-    return open_sealed(who, s, SEALED_ID, cid, id, err);
+    int rc = open_sealed(who, s, SEALED_ID, cid, id, err);
+    if (rc == 1 && mark)
+        recent_put(who->recent, mark, cid, (struct str){id->p + start, id->n - start});
+    return rc;
+}
+
+int identity_begin_read(const struct identity *who, struct db *db, struct err *err)
+{
+    uint64_t mark = recent_mark(who->recent);
+    int rc = db_begin_read(db, err);
+    if (rc == 0)
+        db_set_note(db, mark);
+    return rc;
+}
+
+void identity_forget_names(const struct identity *who)
+{
+    recent_forget(who->recent);
 }
 
 static int open_key(const struct identity *who, struct db_stmt *s, const struct uid *cid,

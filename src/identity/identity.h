@@ -91,6 +91,9 @@ void identity_prepare(const struct identity *who, struct str id, int64_t now, st
 int identity_put(const struct identity *who, struct db *db, struct identity_new *new, int64_t now,
                  struct err *err);
 
+/* A transaction that only reads, for many names: where they are looked up one by one, or in this,
+ * identity_name() remembers them. Ended by db_rollback(). */
+int identity_begin_read(const struct identity *who, struct db *db, struct err *err);
 /* 1 and the controller's id appended, or 0 when nobody (any more) has that cid. */
 int identity_name(const struct identity *who, struct db *db, const struct uid *cid, struct buf *id,
                   struct err *err);
@@ -154,6 +157,9 @@ int identity_verify(const struct identity *who, struct db *db, struct identity_r
  * a later import of the same id is caught. */
 int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, bool suppress,
                    struct err *err);
+/* After that was committed, and before anybody is told: ids that identity_name() has remembered are
+ * forgotten. Any thread. */
+void identity_forget_names(const struct identity *who);
 int identity_each_erased(struct db *db, int (*row)(void *ctx, const struct hash128 *lookup),
                          void *ctx, struct err *err);
 

@@ -16,7 +16,21 @@ struct identity {
     pthread_rwlock_t lock; /* guards keys, which a rotation changes */
     struct identity_keys keys;
     uint64_t generation; /* of the key that seals; under lock */
+    struct recent *recent;
 };
+
+/* ---- recent.c: ids that were looked up lately; any thread ---- */
+
+struct recent *recent_new(void);
+void recent_free(struct recent *r); /* wiped */
+/* Appends the consumer's id; false when it is not known here. */
+bool recent_get(struct recent *r, const struct uid *cid, struct buf *id);
+/* Before the state of the store begins that is asked, and what it said: not kept if something was
+ * erased meanwhile. A mark is never 0. */
+uint64_t recent_mark(struct recent *r);
+void recent_put(struct recent *r, uint64_t mark, const struct uid *cid, struct str id);
+/* After an erasure was committed, before it is answered. */
+void recent_forget(struct recent *r);
 
 /* What sealed values are bound to, followed by the cid where they are a consumer's. */
 extern const char SEALED_ID[7], SEALED_KEY[13], SEALED_ROOT[9], SEALED_LOG[8];

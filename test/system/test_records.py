@@ -269,6 +269,21 @@ def test_many_records_are_listed_changed_and_deleted(server):
     assert refused.returncode == 2 and "name a --consumer" in refused.stderr
 
 
+def test_lists_that_named_a_consumer_do_not_after_their_erasure(server):
+    put(server, "hilda", {**PURCHASE, "source": "kiosk"})
+    put(server, "ivar", {**PURCHASE, "source": "kiosk"})
+
+    def named():
+        kiosk = server.admin.get(server.url + "/v1/records", timeout=20, params={"source": "kiosk"}).json()["items"]
+        return {r["consumer"] for r in kiosk}, {e["consumer"] for e in events(server, "record.put")}
+    for _ in range(2):
+        records, told = named()
+        assert records == {"hilda", "ivar"} <= told
+    assert server.admin.post(server.url + "/v1/consumers/hilda/erase", timeout=20).ok
+    records, told = named()
+    assert records == {"ivar"} and "hilda" not in told and None in told
+
+
 def test_metrics_count_what_is_found_by_kind(demo, tmp_path):  # noqa: F811
     subprocess.run(["cp", "-a", str(demo), str(tmp_path / "lov")], check=True)
     server = Server(tmp_path / "lov")

@@ -271,6 +271,75 @@ static void test_an_erased_consumer_is_found_nowhere(void **state)
     assert_int_equal(identity_was_erased(f->db, &gone->lookup, &f->err), 1);
 }
 
+/* ---- names that are remembered ---- */
+
+static int name_there(struct fixture *f, struct db *db, int n)
+{
+    _cleanup_buf struct buf id = {0};
+    char text[32];
+    int rc = identity_name(f->who, db, &f->rows[n].cid, &id, &f->err);
+    if (rc == 1)
+        assert_true(str_eq(buf_view(&id), name_of(n, text)));
+    return rc;
+}
+
+static void test_a_name_is_remembered_until_somebody_is_erased(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(name_there(f, f->db, 7), 1);
+    execute(f, "delete from consumer where number = 7");
+    assert_int_equal(name_there(f, f->db, 7), 1);
+    /* A transaction that does not say since when its state is there is not told. */
+    assert_int_equal(db_begin_read(f->db, &f->err), 0);
+    assert_int_equal(name_there(f, f->db, 7), 0);
+    db_rollback(f->db);
+    assert_int_equal(identity_begin_read(f->who, f->db, &f->err), 0);
+    assert_int_equal(name_there(f, f->db, 7), 1);
+    db_rollback(f->db);
+    identity_forget_names(f->who);
+    assert_int_equal(name_there(f, f->db, 7), 0);
+    assert_int_equal(name_there(f, f->db, 8), 1);
+}
+
+/* Who still reads a state from before the erasure finds the name there, and must not hand it on. */
+static void test_an_older_state_brings_no_erased_name_back(void **state)
+{
+    struct fixture *f = *state;
+    struct db *old;
+    const struct identity_row *gone = &f->rows[7];
+    assert_int_equal(db_open(f->path, DB_READ, &old, &f->err), 0);
+    for (int n = 0; n < 2; n++) {
+        int rc = n ? db_begin_read(old, &f->err) : identity_begin_read(f->who, old, &f->err);
+        assert_int_equal(rc, 0);
+        assert_int_equal(name_there(f, old, 3 + n), 1);
+        if (n == 0) {
+            assert_int_equal(identity_erase(f->db, &gone->lookup, 5, true, &f->err), 0);
+            identity_forget_names(f->who);
+            assert_int_equal(name_there(f, old, 7), 1);
+        }
+        db_rollback(old);
+        assert_int_equal(name_there(f, f->db, 7), 0);
+        assert_int_equal(name_there(f, old, 7), 0);
+    }
+    db_close(old);
+}
+
+static void test_a_long_name_is_given_though_not_remembered(void **state)
+{
+    struct fixture *f = *state;
+    static const char text[] = "a-very-long-id-of-a-consumer-that-no-slot-has-any-room-for-at-all";
+    struct identity_row row;
+    assert_int_equal(identity_add(f->who, f->db, STR(text), 1000, &row, &f->err), 0);
+    for (int n = 0; n < 2; n++) {
+        _cleanup_buf struct buf id = {0};
+        buf_cstr(&id, "before ");
+        assert_int_equal(identity_name(f->who, f->db, &row.cid, &id, &f->err), 1);
+        assert_true(str_is(buf_view(&id),
+                           "before a-very-long-id-of-a-consumer-that-no-slot-has-any-"
+                           "room-for-at-all"));
+    }
+}
+
 /* ---- many names at once ---- */
 
 enum { MANY = 6000 };
@@ -466,6 +535,9 @@ int main(void)
         T(test_a_bad_next_key_changes_nothing),
         T(test_rows_with_exchanged_parts_are_found),
         T(test_an_erased_consumer_is_found_nowhere),
+        T(test_a_name_is_remembered_until_somebody_is_erased),
+        T(test_an_older_state_brings_no_erased_name_back),
+        T(test_a_long_name_is_given_though_not_remembered),
         T(test_many_names_are_those_of_their_consumers),
         T(test_names_are_read_while_the_key_changes),
         T(test_a_name_that_was_exchanged_is_not_given),
