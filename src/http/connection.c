@@ -93,10 +93,12 @@ void connection_notify(void *cls, struct MHD_Connection *mhd, void **socket_cont
                        enum MHD_ConnectionNotificationCode code)
 {
     struct door *door = cls;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         open_connection(door, mhd, socket_context);
-    else
-        close_connection(door->server, *socket_context);
+        return;
+    }
+    close_connection(door->server, *socket_context);
+    atomic_fetch_sub(&door->present, 1);
 }
 
 struct connection *connection_of(struct MHD_Connection *mhd)

@@ -41,22 +41,13 @@ static void add_option(struct option_list *list, enum MHD_OPTION option, intptr_
     list->items[list->count++] = (struct MHD_OptionItem){option, value, NULL};
 }
 
-/* Once the server stops, whoever comes is turned away. MHD_quiesce_daemon() would let them wait,
- * but races with its own threads about the listening socket, and ends the process when it loses. */
-static enum MHD_Result admit(void *ctx, const struct sockaddr *address, socklen_t size)
-{
-    const struct door *door = ctx;
-    (void)address;
-    (void)size;
-    return atomic_load_explicit(&door->server->stopping, memory_order_relaxed) ? MHD_NO : MHD_YES;
-}
-
 static int start_daemon(struct door *door, const struct http_options *options, struct err *err)
 {
     struct http_server *s = door->server;
     unsigned threads = door->local ? 1 : worker_threads(options);
     unsigned connections = or_default(options->connections, 4096);
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO |
+                     MHD_USE_NO_LISTEN_SOCKET;
     struct option_list list = {.count = 0};
     if (!door->local && s->tls) {
         flags |= MHD_USE_TLS;
@@ -67,17 +58,16 @@ static int start_daemon(struct door *door, const struct http_options *options, s
     if (!door->local && options->connections_per_address)
         add_option(&list, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
                    (intptr_t)options->connections_per_address);
-    add_option(&list, MHD_OPTION_CONNECTION_LIMIT,
-               (intptr_t)(connections < threads ? threads : connections));
+    door->most = connections < threads ? threads : connections;
+    add_option(&list, MHD_OPTION_CONNECTION_LIMIT, (intptr_t)door->most);
     add_option(&list, MHD_OPTION_CONNECTION_TIMEOUT,
                (intptr_t)or_default(options->idle_seconds, 30));
     add_option(&list, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY);
-    add_option(&list, MHD_OPTION_LISTEN_SOCKET, door->fd);
     /* Its strict checks answer with HTML; exchange.c makes them. */
     add_option(&list, MHD_OPTION_STRICT_FOR_CLIENT, 0);
     add_option(&list, MHD_OPTION_END, 0);
     door->daemon = MHD_start_daemon(
-        flags, 0, admit, door, exchange_handle, door, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin,
+        flags, 0, NULL, NULL, exchange_handle, door, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin,
         door, MHD_OPTION_NOTIFY_COMPLETED, exchange_end, door, MHD_OPTION_NOTIFY_CONNECTION,
         connection_notify, door, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_ARRAY,
         list.items, MHD_OPTION_END);
@@ -106,8 +96,8 @@ static struct http_server *server_new(const struct http_options *options,
     init_locks(s);
     s->app = *app;
     s->log = options->log;
-    s->tcp = (struct door){s, NULL, -1, false};
-    s->unix_door = (struct door){s, NULL, -1, true};
+    s->tcp = (struct door){.server = s, .fd = -1};
+    s->unix_door = (struct door){.server = s, .fd = -1, .local = true};
     s->idle_ns = (int64_t)or_default(options->idle_seconds, 30) * 1000000000;
     s->later_max = or_default(options->later_max, 10000);
     s->worker_max = worker_threads(options) + 1;
@@ -154,7 +144,7 @@ static int open_doors(struct http_server *s, const struct http_options *options,
         rc = start_daemon(&s->tcp, options, err);
     if (rc == 0 && s->unix_door.fd >= 0)
         rc = start_daemon(&s->unix_door, options, err);
-    return rc;
+    return rc ? rc : reception_start(s, err);
 }
 
 int http_server_start(const struct http_options *options, const struct http_app *app,
@@ -221,21 +211,13 @@ static bool nobody_resuming(struct http_server *s)
     return atomic_load(&s->resumers) == 0;
 }
 
-/* A daemon closes the socket that it listens on. */
-static void close_door(struct door *door)
-{
-    if (door->daemon)
-        MHD_stop_daemon(door->daemon);
-    else if (door->fd >= 0)
-        close(door->fd);
-}
-
 void http_server_stop(struct http_server *s, unsigned seconds)
 {
     static const int64_t second = 1000000000;
     if (!s)
         return;
     atomic_store(&s->stopping, true);
+    reception_stop(s);
     if (s->socket_path)
         unlink(s->socket_path);
     wait_until(s, nobody_busy, seconds * second);
@@ -244,8 +226,10 @@ void http_server_stop(struct http_server *s, unsigned seconds)
     wait_until(s, nobody_busy, second);
     while (!nobody_resuming(s))
         wait_until(s, nobody_resuming, second);
-    close_door(&s->tcp);
-    close_door(&s->unix_door);
+    if (s->tcp.daemon)
+        MHD_stop_daemon(s->tcp.daemon);
+    if (s->unix_door.daemon)
+        MHD_stop_daemon(s->unix_door.daemon);
     connection_watch_stop(s);
     server_unref(s);
 }

@@ -1,9 +1,11 @@
 /*
- * server.h - what the files of the server share: server.c starts and stops it, exchange.c carries
- * calls over connections, connection.c keeps the connections, listen.c opens sockets, tls.c keys.
+ * server.h - what the files of the server share: server.c starts and stops it, listen.c opens
+ * sockets, reception.c lets connections in, connection.c keeps them, exchange.c carries calls over
+ * them, tls.c has the keys.
  *
- * Threads: libmicrohttpd's workers run everything of a connection, each connection on one of them;
- * one watcher cuts slow senders; whoever resumes a call touches only what is marked atomic.
+ * Threads: one lets connections in; libmicrohttpd's workers run everything of a connection, each
+ * connection on one of them; one watcher cuts slow senders; whoever resumes a call touches only
+ * what is marked atomic.
  */
 #ifndef LOV_HTTP_SERVER_H
 #define LOV_HTTP_SERVER_H
@@ -21,8 +23,10 @@ struct tls;
 struct door {
     struct http_server *server;
     struct MHD_Daemon *daemon;
-    int fd;
+    int fd; /* -1: there is no such door, or nobody is let in any more */
     bool local;
+    unsigned most;            /* connections at a time */
+    _Atomic unsigned present; /* that were let in and have not ended */
 };
 
 enum phase {
@@ -95,6 +99,9 @@ struct http_server {
     _Atomic int references; /* the server's owner and each abandoned exchange */
     _Atomic bool stopping;  /* answers close their connection */
 
+    pthread_t receptionist;
+    bool receiving;
+
     pthread_t watcher;
     bool watching;
     pthread_mutex_t watch_lock;
@@ -111,6 +118,12 @@ int listen_tcp(const char *address, bool anywhere, int *out, struct err *err);
 void listen_address(int fd, char *out, size_t size);
 /* A listening Unix socket, mode 0600. A file that nobody answers on is replaced. */
 int listen_unix(const char *path, int *out, struct err *err);
+
+/* ---- reception.c: who comes in ---- */
+
+int reception_start(struct http_server *s, struct err *err);
+/* Closes the listening sockets: nobody comes in any more. */
+void reception_stop(struct http_server *s);
 
 /* ---- exchange.c: callbacks of libmicrohttpd ---- */
 

@@ -1,4 +1,7 @@
 /* test_http_server.c - what the server answers, over real sockets, byte for byte. */
+#include <fcntl.h>
+#include <poll.h>
+
 #include "test_http_world.h"
 
 static void test_one_connection_carries_many_requests(void **state)
@@ -384,6 +387,54 @@ static void test_a_caller_beyond_its_rate_waits(void **state)
     assert_non_null(strstr(text.p, "\nlov_http_request_seconds_count 10\n"));
 }
 
+/* Workers take turns by the number of the server's socket; without the ones between, which the
+ * client of this process has as well, all would be odd. */
+static void test_connections_are_spread_over_the_workers(void **state)
+{
+    enum { CONNECTIONS = 8 };
+    struct world *world = *state;
+    start(world);
+    int fds[CONNECTIONS], between[CONNECTIONS], first = 0;
+    char thread[sizeof((struct answer *)0)->body] = "";
+    for (int i = 0; i < CONNECTIONS; i++) {
+        fds[i] = dial(world);
+        struct answer a = ask(fds[i], "GET /v1/thread HTTP/1.1\r\n" HOST "\r\n");
+        if (i == 0)
+            memcpy(thread, a.body, sizeof thread);
+        first += strcmp(a.body, thread) == 0;
+        between[i] = dup(fds[0]);
+    }
+    assert_in_range(first, CONNECTIONS / 2 - 1, CONNECTIONS / 2 + 1);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        close(fds[i]);
+        close(between[i]);
+    }
+}
+
+static void test_who_comes_while_no_file_can_be_opened_waits(void **state)
+{
+    enum { HOLES = 32 };
+    struct world *world = *state;
+    struct rlimit limit, none;
+    int fillers[HOLES], filled = 0;
+    start(world);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    none = (struct rlimit){(rlim_t)fd + 1, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    while (filled < HOLES && (fillers[filled] = open("/dev/null", O_RDONLY)) >= 0)
+        filled++;
+    assert_in_range(filled, 0, HOLES - 1);
+    dial_with(world, fd);
+    say(fd, "GET /v1/hello/1 HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 100), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(hear(fd, false).status, 200);
+    while (filled)
+        close(fillers[--filled]);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +460,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_many_waiting_calls_shed_all_but_the_last, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_caller_beyond_its_rate_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_connections_are_spread_over_the_workers, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_who_comes_while_no_file_can_be_opened_waits, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -39,6 +40,13 @@ struct world {
     struct http_call *waiting;
     _Atomic int parts_made, parts_released; /* of /v1/parts */
 };
+
+static inline int which_thread(struct http_call *call)
+{
+    call->status = 200;
+    buf_printf(&call->out, "%lu", (unsigned long)pthread_self());
+    return 0;
+}
 
 static inline int hello(struct http_call *call)
 {
@@ -198,6 +206,7 @@ static inline uint64_t one_caller(const struct http_call *call)
 
 static const struct http_route routes[] = {
     {.method = "GET", .pattern = "/v1/hello/{id}", .handler = hello, .open = true},
+    {.method = "GET", .pattern = "/v1/thread", .handler = which_thread, .open = true},
     {.method = "POST", .pattern = "/v1/echo", .handler = echo, .open = true, .body_max = 100000},
     {.method = "POST", .pattern = "/access/v1/e", .handler = echo, .open = true, .body_max = 1000},
     {.method = "GET", .pattern = "/v1/closed", .handler = own_headers},
@@ -266,14 +275,18 @@ static inline int patient(int fd)
     return fd;
 }
 
-static inline int dial(const struct world *world)
+static inline int dial_with(const struct world *world, int fd)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const char *colon = strrchr(http_server_address(world->server).p, ':');
     to.sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10));
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
     return patient(fd);
+}
+
+static inline int dial(const struct world *world)
+{
+    return dial_with(world, socket(AF_INET, SOCK_STREAM, 0));
 }
 
 static inline int dial_unix(const char *path)
