@@ -17,8 +17,9 @@
 
 enum {
     LARGEST_BATCH = 2048,
-    QUIET_MS = 10, /* nobody writes: what is in the journal is committed */
-    AGE_MS = 100,  /* or it is that old */
+    QUIET_MS = 10,       /* nobody writes: what is in the journal is committed */
+    AGE_MS = 1000,       /* or it is that old, ... */
+    DUE_BYTES = 1 << 20, /* ... or so much that a commit takes some milliseconds */
     MS_NS = 1000000,
 };
 
@@ -35,6 +36,7 @@ struct writer {
     bool broken;              /* the writer's thread only; published by counts */
     bool open;                /* a transaction is; the writer's thread only */
     int64_t open_since;       /* ms, of its first batch in the journal; 0: none is */
+    size_t open_bytes;        /* of all its batches there */
     struct journal *journal;
     struct buf payload; /* reused */
     struct checkpoint *of_identity, *of_lov;
@@ -103,6 +105,7 @@ static void tell_settled(struct writer *w)
     pthread_cond_broadcast(&w->settled);
     pthread_mutex_unlock(&w->lock);
     w->open_since = 0;
+    w->open_bytes = 0;
     atomic_store_explicit(&w->behind, false, memory_order_release);
 }
 
@@ -183,6 +186,7 @@ static bool write_journal(struct writer *w, struct changes before, struct change
     pthread_mutex_unlock(&w->lock);
     if (w->open_since == 0)
         w->open_since = clock_monotonic() / MS_NS;
+    w->open_bytes += w->payload.n;
     atomic_store_explicit(&w->behind, true, memory_order_release);
     return true;
 }
@@ -308,7 +312,8 @@ static int64_t idle(struct writer *w, bool stopping)
 /* Is it time to commit what is in the journal? */
 static bool is_due(const struct writer *w)
 {
-    return w->open_since && clock_monotonic() / MS_NS - w->open_since >= AGE_MS;
+    return w->open_since &&
+           (w->open_bytes >= DUE_BYTES || clock_monotonic() / MS_NS - w->open_since >= AGE_MS);
 }
 
 static int64_t sooner(int64_t a, int64_t b)
