@@ -22,46 +22,54 @@ int64_t clock_monotonic(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void add_padded(struct buf *out, int value, int width)
+/* Returns the place behind. */
+static char *put_digits(char *to, int value, int width)
 {
-    char digits[4];
     for (int i = width - 1; i >= 0; i--) {
-        digits[i] = (char)('0' + value % 10);
+        to[i] = (char)('0' + value % 10);
         value /= 10;
     }
-    buf_add(out, digits, (size_t)width);
+    return to + width;
+}
+
+static char *put_date(char *to, int32_t day)
+{
+    struct civil c = civil_from_days(day);
+    to = put_digits(to, c.year, 4);
+    *to++ = '-';
+    to = put_digits(to, c.month, 2);
+    *to++ = '-';
+    return put_digits(to, c.day, 2);
 }
 
 void date_format(int32_t day, struct buf *out)
 {
-    struct civil c = civil_from_days(day);
-    add_padded(out, c.year, 4);
-    buf_char(out, '-');
-    add_padded(out, c.month, 2);
-    buf_char(out, '-');
-    add_padded(out, c.day, 2);
+    char text[sizeof "2026-12-01"];
+    buf_add(out, text, (size_t)(put_date(text, day) - text));
 }
 
 void time_format(int64_t at, struct buf *out)
 {
+    char text[sizeof "2026-12-01T10:15:30.500Z"];
     int64_t days = at / DAY_MS, rest = at % DAY_MS;
     if (rest < 0) {
         rest += DAY_MS;
         days--;
     }
-    date_format((int32_t)days, out);
     int ms = (int)(rest % 1000), seconds = (int)(rest / 1000);
-    buf_char(out, 'T');
-    add_padded(out, seconds / 3600, 2);
-    buf_char(out, ':');
-    add_padded(out, seconds / 60 % 60, 2);
-    buf_char(out, ':');
-    add_padded(out, seconds % 60, 2);
+    char *to = put_date(text, (int32_t)days);
+    *to++ = 'T';
+    to = put_digits(to, seconds / 3600, 2);
+    *to++ = ':';
+    to = put_digits(to, seconds / 60 % 60, 2);
+    *to++ = ':';
+    to = put_digits(to, seconds % 60, 2);
     if (ms) {
-        buf_char(out, '.');
-        add_padded(out, ms, 3);
+        *to++ = '.';
+        to = put_digits(to, ms, 3);
     }
-    buf_char(out, 'Z');
+    *to++ = 'Z';
+    buf_add(out, text, (size_t)(to - text));
 }
 
 /* Takes exactly `width` digits off the head of *s. */
