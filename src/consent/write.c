@@ -316,6 +316,13 @@ static void change_index(struct index *ix, const struct engine_change *change)
         index_consent(ix, c, &change->consents[i]);
 }
 
+static void show_change(struct engine *e, const struct engine_change *change)
+{
+    if (change->erase)
+        identity_forget_name(e->identity, &change->who.cid);
+    change_index(e->index, change);
+}
+
 static void show_time(struct engine *e)
 {
     int64_t latest = atomic_load_explicit(&e->latest, memory_order_relaxed);
@@ -335,7 +342,7 @@ void write_show_time(struct engine *e)
 void write_show(struct engine *e, const struct engine_write *w)
 {
     if (!w->replayed && w->change->has_who)
-        change_index(e->index, w->change);
+        show_change(e, w->change);
 }
 
 static void durable(struct write_job *job)
@@ -346,10 +353,8 @@ static void durable(struct write_job *job)
         return;
     struct rules *rules = NULL;
     index_write_lock(e->index);
-    if (w->change->erase)
-        identity_forget_names(e->identity);
     if (w->change->has_who)
-        change_index(e->index, w->change);
+        show_change(e, w->change);
     if (w->policy)
         rules = rules_new(e->index, policy_ref(w->policy));
     if (rules)

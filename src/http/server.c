@@ -217,9 +217,9 @@ void http_server_stop(struct http_server *s, unsigned seconds)
     if (!s)
         return;
     atomic_store(&s->stopping, true);
-    reception_stop(s);
-    if (s->socket_path)
+    if (s->socket_path) /* while it answers: nobody else takes the path before */
         unlink(s->socket_path);
+    reception_stop(s);
     wait_until(s, nobody_busy, seconds * second);
     exchange_abandon_all(s);
     /* What was just answered is on its way out. */

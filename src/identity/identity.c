@@ -353,9 +353,9 @@ int identity_begin_read(const struct identity *who, struct db *db, struct err *e
     return rc;
 }
 
-void identity_forget_names(const struct identity *who)
+void identity_forget_name(const struct identity *who, const struct uid *cid)
 {
-    recent_forget(who->recent);
+    recent_forget(who->recent, cid);
 }
 
 static int open_key(const struct identity *who, struct db_stmt *s, const struct uid *cid,

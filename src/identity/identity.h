@@ -157,9 +157,9 @@ int identity_verify(const struct identity *who, struct db *db, struct identity_r
  * a later import of the same id is caught. */
 int identity_erase(struct db *db, const struct hash128 *lookup, int64_t now, bool suppress,
                    struct err *err);
-/* After that was committed, and before anybody is told: ids that identity_name() has remembered are
- * forgotten. Any thread. */
-void identity_forget_names(const struct identity *who);
+/* After that was committed, and before anybody is told: what identity_name() has remembered of the
+ * consumer is forgotten. Any thread. */
+void identity_forget_name(const struct identity *who, const struct uid *cid);
 int identity_each_erased(struct db *db, int (*row)(void *ctx, const struct hash128 *lookup),
                          void *ctx, struct err *err);
 

@@ -48,7 +48,9 @@ void recent_free(struct recent *r)
 {
     if (!r)
         return;
-    recent_forget(r);
+    for (size_t i = 0; i < SLOTS; i++)
+        if (r->slots[i].length)
+            secret_wipe_bytes(&r->slots[i], sizeof r->slots[i]);
     for (int i = 0; i < STRIPES; i++)
         pthread_mutex_destroy(&r->lock[i]);
     free(r->slots);
@@ -87,14 +89,13 @@ void recent_put(struct recent *r, uint64_t mark, const struct uid *cid, struct s
     pthread_mutex_unlock(&r->lock[place % STRIPES]);
 }
 
-void recent_forget(struct recent *r)
+void recent_forget(struct recent *r, const struct uid *cid)
 {
+    size_t place = place_of(cid);
+    struct slot *slot = &r->slots[place];
     atomic_fetch_add(&r->erasures, 1);
-    for (size_t stripe = 0; stripe < STRIPES; stripe++) {
-        pthread_mutex_lock(&r->lock[stripe]);
-        for (size_t i = stripe; i < SLOTS; i += STRIPES)
-            if (r->slots[i].length)
-                secret_wipe_bytes(&r->slots[i], sizeof r->slots[i]);
-        pthread_mutex_unlock(&r->lock[stripe]);
-    }
+    pthread_mutex_lock(&r->lock[place % STRIPES]);
+    if (memcmp(slot->cid.b, cid->b, sizeof cid->b) == 0)
+        secret_wipe_bytes(slot, sizeof *slot);
+    pthread_mutex_unlock(&r->lock[place % STRIPES]);
 }

@@ -29,8 +29,8 @@ bool recent_get(struct recent *r, const struct uid *cid, struct buf *id);
  * erased meanwhile. A mark is never 0. */
 uint64_t recent_mark(struct recent *r);
 void recent_put(struct recent *r, uint64_t mark, const struct uid *cid, struct str id);
-/* After an erasure was committed, before it is answered. */
-void recent_forget(struct recent *r);
+/* After the consumer's erasure was committed, before it is answered. */
+void recent_forget(struct recent *r, const struct uid *cid);
 
 /* What sealed values are bound to, followed by the cid where they are a consumer's. */
 extern const char SEALED_ID[7], SEALED_KEY[13], SEALED_ROOT[9], SEALED_LOG[8];

@@ -296,7 +296,7 @@ static void test_a_name_is_remembered_until_somebody_is_erased(void **state)
     assert_int_equal(identity_begin_read(f->who, f->db, &f->err), 0);
     assert_int_equal(name_there(f, f->db, 7), 1);
     db_rollback(f->db);
-    identity_forget_names(f->who);
+    identity_forget_name(f->who, &f->rows[7].cid);
     assert_int_equal(name_there(f, f->db, 7), 0);
     assert_int_equal(name_there(f, f->db, 8), 1);
 }
@@ -314,7 +314,7 @@ static void test_an_older_state_brings_no_erased_name_back(void **state)
         assert_int_equal(name_there(f, old, 3 + n), 1);
         if (n == 0) {
             assert_int_equal(identity_erase(f->db, &gone->lookup, 5, true, &f->err), 0);
-            identity_forget_names(f->who);
+            identity_forget_name(f->who, &f->rows[7].cid);
             assert_int_equal(name_there(f, old, 7), 1);
         }
         db_rollback(old);
